@@ -68,7 +68,7 @@ def make_certificates() -> Certificates:
 def run_tls_proxy(
     target_port: int, *, max_connections: int = 10, borrow_timeout_s: float = BORROW_TIMEOUT_S
 ) -> AbstractContextManager[Proxy]:
-    """Return a proxy that is reached as `FreshDatabase.settings` say, gone when the block ends."""
+    """Run a proxy that is reached as `FreshDatabase.settings` say, gone when the block ends."""
     tls = make_certificates().build_server_context()
     return run_proxy(target_port, max_connections=max_connections, borrow_timeout_s=borrow_timeout_s, tls=tls)
 

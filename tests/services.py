@@ -41,7 +41,7 @@ def find_free_port() -> int:
 
 @contextmanager
 def run_emulator(home: Path) -> Iterator[EmulatorHandle]:
-    """Yield an AWS emulator of its own, its log and files under `home`, gone when the block ends."""
+    """Run an AWS emulator of its own, its log and files under `home`, gone when the block ends."""
     port = find_free_port()
     environment = {
         "PATH": os.environ["PATH"],

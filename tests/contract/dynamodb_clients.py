@@ -76,7 +76,7 @@ def ignore_event(event: str, facts: Mapping[str, object]) -> None:
 
 
 def run_concurrently(calls: Sequence[Callable[[], T]]) -> list[T]:
-    """Return the results of calls that start at the same moment, each in a thread of its own."""
+    """Start calls at the same moment, each in a thread of its own; return their results."""
     gate = Barrier(len(calls))
 
     def call(one: Callable[[], T]) -> T:

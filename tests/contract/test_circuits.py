@@ -39,7 +39,7 @@ def store(request: pytest.FixtureRequest) -> CircuitStore:
 
 
 def fail_circuit(seen: CircuitSnapshot, *ended: int) -> CircuitSnapshot:
-    """Return the circuit after failures that ended then."""
+    """Record failures that ended then; return the circuit."""
     return replace_bucket(seen, FailureBucket((*seen.bucket.failures, *ended), seen.bucket.leaked))
 
 

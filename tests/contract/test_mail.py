@@ -133,7 +133,7 @@ def _request(connection: socket.socket) -> bytes:
 def run_mail_server(
     answer: bytes = b"", *, hangs: bool = False, dies: bool = False
 ) -> Iterator[tuple[ScriptedMailServer, str]]:
-    """Yield a server on loopback, and its address."""
+    """Run a mail server on loopback; yield it and its address."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         served = ScriptedMailServer(answer, hangs, dies)
         thread = threading.Thread(target=served.serve, args=(listening,), daemon=True)

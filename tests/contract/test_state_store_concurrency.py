@@ -62,7 +62,7 @@ class StoreEnvironments:
         return DynamoDbAdmissionStore(self.client, self.table, observer=ignore_event, now=now)
 
     def admit(self, now: Clock, asked: Sequence[tuple[LimitCharge | None, KeyUse | None]]) -> list[AdmissionDecision]:
-        """Return the decisions on calls let go at once, each in an environment that has seen nothing yet."""
+        """Let go of calls at once, each in an environment that has seen nothing yet; return the decisions."""
 
         def call(charge: LimitCharge | None, use: KeyUse | None) -> Callable[[], AdmissionDecision]:
             return lambda: self.make_environment(now).admit(charge=charge, use=use, lease_s=LEASE_S)

@@ -57,7 +57,7 @@ class JobProcesses:
         return RecordFixtures(self.environment.fresh_database)
 
     def run_relay(self, kill: CrashPoint | None = None) -> ProcessResult:
-        """Return a round of the relay, to its end or to a crash point."""
+        """Run a round of the relay, to its end or to a crash point."""
         return self.processes.run("relay.app.handler", {}, kill=kill)
 
     def run_worker(self, *jobs: UUID, kill: CrashPoint | None = None, traced: bool = False) -> ProcessResult:
@@ -103,7 +103,7 @@ class JobProcesses:
             self.processes.run("housekeeping.app.handler", {})
 
     def add_mail(self, **columns: Any) -> "MailJob":
-        """Return a welcome mail to somebody new."""
+        """Add a welcome mail to somebody new; return the job's id."""
         address = f"{uuid4().hex}@example.test"
         member = self.records.add_member(email=address)
         return MailJob(self.records.add_mail("member-welcome", member, to=member, **columns), address)
@@ -115,7 +115,7 @@ class JobProcesses:
         return [MailJob(job["id"], address[job["subject_id"]]) for job in jobs]
 
     def add_identity(self, **columns: Any) -> "IdentityJob":
-        """Return a sign-in for somebody new."""
+        """Add a sign-in for somebody new; return the job's id."""
         address = f"{uuid4().hex}@example.test"
         member = self.records.add_member(email=address)
         return IdentityJob(self.records.add_identity(member, **columns), address, member)

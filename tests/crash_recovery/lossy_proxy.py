@@ -25,7 +25,7 @@ class LossyProxy:
 
 @contextmanager
 def run_lossy_proxy(upstream: str) -> Iterator[LossyProxy]:
-    """Yield a line to `upstream` for as long as the block lasts."""
+    """Run a proxy to `upstream` for as long as the block lasts."""
     target = urlsplit(upstream).netloc
     proxy = LossyProxy("")
 

@@ -70,7 +70,7 @@ class OperatorProcesses:
         return PreparedCommand({"command": "remove-staff", "email": made.event["email"]}, made.read_state)
 
     def prepare_free_member(self) -> PreparedCommand:
-        """Return an unproven member's address with a sign-in, a waiting mail and what an agent earned."""
+        """Add an unproven member with a sign-in, a waiting mail and what an agent earned; return the address."""
         records, email = RecordFixtures(self.environment.fresh_database), f"{uuid4().hex}@example.test"
         commission = records.add_commission()
         [row] = self.environment.fresh_database.query_rows(
@@ -82,7 +82,7 @@ class OperatorProcesses:
         return self._prepare_free(email, row["id"])
 
     def prepare_free_agent(self) -> PreparedCommand:
-        """Return an applicant's address that nobody has proven."""
+        """Add an applicant whose address nobody has proven; return the address."""
         records, email = RecordFixtures(self.environment.fresh_database), f"{uuid4().hex}@example.test"
         agent = records.add_agent()
         self.environment.fresh_database.query_rows("UPDATE accounts SET email = %s WHERE id = %s", email, agent)

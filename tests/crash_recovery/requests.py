@@ -87,16 +87,16 @@ class RequestRecords:
         return cls(environment, RecordFixtures(environment.fresh_database))
 
     def add_member(self) -> tuple[UUID, dict[str, str]]:
-        """Return a member, and the claims of their token."""
+        """Add a member; return the claims of their token."""
         member = self.records.add_member()
         return member, sign_in(self.environment.fresh_database, str(member))
 
     def add_staff(self) -> dict[str, str]:
-        """Return the claims of a staff member's token."""
+        """Add a staff member; return the claims of their token."""
         return sign_in(self.environment.fresh_database, str(self.records.add_account("staff")))
 
     def add_uploaded(self, claim: UUID) -> UUID:
-        """Return a document whose file is in the bucket, not completed yet."""
+        """Add a document whose file is in the bucket, not completed yet."""
         document = uuid4()
         key = f"uploads/{claim}/{document}"
         self.environment.fresh_database.query_rows(

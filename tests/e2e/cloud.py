@@ -80,7 +80,7 @@ class RunningCloud:
         return done.stdout.strip()
 
     def run_command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Return the output of another command about this cloud."""
+        """Run another command about this cloud; return its output."""
         line = [str(LOCAL_PYTHON), "-m", "local", "--state", str(self.folder), *arguments]
         return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
 
@@ -152,7 +152,7 @@ def _wait_until_ready(process: subprocess.Popen[str]) -> str:
 
 @contextmanager
 def run_cloud(folder: Path, *arguments: str) -> Iterator[RunningCloud]:
-    """Yield a local cloud, gone when the block ends."""
+    """Run a local cloud, gone when the block ends."""
     cloud = start(folder, *arguments)
     try:
         yield cloud

@@ -35,7 +35,7 @@ class CloudUsers:
         )
 
     def register(self, **changes: Any) -> dict[str, Any]:
-        """Return a new member."""
+        """Register a new member."""
         reply = self.cloud.make_client().post("/members", json=make_person(**changes), headers=add_key())
         assert reply.status_code == 201, reply.text
         member: dict[str, Any] = reply.json()

@@ -31,7 +31,7 @@ def upload(member: httpx.Client, claim_id: str, name: str, content_type: str, co
 
 
 def change_state(staff: httpx.Client, claim: dict[str, Any], to: str, reason: str, **more: str) -> dict[str, Any]:
-    """Return a transition decided on the version at hand."""
+    """Ask for a transition, decided on the version at hand."""
     reply = staff.post(
         f"/claims/{claim['id']}/transitions",
         json={"to": to, "reason": reason, **more},

@@ -24,7 +24,7 @@ RATE = 50.0  # calls a second by which it comes back
 
 
 def run_at_once(calls: Sequence[Callable[[], httpx.Response]]) -> list[httpx.Response]:
-    """Return all calls, let go together."""
+    """Let go of all calls together; return their answers."""
     start = threading.Barrier(len(calls))
 
     def go(call: Callable[[], httpx.Response]) -> httpx.Response:
@@ -68,7 +68,7 @@ def count_seconds_of_arrival(replies: Sequence[httpx.Response]) -> int:
 def prepare_post(
     client: httpx.Client, path: str, body: dict[str, Any], key: str | None = None
 ) -> Callable[[], httpx.Response]:
-    """Return a call to be let go."""
+    """Prepare a call to be let go."""
     return lambda: client.post(path, json=body, headers=add_key(key))
 
 

@@ -58,7 +58,7 @@ def nothing_is_written(cloud: RunningCloud, clients: dict[str, httpx.Client], re
 def post_refused(
     client: httpx.Client, path: str, body: Any = None, *, raw: bytes | None = None, media_type: str = "application/json"
 ) -> httpx.Response:
-    """Return a POST that must be a 4xx problem."""
+    """Send a POST that must be a 4xx problem; return it."""
     content = raw if raw is not None else json.dumps(body).encode()
     reply = client.post(path, content=content, headers=add_key(**{"Content-Type": media_type}))
     assert 400 <= reply.status_code < 500, (reply.status_code, reply.text[:300])

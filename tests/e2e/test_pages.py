@@ -27,7 +27,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
 
 
 def wait_for_element(browser: webdriver.Chrome, selector: str) -> WebElement:
-    """Return the element, once it is there to be seen."""
+    """Wait until an element can be seen; return it."""
 
     def look(b: webdriver.Chrome) -> WebElement | None:
         return next((e for e in b.find_elements(By.CSS_SELECTOR, selector) if e.is_displayed()), None)

@@ -76,7 +76,7 @@ class _Claim:
 
 
 def _register_member(fresh_database: FreshDatabase) -> dict[str, str]:
-    """Return a member's token."""
+    """Register a member; return their token."""
     registered = make_client(members_api, fresh_database).call(
         "POST", "/members", make_person(), key=f"cast-{get_next_serial()}"
     )

@@ -164,6 +164,6 @@ class FailoverSetup:
 
 @contextmanager
 def run_failover_setup(folder: Path, seed: int) -> Iterator[FailoverSetup]:
-    """Yield servers and a fleet of clients, and end all of them with the block."""
+    """Run servers and a fleet of clients, and end all of them with the block."""
     with ExitStack() as ends:
         yield FailoverSetup(folder, seed, ends)

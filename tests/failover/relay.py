@@ -126,7 +126,7 @@ async def _read_chunks(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
 
 @contextmanager
 def relay_to(target: int) -> Iterator[TcpRelay]:
-    """Yield a relay, closed when the block ends."""
+    """Run a relay, closed when the block ends."""
     relay = TcpRelay(target)
     try:
         yield relay

@@ -170,7 +170,7 @@ class WriteProbe:
 
 @contextmanager
 def run_writer_and_follower(folder: Path) -> Iterator[tuple[PostgresHandle, PostgresHandle]]:
-    """Yield a writer whose commits wait for its follower, and the follower; end those that still run with the block."""
+    """Run a writer whose commits wait for its follower, and the follower; end those that still run with the block."""
     writer = start_writer(folder)
     try:
         follower = start_follower(writer, folder)

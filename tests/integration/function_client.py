@@ -44,7 +44,7 @@ def sign_in(fresh_database: FreshDatabase, account_id: str) -> dict[str, str]:
 
 
 def add_agent(fresh_database: FreshDatabase, *, state: str = "active", rate: str | None = None) -> tuple[str, str]:
-    """Return an agent's id and referral code, written straight into the database."""
+    """Add an agent straight into the database; return their id and referral code."""
     n = get_next_serial()
     code = f"ARTA-{n:04d}"
     fresh_database.query_rows(

@@ -118,7 +118,7 @@ class RunningGateway:
 
 @contextmanager
 def run_gateway(description: Stack, home: Path, *options: str) -> Iterator[RunningGateway]:
-    """Yield a gateway on a free port, its logs under `home`, gone when the block ends."""
+    """Run a gateway on a free port, its logs under `home`, gone when the block ends."""
     home.mkdir(parents=True, exist_ok=True)
     description.save(home / "stack.json")
     place = ["--stack", str(home / "stack.json"), "--port", "0", "--logs", str(home / "logs")]
@@ -137,7 +137,7 @@ def run_gateway(description: Stack, home: Path, *options: str) -> Iterator[Runni
 
 
 def wait_until(query: Callable[[], T], *, deadline_s: float = DEADLINE_S) -> T:
-    """Return the first true value that `look` gives; it fails when the deadline has passed."""
+    """Wait for the first true value that `look` gives and return it; fail when the deadline has passed."""
     end = time.monotonic() + deadline_s
     while not (seen := query()):
         assert time.monotonic() < end, f"still not so after {deadline_s} s"

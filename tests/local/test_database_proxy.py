@@ -42,7 +42,7 @@ class ProxyProcess:
         self.port, self.control = int(found[1]), found[2]
 
     def ask(self, method: str, path: str, body: object = None, **headers: str) -> dict[str, Any]:
-        """Return the answer of the control port. Raise HTTPError."""
+        """Ask the control port and return its answer. Raise HTTPError."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.control}{path}", data, headers, method=method)
         with urllib.request.urlopen(request, timeout=10) as answer:
@@ -50,7 +50,7 @@ class ProxyProcess:
             return found
 
     def request_status(self, method: str, path: str, body: object = None, **headers: str) -> int:
-        """Return the status alone."""
+        """Ask the control port and return the status alone."""
         try:
             self.ask(method, path, body, **headers)
         except urllib.error.HTTPError as error:

@@ -30,7 +30,7 @@ OBSERVATION_S = 2.5  # the emulator's pollers look at their queues once a second
 
 
 def deploy_stack(clients: EmulatorClients) -> Stack:
-    """Return the small stack, deployed and read back."""
+    """Deploy the small stack; return it as read back."""
     deploy(clients, TEMPLATE, {"EventSources": "DISABLED"})
     return read_stack(clients, list_code_folders(read_template(TEMPLATE), CLOUD), [])
 

@@ -147,7 +147,7 @@ def test_a_preflight_is_answered_without_a_body(gateway: RunningGateway) -> None
 
 
 def exchange_bytes(gateway: RunningGateway, text: bytes) -> bytes:
-    """Return all that comes back on one connection until the gateway closes it."""
+    """Send bytes on one connection; return all that comes back until the gateway closes it."""
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as line:
         line.sendall(text)
         return b"".join(iter(lambda: line.recv(65536), b""))

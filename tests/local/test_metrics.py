@@ -120,7 +120,7 @@ def test_a_call_takes_one_namespace_and_no_more_than_it_may() -> None:
 
 @contextmanager
 def run_follower(path: Path, url: str) -> Iterator[None]:
-    """Yield a follower of one log, stopped when the block ends."""
+    """Run a follower of one log, stopped when the block ends."""
     stop = threading.Event()
     thread = threading.Thread(target=MetricPublisher([path], CloudWatch(url, REGION), stop).run)
     thread.start()

@@ -16,7 +16,7 @@ from tests.services import find_free_port
 
 @contextmanager
 def run_server(folder: Path, user_switch: UserSwitch) -> Iterator[PostgresServer]:
-    """Yield a server on a free port, its data in the runner's folder."""
+    """Run a server on a free port, its data in the runner's folder."""
     folder.mkdir(exist_ok=True)
     server = PostgresServer(user_switch.folder, find_free_port(), folder / "postgres.log", user_switch)
     child = postgres.start(server)

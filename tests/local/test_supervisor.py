@@ -49,7 +49,7 @@ def command(state: Path, *arguments: str) -> list[str]:
 
 @contextmanager
 def run_cloud(state: Path, *options: str, port: str = "0") -> Iterator[StartedCloud]:
-    """Yield a local cloud, by default on a free port, ready; ended at the end if it still runs."""
+    """Run a local cloud, by default on a free port, until it is ready; end it with the block if it still runs."""
     arguments = command(state, "up", "--port", port, *options)
     process = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None

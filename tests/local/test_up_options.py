@@ -91,7 +91,7 @@ def read_ports(state: Path) -> dict[str, int]:
 
 
 def call_proxy(state: Path, method: str, path: str, body: object = None) -> dict[str, Any]:
-    """Return the answer of the proxy's control port."""
+    """Call the proxy's control port; return its answer."""
     url = f"http://127.0.0.1:{read_ports(state)['database_proxy_control']}{path}"
     answer = httpx.request(method, url, json=body).raise_for_status()
     found: dict[str, Any] = answer.json()

@@ -20,7 +20,7 @@ def make_january_day(day: int) -> date:
 
 
 def simulate_month(fresh_database: FreshDatabase) -> SimulatedBusiness:
-    """Return a business whose month is over and approved.
+    """Simulate a business until its month is over and approved.
 
     Sixteen members are of the year before and mostly renew, 24 are new; cancellations fall inside and outside of the 14
     days; one agent is suspended for the rest of the month; one member never signs in.

@@ -107,7 +107,7 @@ class SimulatedBusiness:
         self.clock.advance((datetime(day.year, day.month, day.day, 12, tzinfo=UTC) - self.clock()).total_seconds())
 
     def add_agent(self, rate: str | None = None) -> LedgerAgent:
-        """Return an active agent, with a rate of their own where one is named."""
+        """Add an active agent, with a rate of their own if one is named."""
         agent_id, code = add_agent(self.fresh_database, rate=rate)
         self.agents.append(LedgerAgent(agent_id, code, Decimal(rate) if rate else None))
         return self.agents[-1]

@@ -23,7 +23,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
 def drive(
     cloud: RunningCloud, out: Path, *options: str, token: str = "", said: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Return a run against it; `said` is what the person at the terminal types."""
+    """Run the harness against it; `said` is what the person at the terminal types."""
     command = [sys.executable, "-m", "stress", "run", "--target", cloud.url, "--out", str(out), *options]
     environment = {**os.environ, "STAFF_TOKEN": token}
     return subprocess.run(

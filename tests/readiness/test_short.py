@@ -26,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(folder: Path, name: str) -> Path:
-    """Return a run. Fails with its last words where it leaves no report."""
+    """Run the harness and return the report. Fail with its last words if it leaves none."""
     options = ["--profile", "short", "--out", str(folder / name), "--state", str(folder / "state")]
     command = [sys.executable, "-m", "stress", "run", *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_S, check=False)

@@ -36,7 +36,7 @@ class SoakResult:
 
 @contextmanager
 def run_setup(folder: Path) -> Iterator[tuple[RunningCloud, Proxy]]:
-    """Yield the cloud and what stands before its database."""
+    """Run the cloud and what stands before its database."""
     with run_tls_proxy(1, max_connections=CONNECTIONS) as proxy:
         parameters = {
             "Limits": UNLIMITED,

@@ -27,7 +27,7 @@ class OutboxEnd:
 
 
 def wait_until_drained(cloud: RunningCloud) -> OutboxEnd:
-    """Return the outbox once nothing is under way. Leases and messages of killed workers end early, to save time."""
+    """Wait until nothing is under way; return the outbox. End dead workers' leases and messages early to save time."""
     left = _wait_until_idle(cloud, QUIET_S)
     if left:
         cloud.query_rows("UPDATE outbox SET leased_until = now() WHERE state IN ('queued', 'running')")

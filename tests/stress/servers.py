@@ -58,7 +58,7 @@ class LoadGeneratorSetup:
 
 @asynccontextmanager
 async def run_server(handler: Handler) -> AsyncIterator[str]:
-    """Yield a server's origin, for as long as the block lasts."""
+    """Run a server for as long as the block lasts; yield its origin."""
     runner = web.ServerRunner(web.Server(handler), shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -73,7 +73,7 @@ async def run_server(handler: Handler) -> AsyncIterator[str]:
 async def run_setup(
     answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse] | web.StreamResponse],
 ) -> AsyncIterator[LoadGeneratorSetup]:
-    """Yield a generator of the scenario `setup` before a server that answers like this."""
+    """Run a generator of the scenario `setup` before a server that answers like this."""
     ledger, heard = CallLedger(), list[CallSample]()
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:

@@ -51,7 +51,7 @@ async def run_idle(_stage: LocalScenarioContext) -> None:
 def run_scenarios(
     monkeypatch: pytest.MonkeyPatch, folder: Path, scenarios: dict[str, tuple[Work, ...]], **given: Any
 ) -> ReadinessReport:
-    """Return the report of a run of these scenarios (`run`, and maybe `finish`), before a system that is not there."""
+    """Run these scenarios (`run`, and maybe `finish`) before a system that is not there; return the report."""
     modules = {
         key: SimpleNamespace(
             TITLE=key.title(), PROMISE="It holds.", **dict(zip(("run", "finish"), works, strict=False))

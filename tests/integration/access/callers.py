@@ -63,7 +63,7 @@ class CallerFixtures:
             yield everybody
 
     def call(self, caller: str, operation: str, whose: str, body: Any) -> int:
-        """Return the status of one call, on a record that was made for it."""
+        """Call the operation on a record that was made for it; return the status."""
         method, resource = operation.split()
         [api] = [api for api in APIS if (method, resource) in api.operations]
         ids: dict[str, Any] = {} if whose == "all" else self._record(resource, caller, whose)

@@ -131,7 +131,7 @@ def test_who_is_in_two_groups_acts_as_what_the_account_is(
 
 
 def register(client: ApiClient) -> ApiReply:
-    """Return a member."""
+    """Register a member."""
     return client.sign_in_as(None).call("POST", "/members", make_person(), key=f"key-{get_next_serial()}")
 
 

@@ -42,7 +42,7 @@ def client(fresh_database: FreshDatabase, staff: dict[str, str]) -> ApiClient:
 
 
 def add_signed_up_member(fresh_database: FreshDatabase, code: str, *, proven: bool = True) -> str:
-    """Return a new client of an agent's, who has signed in where they are proven; their id."""
+    """Add a new client of an agent's, who has signed in if they are proven; return their id."""
     reply = make_client(members_api, fresh_database).call(
         "POST", "/members", make_person(referral_code=code), key=f"key-{get_next_serial()}"
     )
@@ -62,7 +62,7 @@ def find_commission(fresh_database: FreshDatabase, member: str) -> str:
 
 
 def add_commission(fresh_database: FreshDatabase, state: str = "pending") -> str:
-    """Return a commission in a state."""
+    """Add a commission in a state."""
     made = find_commission(fresh_database, add_signed_up_member(fresh_database, add_agent(fresh_database)[1]))
     put(fresh_database, made, state)
     return made

@@ -17,7 +17,7 @@ _WAITS = re.compile(r"^[0-9-]+ [0-9:.]+\tF\t[0-9]+\t(Sync|Query)\b", re.MULTILIN
 
 @contextmanager
 def trace_round_trips(client: ApiClient) -> Iterator[list[str]]:
-    """Yield the client's round trips to the database within the block, by the message that ends each; known after it.
+    """Count the client's round trips to the database within the block, by the message that ends each; known after it.
 
     With DB_PIPELINE=off there are more of them, and the test that counts is skipped.
     """

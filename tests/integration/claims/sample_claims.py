@@ -69,7 +69,7 @@ class ClaimFixtures:
         return make_client(api, self.fresh_database, document_store=self.evidence)
 
     def add_account(self, role: str) -> str:
-        """Return a person's id."""
+        """Add a person; return their id."""
         account_id = str(make_uuid7())
         self.fresh_database.query_rows(
             "INSERT INTO accounts (id, role, email, full_name, phone, language)"
@@ -79,7 +79,7 @@ class ClaimFixtures:
         return account_id
 
     def add_member(self, *, state: str = "active", days_left: int = 300) -> dict[str, str]:
-        """Return a member's token; the subscription ends in so many days."""
+        """Add a member whose subscription ends in so many days; return their token."""
         member_id = self.add_account("member")
         self.fresh_database.query_rows("INSERT INTO members (id, country) VALUES (%s, 'XK')", member_id)
         self.fresh_database.query_rows(
@@ -90,11 +90,11 @@ class ClaimFixtures:
         return sign_in(self.fresh_database, member_id)
 
     def add_staff(self, role: str = "staff") -> dict[str, str]:
-        """Return a staff member's token."""
+        """Add a staff member; return their token."""
         return sign_in(self.fresh_database, self.add_account(role))
 
     def submit(self, member: dict[str, str], **changes: Any) -> ApiReply:
-        """Return a new claim."""
+        """Submit a new claim."""
         return self.client.sign_in_as(member).call(
             "POST", "/claims", make_claim_body(**changes), key=f"key-{get_next_serial()}"
         )
@@ -109,7 +109,7 @@ class ClaimFixtures:
     def change_state(
         self, who: dict[str, str], claim_id: str, to: str, version: int | None = 1, **more: Any
     ) -> ApiReply:
-        """Return a transition, with a reason, and a code where it is a rejection."""
+        """Ask for a transition with a reason, and with a code if it is a rejection."""
         code = {"decline_code": "time_barred"} if to == "rejected" else {}
         body = {"to": to, "reason": "Checked.", **code, **more}
         resource = "/claims/{claim_id}/transitions"

@@ -47,7 +47,7 @@ class DocumentFixture:
         return who.call("POST", "/claims/{claim_id}/documents", body, claim_id=self.claim_id)
 
     def upload_document(self, content: bytes = PNG, content_type: ContentType = "image/png") -> dict[str, Any]:
-        """Return a document that waits for its completion."""
+        """Upload a document, which then waits for its completion."""
         document: dict[str, Any] = self.announce(content, content_type).json
         assert self.cases.evidence.post(document["upload"]["fields"], content)
         return document

@@ -32,7 +32,7 @@ class RelayedEnvironment:
             self.retries.append(facts)
 
     def register(self, key: str | None = None) -> int:
-        """Return the status of a registration."""
+        """Register somebody; return the status."""
         return self.client.call("POST", "/members", make_person(), key=key or f"key-{get_next_serial()}").status
 
 

@@ -41,7 +41,7 @@ def clients(
 
 
 def ask_all(clients: list[ApiClient]) -> list[dict[str, Any]]:
-    """Return the answers of all environments at the same time, none of them a kept one."""
+    """Ask all environments at the same time; return their answers, none of them a kept one."""
 
     def look(client: ApiClient) -> dict[str, Any]:
         container = client.container

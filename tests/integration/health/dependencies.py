@@ -91,7 +91,7 @@ class _ThrottlingHandler(BaseHTTPRequestHandler):
 
 @contextmanager
 def run_throttling_server() -> Iterator[tuple[str, list[str]]]:
-    """Yield the address of a DynamoDB that throttles every call, and the operations it was asked for."""
+    """Run a DynamoDB that throttles every call; yield its address and the operations it was asked for."""
     asked: list[str] = []
     handler = type("Throttling", (_ThrottlingHandler,), {"asked": asked})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:

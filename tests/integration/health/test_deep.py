@@ -75,7 +75,7 @@ def settings(emulator: EmulatorHandle, fresh_database: FreshDatabase) -> Iterato
 
 
 def run_deep_check(client: ApiClient) -> dict[str, Any]:
-    """Return a new report; the time that an environment needs to start does not count."""
+    """Run a deep check; the time that an environment needs to start does not count."""
     container = client.container
     assert isinstance(container, HealthContainer)
     container.check._last_result = None

@@ -92,7 +92,7 @@ def ask_anew(client: ApiClient) -> ApiReply:
 
 
 def time_call(client: ApiClient) -> tuple[ApiReply, float]:
-    """Return a call, and how long it took."""
+    """Make a call; return its answer and how long it took."""
     began = monotonic()
     return ask(client), monotonic() - began
 

@@ -61,7 +61,7 @@ class ConnectionTrap:
 
 
 def ask_new_environment(resource: str, trap: ConnectionTrap) -> dict[str, Any]:
-    """Return a new environment's answer, and the socket events that Python saw."""
+    """Ask a new environment; return its answer and the socket events that Python saw."""
     paths = [ROOT / "layers/shared", ROOT / "functions/health", ROOT]
     environment = {
         "PATH": os.environ["PATH"],

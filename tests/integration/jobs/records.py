@@ -20,7 +20,7 @@ class RecordFixtures:
     fresh_database: FreshDatabase
 
     def add_account(self, role: str = "member", *, language: str = "sq", email: str | None = None) -> UUID:
-        """Return a person; the address is unique where none is given."""
+        """Add a person, with an address of their own if none is given."""
         account_id, n = make_uuid7(), next(_serial)
         self.fresh_database.query_rows(
             "INSERT INTO accounts (id, role, email, full_name, phone, language) VALUES (%s, %s, %s, %s, %s, %s)",
@@ -29,7 +29,7 @@ class RecordFixtures:
         return account_id
 
     def add_agent(self, *, language: str = "sq", state: str = "pending") -> UUID:
-        """Return an agent."""
+        """Add an agent."""
         agent_id = self.add_account("agent", language=language)
         self.fresh_database.query_rows(
             "INSERT INTO agents (id, state, city, referral_code) VALUES (%s, %s, 'Prizren', %s)",
@@ -38,7 +38,7 @@ class RecordFixtures:
         return agent_id
 
     def add_member(self, *, language: str = "sq", email: str | None = None, **subscription: Any) -> UUID:
-        """Return a member whose subscription began today; `subscription` changes its columns."""
+        """Add a member whose subscription began today; `subscription` changes its columns."""
         member_id = self.add_account(language=language, email=email)
         self.fresh_database.query_rows("INSERT INTO members (id, country) VALUES (%s, 'XK')", member_id)
         self.fresh_database.query_rows(
@@ -55,7 +55,7 @@ class RecordFixtures:
     def add_commission(
         self, agent_id: UUID | None = None, *, amount: str = "7", state: str = "pending", earned_on: str = "2026-11-24"
     ) -> UUID:
-        """Return a commission by a new client who has signed in, of an active agent's where none is named."""
+        """Add a commission by a new client who has signed in, of an active agent's if none is named."""
         commission_id, member_id = make_uuid7(), self.add_member()
         self.fresh_database.query_rows("UPDATE accounts SET proven_at = now() WHERE id = %s", member_id)
         self.fresh_database.query_rows(
@@ -67,7 +67,7 @@ class RecordFixtures:
         return commission_id
 
     def add_claim(self, member_id: UUID, **columns: Any) -> UUID:
-        """Return a submitted claim with its first history row; `columns` changes others than its state."""
+        """Add a submitted claim with its first history row; `columns` changes others than its state."""
         claim_id = make_uuid7()
         self.fresh_database.query_rows(
             "INSERT INTO claims (id, member_id, category, title, company_name, description, incident_date,"
@@ -93,7 +93,7 @@ class RecordFixtures:
     def add_job(
         self, kind: str, subject_id: UUID, payload: Mapping[str, Any], *, priority: str = "normal", **columns: Any
     ) -> UUID:
-        """Return a job in the outbox, pending where `columns` do not say otherwise."""
+        """Add a job to the outbox, pending if `columns` do not say otherwise."""
         job_id = make_uuid7()
         self.fresh_database.query_rows(
             "INSERT INTO outbox (id, kind, priority, subject_id, payload) VALUES (%s, %s, %s, %s, %s)",
@@ -112,13 +112,13 @@ class RecordFixtures:
         facts: Mapping[str, str] | None = None,
         **columns: Any,
     ) -> UUID:
-        """Return a mail job; to the desk where `to` is None."""
+        """Add a mail job; to the desk if `to` is None."""
         recipient = f"account:{to}" if to else "desk"
         payload = {"template": template, "to": recipient, "facts": dict(facts or {})}
         return self.add_job("mail", subject_id, payload, **columns)
 
     def add_identity(self, account_id: UUID, group: str = "member", **columns: Any) -> UUID:
-        """Return an identity job."""
+        """Add an identity job."""
         return self.add_job("identity", account_id, {"account_id": str(account_id), "group": group}, **columns)
 
     def read_job(self, job_id: UUID) -> dict[str, Any]:

@@ -86,7 +86,7 @@ def list_mails(emulator: EmulatorHandle, to: str) -> list[dict[str, Any]]:
 
 
 def register(records: RecordFixtures, email: str) -> UUID:
-    """Return a member, with the two jobs that a registration leaves behind."""
+    """Register a member, with the two jobs that a registration leaves behind."""
     member = records.add_member(language="mk", email=email)
     records.add_identity(member, priority="high")
     records.add_mail("member-welcome", member, to=member, priority="high")

@@ -277,7 +277,7 @@ def test_creating_goes_on_where_it_died(database: Database, fresh_database: Fres
 
 
 def register_member(fresh_database: FreshDatabase) -> dict[str, Any]:
-    """Return a member whom somebody registered with an address of another's, by an agent's code."""
+    """Add a member whom somebody registered with an address of another's, by an agent's code."""
     client = make_client(members_api, fresh_database).sign_in_as(None)
     member: dict[str, Any] = client.call(
         "POST", "/members", make_person(email=BESA), key=f"key-{get_next_serial()}"

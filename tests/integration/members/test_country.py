@@ -40,7 +40,7 @@ def make_clock(moment: str) -> ManualClock:
 
 
 def register(client: ApiClient, **changes: Any) -> ApiReply:
-    """Return a registration in the client's own country where `changes` names no other."""
+    """Register somebody in the client's own country if `changes` names no other."""
     body = make_person(**{"country": client.container.settings.country, **changes})
     return client.call("POST", "/members", body, key=f"key-{get_next_serial()}")
 

@@ -52,12 +52,12 @@ class OldSchemaDatabase:
         self.conninfo = conninfo
 
     def run(self, query: str, **params: object) -> dict[str, Any]:
-        """Return a statement's one row."""
+        """Run a statement; return its one row."""
         with psycopg.connect(self.conninfo, autocommit=True, row_factory=dict_row) as connection:
             return connection.execute(query.encode(), params).fetchone() or {}
 
     def add(self, starts_on: date, ends_on: date, state: str = "active", updated_at: object = TODAY) -> Any:
-        """Return a membership's id."""
+        """Add a membership; return its id."""
         row = {"starts_on": starts_on, "ends_on": ends_on, "state": state, "updated_at": updated_at}
         return self.run(OLD_MEMBER, **row)["id"]
 

@@ -43,7 +43,7 @@ def list_waiting_reminders(membership: MembershipFixture) -> list[str]:
 
 
 def take_reminders(membership: MembershipFixture) -> list[tuple[str, str]]:
-    """Return the template and the end of each reminder that waits, and let them leave."""
+    """Let the waiting reminders leave; return the template and the end of each."""
     written = [job for job in membership.list_mails() if job["template"] in (SOON, SHORTLY, TODAY, ENDED)]
     waiting = [job for job in written if job["state"] != "done"]
     membership.fresh_database.query_rows(

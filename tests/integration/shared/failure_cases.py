@@ -24,7 +24,7 @@ APP = "interdomestik_app"
 
 
 def catch_error(failing: Callable[[], object]) -> psycopg.Error:
-    """Return the error that a call ends in."""
+    """Make a call that must fail; return its error."""
     with pytest.raises(psycopg.Error) as info:
         failing()
     return info.value

@@ -32,7 +32,7 @@ class RecordedSystem:
     def record_call(
         self, operation: str, status: int = 201, *, scenario: str = "claims", key: str | None = None, **given: Any
     ) -> str:
-        """Return a call and its answer, and the key's row where it was done; the key."""
+        """Record a call and its answer, and the key's row if it was done; return the key."""
         key, record = key or f"key-{make_id()}", given.pop("record", None)
         call = PlannedCall(operation, "POST", f"/{operation}", "127.20.0.1", key=key, **given)
         self.ledger.note(CallSample(scenario, call, 0, 0, 0, status, record=record))
@@ -41,7 +41,7 @@ class RecordedSystem:
         return key
 
     def add_account(self, role: str, email: str) -> str:
-        """Return an account's row, and nothing else."""
+        """Add an account's row, and nothing else."""
         account = make_id()
         self.run("INSERT INTO accounts (id, role, email, full_name, language) VALUES (%s, %s, %s, 'X', 'sq')",
                  account, role, email)  # fmt: skip
@@ -61,7 +61,7 @@ class RecordedSystem:
         self.mails.append({"to": list(to), "text": text})
 
     def add_agent(self, **call: Any) -> tuple[str, str]:
-        """Return an agent who applied; id and address."""
+        """Add an agent who applied; return id and address."""
         email = f"arta.{make_id()}@example.test"
         agent = self.add_account("agent", email)
         self.run("INSERT INTO agents (id, city, referral_code) VALUES (%s, 'X', %s)", agent, f"ARTA-{agent}")
@@ -71,7 +71,7 @@ class RecordedSystem:
         return agent, email
 
     def add_member(self, agent: str, **call: Any) -> tuple[str, str]:
-        """Return a member of an agent's; id and address."""
+        """Add a member of an agent's; return id and address."""
         email = f"besa.{make_id()}@example.test"
         member, subscription = self.add_account("member", email), make_id()
         self.run("INSERT INTO members (id, country, agent_id) VALUES (%s, 'XK', %s)", member, agent)
@@ -88,7 +88,7 @@ class RecordedSystem:
         return member, email
 
     def add_claim(self, member: str, email: str) -> str:
-        """Return a claim of a member's that made one transition, with evidence; its id."""
+        """Add a claim of a member's that made one transition, with evidence; return its id."""
         claim, document = make_id(), make_id()
         self.run("INSERT INTO claims (id, member_id, category, title, company_name, description, incident_date, "
                  "incident_country, amount, currency) VALUES (%s, %s, 'travel', %s, 'X', 'X', now(), 'CH', 1, 'EUR')",
