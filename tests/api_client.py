@@ -1,8 +1,6 @@
 """A client that calls a function's API as API Gateway does, in this process, with a container of the test's choice."""
 
-import itertools
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,9 +8,8 @@ from typing import Any
 from shared.api.router import Api
 from shared.container import Container
 from shared.settings import Settings
+from tests.gateway_events import build_request_event
 from tests.roles import RoleConnector
-
-_serial = itertools.count(1)
 
 CLIENT_ID = "tests"  # of the app client whose tokens the functions of the tests accept
 
@@ -98,23 +95,18 @@ class ApiClient:
             sent["Idempotency-Key"] = key
         if if_match is not None:
             sent["If-Match"] = f'"{if_match}"' if isinstance(if_match, int) else if_match
-        event = {
-            "httpMethod": method,
-            "resource": resource,
-            "pathParameters": ids or None,
-            "multiValueQueryStringParameters": {k: v if isinstance(v, list) else [v] for k, v in query.items()}
-            if query
-            else None,
-            "headers": sent,
-            "body": raw if raw is not None else json.dumps(body) if body is not None else None,
-            "isBase64Encoded": base64,
-            "requestContext": {
-                "path": self.base_path + re.sub(r"{(\w+)\+?}", lambda part: ids.get(part[1], ""), resource),
-                "requestId": f"request-{next(_serial)}",
-                "identity": {"sourceIp": self.source_ip},
-                "authorizer": {"claims": self.claims} if self.claims else None,
-            },
-        }
+        event = build_request_event(
+            method,
+            resource,
+            raw if raw is not None else json.dumps(body) if body is not None else None,
+            ids=ids,
+            query={k: v if isinstance(v, list) else [v] for k, v in query.items()} if query else None,
+            headers=sent,
+            claims=self.claims,
+            source_ip=self.source_ip,
+            base_path=self.base_path,
+            base64=base64,
+        )
         answer = self.api.handle(event, LambdaContext(self.seconds), self.container)
         return ApiReply(answer["statusCode"], answer["headers"], answer["body"])
 

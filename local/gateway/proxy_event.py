@@ -4,7 +4,7 @@ import base64
 import json
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -87,7 +87,7 @@ def build_proxy_event(
     call: GatewayRequest,
     route: DeployedRoute,
     match: RouteMatch,
-    claims: dict[str, str] | None,
+    claims: Mapping[str, str] | None,
     binary: list[str],
     port: int,
 ) -> bytes:
@@ -137,7 +137,9 @@ def _encode_body(body: bytes, *, as_base64: bool) -> str | None:
     return base64.b64encode(body).decode() if as_base64 else body.decode("utf-8", "replace")
 
 
-def _build_request_context(call: GatewayRequest, route: DeployedRoute, claims: dict[str, str] | None) -> dict[str, Any]:
+def _build_request_context(
+    call: GatewayRequest, route: DeployedRoute, claims: Mapping[str, str] | None
+) -> dict[str, Any]:
     request = call.request
     domain = request.find_header("host") or ""
     context = {

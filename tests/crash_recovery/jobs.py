@@ -9,6 +9,7 @@ from relay.app import QUEUE_PATIENCE
 from shared.aws.sqs import format_message
 from shared.clock import read_utc_now
 from tests.crash_recovery.environment import PRIORITIES, CrashPoint, CrashTestEnvironment, ProcessResult, ProcessRunner
+from tests.gateway_events import build_batch_event
 from tests.integration.jobs.records import RecordFixtures
 
 # Longer than any lease, a lost message's included, and than the pauses between tries of which none is left then.
@@ -38,13 +39,6 @@ FROM unnest(%s::uuid[]) AS id
 RETURNING id, subject_id"""
 
 
-def build_sqs_event(bodies: Sequence[str]) -> dict[str, Any]:
-    """Return the event that Lambda gives a worker."""
-    common = {"eventSource": "aws:sqs", "eventSourceARN": "arn:queue", "attributes": {"ApproximateReceiveCount": "1"}}
-    records = [{"messageId": str(n), "receiptHandle": str(n), "body": body, **common} for n, body in enumerate(bodies)]
-    return {"Records": records}
-
-
 @dataclass(frozen=True)
 class JobProcesses:
     """The jobs' functions of a test environment."""
@@ -61,8 +55,8 @@ class JobProcesses:
         return self.processes.run("relay.app.handler", {}, kill=kill)
 
     def run_worker(self, *jobs: UUID, kill: CrashPoint | None = None, traced: bool = False) -> ProcessResult:
-        """Return a worker with these jobs' messages, to its end or to a crash point."""
-        event = build_sqs_event([format_message(job) for job in jobs])
+        """Run a worker with these jobs' messages, to its end or to a crash point."""
+        event = build_batch_event(*map(format_message, jobs))
         return self.processes.run("worker.app.handler", event, kill=kill, traced=traced)
 
     def deliver(self) -> int:
@@ -77,7 +71,7 @@ class JobProcesses:
     def _deliver_queue(self, url: str) -> int:
         sqs, delivered, failed = self.environment.make_client("sqs"), 0, []
         while found := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
-            result = self.processes.run("worker.app.handler", build_sqs_event([each["Body"] for each in found]))
+            result = self.processes.run("worker.app.handler", build_batch_event(*(each["Body"] for each in found)))
             again = {int(failure["itemIdentifier"]) for failure in result.answer["batchItemFailures"]}
             failed += [found[n]["ReceiptHandle"] for n in again]
             for n in set(range(len(found))) - again:

@@ -16,11 +16,11 @@ from jobs_api.model import JobView
 from members.model import MemberView
 from tests.api_client import ADMIN, STAFF
 from tests.crash_recovery.environment import CrashTestEnvironment
+from tests.gateway_events import build_request_event
 from tests.integration.function_client import sign_in
 from tests.integration.jobs.records import RecordFixtures
 from tests.sample_people import make_applicant, make_claim_body, make_person
 
-_serial = itertools.count(1)
 _months = itertools.count()
 
 PASS = b"Boarding pass\n"
@@ -48,20 +48,8 @@ class PlannedRequest:
         headers = {"Content-Type": "application/json", "Idempotency-Key": self.key}
         if self.if_match is not None:
             headers["If-Match"] = f'"{self.if_match}"'
-        return {
-            "httpMethod": self.method,
-            "resource": self.resource,
-            "pathParameters": dict(self.ids) or None,
-            "multiValueQueryStringParameters": None,
-            "headers": headers,
-            "body": json.dumps(self.body) if self.body is not None else None,
-            "isBase64Encoded": False,
-            "requestContext": {
-                "requestId": f"request-{next(_serial)}",
-                "identity": {"sourceIp": "127.0.0.9"},
-                "authorizer": {"claims": dict(self.claims)} if self.claims else None,
-            },
-        }
+        body = json.dumps(self.body) if self.body is not None else None
+        return build_request_event(self.method, self.resource, body, ids=self.ids, headers=headers, claims=self.claims)
 
 
 @dataclass(frozen=True)

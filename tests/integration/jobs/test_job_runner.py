@@ -26,6 +26,7 @@ from tests.databases import FreshDatabase, make_deadline, make_deployed_connecto
 from tests.fakes.identities import FakeIdentityProvider
 from tests.fakes.mailer import FakeMailer
 from tests.fakes.queues import FakeJobQueues
+from tests.gateway_events import build_batch_event
 from tests.integration.jobs.records import RecordFixtures
 from tests.services import find_free_port
 from worker.app import run_batch
@@ -551,25 +552,17 @@ def test_an_identity_costs_three_round_trips(
     assert len(round_trips) == 3
 
 
-def make_sqs_event(*bodies: str) -> dict[str, Any]:
-    """Return the event that Lambda gives a worker."""
-    common = {"eventSource": "aws:sqs", "eventSourceARN": "arn:queue", "attributes": {"ApproximateReceiveCount": "2"}}
-    return {
-        "Records": [{"messageId": f"m{i}", "receiptHandle": f"r{i}", "body": b, **common} for i, b in enumerate(bodies)]
-    }
-
-
 def test_of_a_batch_only_what_could_not_be_tried_comes_again(
     worker_setup: WorkerSetup, records: RecordFixtures, member: UUID, welcome_mail: UUID
 ) -> None:
     """Done, failed and skipped jobs are settled in the database: their messages are deleted."""
     refused = records.add_identity(member, state="queued")
     worker_setup.identities.fails = [RequestRejected("InvalidParameterException")]
-    event = make_sqs_event(
-        format_message(welcome_mail), format_message(refused), "not json", format_message(make_uuid7())
+    event = build_batch_event(
+        format_message(welcome_mail), format_message(refused), "not json", format_message(make_uuid7()), received=2
     )
     answer = run_batch(event, make_deadline(LONG), worker_setup.worker)
-    assert answer == {"batchItemFailures": [{"itemIdentifier": "m2"}]}
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "2"}]}
     assert (records.read_job(welcome_mail)["state"], records.read_job(refused)["state"]) == ("done", "failed")
 
 
@@ -577,9 +570,11 @@ def test_a_batch_of_which_nothing_could_be_tried_comes_again_without_an_error(
     worker_setup: WorkerSetup, welcome_mail: UUID
 ) -> None:
     """Raising would count as an error of the function, and print what it failed on."""
-    answer = run_batch(make_sqs_event(format_message(welcome_mail)), make_deadline(5), worker_setup.worker)
-    assert answer == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
-    assert worker_setup.queues.shown_again == {"r0": 30.0}
+    answer = run_batch(
+        build_batch_event(format_message(welcome_mail), received=2), make_deadline(5), worker_setup.worker
+    )
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "0"}]}
+    assert worker_setup.queues.shown_again == {"0": 30.0}
 
 
 def test_without_a_database_one_job_of_a_batch_is_tried_and_all_are_soon_seen_again(
@@ -593,11 +588,13 @@ def test_without_a_database_one_job_of_a_batch_is_tried_and_all_are_soon_seen_ag
     jobs = [records.add_mail("member-welcome", member, to=member, state="queued") for _ in range(5)]
     with monkeypatch.context() as patch:
         patch.setattr(worker_setup.worker.database, "_connector", make_refusing_holder())
-        answer = run_batch(make_sqs_event(*map(format_message, jobs)), make_deadline(LONG), worker_setup.worker)
-    assert [failed["itemIdentifier"] for failed in answer["batchItemFailures"]] == ["m0", "m1", "m2", "m3", "m4"]
-    assert worker_setup.queues.shown_again == dict.fromkeys(["r0", "r1", "r2", "r3", "r4"], 30.0)
+        answer = run_batch(
+            build_batch_event(*map(format_message, jobs), received=2), make_deadline(LONG), worker_setup.worker
+        )
+    assert [failed["itemIdentifier"] for failed in answer["batchItemFailures"]] == ["0", "1", "2", "3", "4"]
+    assert worker_setup.queues.shown_again == dict.fromkeys(["0", "1", "2", "3", "4"], 30.0)
     assert 1 <= len(round_trips) <= 2, "the first job's, and the one retry that was saved"
-    run_batch(make_sqs_event(*map(format_message, jobs)), make_deadline(LONG), worker_setup.worker)
+    run_batch(build_batch_event(*map(format_message, jobs), received=2), make_deadline(LONG), worker_setup.worker)
     assert [records.read_job(job)["state"] for job in jobs] == ["done"] * 5
 
 
@@ -630,10 +627,12 @@ def test_nothing_of_a_person_is_logged(
     worker_setup.identities.fails = [RequestRejected("InvalidParameterException")]
     crashed = records.add_mail("member-welcome", member, to=member, state="queued")
     run_batch(
-        make_sqs_event(format_message(welcome_mail), format_message(refused)), make_deadline(LONG), worker_setup.worker
+        build_batch_event(format_message(welcome_mail), format_message(refused), received=2),
+        make_deadline(LONG),
+        worker_setup.worker,
     )
     worker_setup.mailer.answer = crash
-    run_batch(make_sqs_event(format_message(crashed)), make_deadline(LONG), worker_setup.worker)
+    run_batch(build_batch_event(format_message(crashed), received=2), make_deadline(LONG), worker_setup.worker)
     lines = log.getvalue()
     assert str(welcome_mail) in lines
     assert "job_not_done" in lines
