@@ -15,7 +15,7 @@ STRESS := .venvs/stress/bin/python -m stress
 .PHONY: help up reset token circuits logs psql migrate environments dev-environments stress-environments \
 	stress stress-controls stress-compare stress-keep quick test chaos guarantees forget lint style names generated types imports \
 	template checkov unit settings contract docs rules mutations integration local e2e schemathesis harness readiness openapi reference \
-	oldest-python requirements sam-lint sam-build sam-environment deploy released
+	oldest-python requirements events sam-lint sam-build sam-environment deploy released
 
 # A target is listed if its line has a comment after ##; a line that begins with ##@ is a heading.
 help: ## List the targets
@@ -108,6 +108,7 @@ names: dev-environments ## Check that functions begin with a verb and class name
 
 generated: dev-environments ## Check that generated files are up to date
 	@$(BIN)/python -m tools.openapi --check
+	@PYTHONPATH=layers/shared $(BIN)/python -m tools.events --check
 	@PYTHONPATH=layers/shared $(BIN)/python -m tools.api_page --check
 	@PYTHONPATH=layers/shared $(BIN)/python -m tools.settings_page --check
 	@$(BIN)/python -m tools.decisions_page --check
@@ -163,6 +164,9 @@ reference: dev-environments ## Write the generated pages: API, settings, data mo
 
 openapi: dev-environments ## Write the API's description, openapi.json
 	@$(BIN)/python -m tools.openapi
+
+events: dev-environments ## Write events/, one for each route and trigger
+	@PYTHONPATH=layers/shared $(BIN)/python -m tools.events
 
 # What is pinned stays as it is while the .in allows it; UPGRADE=--upgrade takes the newest of everything.
 PINNED := layers/shared/requirements $(addprefix requirements/,dev local emulator lambda databases sam checkov stress uv)

@@ -1,0 +1,1 @@
+"""Events of every route and trigger as JSON files, for `sam local invoke`."""
