@@ -15,7 +15,7 @@ STRESS := .venvs/stress/bin/python -m stress
 .PHONY: help up reset token circuits logs psql migrate environments dev-environments stress-environments \
 	stress stress-controls stress-compare stress-keep quick test chaos guarantees forget lint style names generated types imports \
 	template checkov unit settings contract docs rules mutations integration local e2e schemathesis harness readiness openapi reference \
-	oldest-python requirements events sam-lint sam-build sam-environment deploy released
+	oldest-python requirements events sam sam-events sam-local sam-lint sam-build sam-environment deploy released
 
 # A target is listed if its line has a comment after ##; a line that begins with ##@ is a heading.
 help: ## List the targets
@@ -73,7 +73,7 @@ stress-keep: stress-environments ## Keep a full run as the published one: REPORT
 ##@ Tests
 quick: lint types imports unit settings contract docs ## Run lint, types, import rules, unit and contract tests, in a minute: while you work
 
-test: forget quick oldest-python rules template checkov mutations integration local e2e schemathesis harness readiness ## Run everything that CI runs
+test: forget quick oldest-python rules template checkov mutations integration local e2e schemathesis harness readiness ## Run all tests but those of `make sam`
 	@MEASURED=1 $(BIN)/pytest tests/guarantees
 
 # The long campaigns, an hour or two: each ends by itself, and replays from its seed (CHAOS_SEED=…).
@@ -176,7 +176,19 @@ requirements: ## Pin the packages of every .in file [UPGRADE=--upgrade takes the
 		--generate-hashes --no-header --excludes requirements/excludes.txt $(UPGRADE) --output-file $$file.txt $$file.in || exit 1; done
 
 ##@ AWS SAM
-# Not part of `make test`: its environment takes a minute to install. docs/how-to/deploy.md says how to deploy.
+# Not part of `make test`, but of CI: its environment takes a minute to install, and its tests take four.
+sam: dev-environments sam-lint ## Build for both processors, and answer each event by the built functions, in Docker where it runs
+	@$(BIN)/pytest tests/sam --ignore tests/sam/docker
+	@$(BIN)/python -m tests.sam.isolated $(BIN)/pytest tests/sam/docker
+
+sam-events: dev-environments sam-environment ## Answer each event by the built functions, without Docker
+	@$(BIN)/pytest tests/sam/test_built_events.py
+
+# docs/how-to/run-with-sam-local.md
+sam-local: environments sam-environment ## Have `sam local` run the functions on the stack of `make up`; Ctrl-C ends it
+	@.venvs/local/bin/python -m local.sam --state $(STATE)
+
+# docs/how-to/deploy.md
 sam-lint: sam-environment ## Validate template.yaml with the SAM command line
 	@SAM_CLI_TELEMETRY=0 .venvs/sam/bin/sam validate --lint
 

@@ -1,10 +1,12 @@
 """samconfig.toml: an environment each for trying out, for staging and for production."""
 
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from local.sam.build import SamFiles
 from tests.services import ROOT
 from tests.settings.test_defaults import PARAMETERS, REQUIRED
 
@@ -14,12 +16,22 @@ ENVIRONMENTS: dict[str, dict[str, Any]] = {
     if name != "version"
 }
 OTHERS = ("dev", "staging", "prod")
+LOCAL_COMMANDS = {"local_invoke", "local_start_api", "local_start_lambda"}
 
 
 def test_without_an_environment_it_is_dev() -> None:
-    """The SAM command line calls that one `default`."""
+    """The SAM command line calls that one `default`. Only `sam local` has options there alone."""
     assert set(ENVIRONMENTS) == {"default", *OTHERS}
-    assert ENVIRONMENTS["default"] == ENVIRONMENTS["dev"]
+    deployed = {command: given for command, given in ENVIRONMENTS["default"].items() if command not in LOCAL_COMMANDS}
+    assert deployed == ENVIRONMENTS["dev"]
+
+
+@pytest.mark.parametrize("command", sorted(LOCAL_COMMANDS))
+def test_sam_local_reads_what_make_sam_local_writes(command: str) -> None:
+    """The template and the functions' environment in the state folder of `make up`."""
+    files = SamFiles.make_below(Path(".local"))
+    options = ENVIRONMENTS["default"][command]["parameters"]
+    assert (options["template_file"], options["env_vars"]) == (str(files.template), str(files.environment))
 
 
 @pytest.mark.parametrize("name", OTHERS)
