@@ -177,7 +177,7 @@ requirements: ## Pin the packages of every .in file [UPGRADE=--upgrade takes the
 
 ##@ AWS SAM
 # Not part of `make test`, but of CI: its environment takes a minute to install, and its tests take four.
-sam: dev-environments sam-lint ## Build for both processors, and answer each event by the built functions, in Docker where it runs
+sam: dev-environments sam-lint ## Build for both processors, and answer each event by the built functions, in Docker if it can run
 	@$(BIN)/pytest tests/sam --ignore tests/sam/docker
 	@$(BIN)/python -m tests.sam.isolated $(BIN)/pytest tests/sam/docker
 

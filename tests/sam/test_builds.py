@@ -1,0 +1,25 @@
+"""`sam build` for both processors, without Docker."""
+
+from pathlib import Path
+
+from tools.machines import find_foreign, find_machines
+
+FUNCTIONS = 10
+
+
+def test_every_compiled_file_is_for_the_processor(build: tuple[str, Path]) -> None:
+    """pip takes wheels of the platform that the layer's Makefile names, whatever machine it runs on."""
+    architecture, folder = build
+    machines = dict(find_machines(folder))
+    assert find_foreign(machines, architecture) == []
+    names = {path.name.partition(".")[0] for path in machines}
+    assert {"_pydantic_core", "_psycopg", "_rust"} <= names  # pydantic, psycopg and cryptography
+
+
+def test_a_build_has_every_function_and_the_layer(build: tuple[str, Path]) -> None:
+    """The layer with the package, the migrations and the certificates' roots; one function is the nested stack's."""
+    _, folder = build
+    assert len(list(folder.glob("*Function"))) == FUNCTIONS
+    assert [path.parent.name for path in folder.rglob("SetupFunction/database_setup/app.py")] == ["database_setup"]
+    for part in ("python/shared/container.py", "migrations/0001_people.sql", "python/shared/database/roots"):
+        assert (folder / "SharedLayer" / part).exists()

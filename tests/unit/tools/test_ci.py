@@ -1,0 +1,80 @@
+"""What CI does about Docker, which it wants and doesn't need: programs of the test stand for those of the machine."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.services import ROOT
+
+NEEDED = ("bash", "dirname", "rm")
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Path:
+    """The only folder where programs are found, without Docker; apt-get and the like write down what they are told."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in NEEDED:
+        (folder / name).symlink_to(shutil.which(name) or name)
+    write_program(folder, "id", "echo 0")
+    write_program(folder, "install", "exit 0")
+    write_program(folder, "timeout", 'shift; "$@"')
+    write_program(folder, "apt-get", f'echo "$*" >> {tmp_path}/asked')
+    return folder
+
+
+def write_program(folder: Path, name: str, script: str) -> None:
+    """Write a shell script as a program."""
+    (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+    (folder / name).chmod(0o755)
+
+
+def install_docker(programs: Path) -> tuple[str, list[str]]:
+    """Return what .ci/run says while it installs Docker, and what it asked apt-get for; it must not fail."""
+    script = f"source {ROOT}/.ci/run; install_docker"
+    environment = {"PATH": str(programs)}
+    bash = str(programs / "bash")
+    done = subprocess.run([bash, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    asked = programs.parent / "asked"
+    return done.stdout, asked.read_text().splitlines() if asked.exists() else []
+
+
+def test_docker_is_installed(programs: Path) -> None:
+    """With its command line, which Debian 13 has in a package of its own."""
+    said, asked = install_docker(programs)
+    assert said == "ci: installing docker.io\n"
+    assert asked == ["update -qq", "install -y -qq --no-install-recommends docker.io docker-cli"]
+
+
+def test_docker_that_is_there_is_taken(programs: Path) -> None:
+    """Nothing is installed then."""
+    write_program(programs, "dockerd", "exit 1")
+    write_program(programs, "docker", "exit 1")
+    assert install_docker(programs) == ("", [])
+
+
+def test_an_older_debian_has_one_package(programs: Path) -> None:
+    """Which holds the command line."""
+    refuse = 'case "$*" in *docker-cli*) exit 100;; esac'
+    write_program(programs, "apt-get", f'echo "$*" >> {programs.parent}/asked; {refuse}')
+    said, asked = install_docker(programs)
+    assert said == "ci: installing docker.io\n"
+    assert asked[-1] == "install -y -qq --no-install-recommends docker.io"
+
+
+@pytest.mark.parametrize("failing", ["update", "install", ""])
+def test_a_machine_without_the_package_goes_on(programs: Path, failing: str) -> None:
+    """The stage itself says that it is left out."""
+    write_program(programs, "apt-get", f'case "$1" in {failing}*) exit 100;; esac')
+    said, _ = install_docker(programs)
+    assert ("docker.io can't be installed" in said) is (failing != "update")
+
+
+def test_another_user_than_root_goes_on(programs: Path) -> None:
+    """Without a try to install."""
+    write_program(programs, "id", "echo 1000")
+    said, asked = install_docker(programs)
+    assert said == "ci: Docker is not installed, and this user can't install it\n"
+    assert asked == []
