@@ -6,6 +6,7 @@
     {"command": "free-address", "email": …}
     {"command": "circuits"}
     {"command": "force-circuit", "name": "email"|"identity"|"storage", "state": "open"|"closed"|"auto"}
+    {"command": "reconcile-restore", "restored_to": "2026-11-26T21:30:00Z", "apply": true|false, "next": …}
 
 Each is safe to repeat.
 """
@@ -22,9 +23,12 @@ from pydantic import TypeAdapter, ValidationError
 from operations import circuits
 from operations.errors import CommandError
 from operations.free_address import FreeAddress, free_address
+from operations.reconciliation import ReconcileRestore, Reconciliation
 from operations.staff import OPERATOR, CreateStaff, OperatorContext, RemoveStaff, create_staff, remove_staff
-from shared.aws.clients import get_cognito
+from shared.aws.clients import get_cognito, get_dynamodb, get_s3
 from shared.aws.cognito import CognitoIdentityProvider
+from shared.aws.dynamodb_answered_keys import AnsweredKeys
+from shared.aws.listings import EvidenceListing, IdentityListing
 from shared.background import BackgroundInvocation, background_handler
 from shared.circuit.store import StoreUnavailable
 from shared.clock import read_epoch_micros, read_monotonic
@@ -64,7 +68,7 @@ class ForceCircuit(RequestModel):
 
 
 PeopleCommand = CreateStaff | RemoveStaff | FreeAddress
-Command = Migrate | PeopleCommand | ShowCircuits | ForceCircuit
+Command = Migrate | PeopleCommand | ShowCircuits | ForceCircuit | ReconcileRestore
 
 
 _COMMANDS: dict[str, TypeAdapter[Any]] = {
@@ -74,6 +78,7 @@ _COMMANDS: dict[str, TypeAdapter[Any]] = {
     "free-address": TypeAdapter(FreeAddress),
     "circuits": TypeAdapter(ShowCircuits),
     "force-circuit": TypeAdapter(ForceCircuit),
+    "reconcile-restore": TypeAdapter(ReconcileRestore),
 }
 
 
@@ -145,11 +150,29 @@ def _run_people_command(command: PeopleCommand, context: OperatorContext) -> dic
             return free_address(command, context)
 
 
+def _reconcile_restore(command: ReconcileRestore, invocation: BackgroundInvocation) -> dict[str, Any]:
+    container = get_container()
+    settings = container.settings
+    return Reconciliation(
+        command,
+        container.database,
+        AnsweredKeys(get_dynamodb(), settings.state_table, now=container.clock),
+        EvidenceListing(get_s3(), settings.evidence_bucket),
+        IdentityListing(get_cognito(), settings.user_pool_id),
+        container.document_store,
+        container.clock,
+        invocation.deadline,
+        invocation.request_id,
+    ).run()
+
+
 def _run_command(command: Command, invocation: BackgroundInvocation) -> dict[str, Any]:
     if isinstance(command, ShowCircuits | ForceCircuit):
         return _run_circuit_command(command, invocation.request_id)
     if isinstance(command, Migrate):
         return _migrate(invocation.request_id)
+    if isinstance(command, ReconcileRestore):
+        return _reconcile_restore(command, invocation)
     container = get_container()
     identities = CognitoIdentityProvider(get_cognito(), container.settings.user_pool_id)
     return _run_people_command(

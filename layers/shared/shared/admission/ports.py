@@ -35,12 +35,25 @@ class LimitCharge:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyOrigin:
+    """The call that used a key, for operators: its operation (`POST /claims`), its request id, the ids of its path.
+
+    It names records and requests, never people.
+    """
+
+    operation: str
+    request_id: str
+    ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class KeyUse:
     """One use of an Idempotency-Key: `scope` is caller and operation, `fingerprint` is a hash of the request."""
 
     scope: str
     key: str
     fingerprint: str
+    origin: KeyOrigin | None = None
 
 
 @dataclass(frozen=True, slots=True)

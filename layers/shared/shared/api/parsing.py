@@ -11,7 +11,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ValidationError
 
-from shared.admission.ports import KeyUse
+from shared.admission.ports import KeyOrigin, KeyUse
 from shared.api.auth.caller import Caller
 from shared.api.body import read_body, replace_surrogates
 from shared.api.call import ApiRequest, Call, IfMatch
@@ -168,7 +168,8 @@ def parse_call(
     # Request ids get a scope of their own, so that no key can equal one.
     scope = _build_key_scope(operation, caller)
     names = (scope, key) if key is not None else (f"request {scope}", request.request_id)
-    use = KeyUse(*names, _hash_request(request, if_match, plain))
+    origin = KeyOrigin(f"{operation.method} {operation.resource}", request.request_id, tuple(map(str, ids.values())))
+    use = KeyUse(*names, _hash_request(request, if_match, plain), origin)
     return Call(value, ids, caller, operation.access, principal, if_match, request, use, services)
 
 

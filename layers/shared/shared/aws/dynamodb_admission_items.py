@@ -1,13 +1,14 @@
 """The items of the state table, as dictionaries: what is written, under which condition, and how it is read.
 
 A client's bucket   pk `limit#<name>#<sha256>`    tat
-A key's record      pk `key#<sha256>`             fingerprint holder phase free_at [answer | renewable]
+A key's record      pk `key#<sha256>`             fingerprint holder phase free_at [origin] [answer | renewable]
 
 `tat` and `free_at` are epoch microseconds: when the bucket is full again, and when the key may be taken (the end of its
 holder's lease while the call runs, the end of the record's lifetime once it has an answer). `holder` is the fencing
 token. DynamoDB deletes an item some time after `expires_at` (epoch seconds), which is always later than the other two:
 deletion can be days late and never changes a decision, because the conditions check the time themselves. `renewable` is
-an answer without the part that expires, and the facts from which that part is made.
+an answer without the part that expires, and the facts from which that part is made. `origin` is the call that took the
+key, by which operators find what a restored database has lost.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from shared.admission.ports import (
     AdmissionDecision,
     Admitted,
     InProgress,
+    KeyOrigin,
     KeyReused,
     KeyUse,
     LimitCharge,
@@ -97,16 +99,19 @@ def _spend_busy(limit: RateLimit, now: int) -> tuple[str, str, Values]:
 
 def build_take_write(table: str, use: KeyUse, token: str, lease_ends: int, now: int) -> PutTypeDef:
     """Return the write that takes a free key for `token` until `lease_ends`."""
+    item: Values = {
+        "pk": {"S": make_record_key(use)},
+        "fingerprint": {"S": use.fingerprint},
+        "holder": {"S": token},
+        "phase": {"S": RUNNING},
+        "free_at": _build_number(lease_ends),
+        "expires_at": _compute_expiry(lease_ends),
+    }
+    if use.origin is not None:
+        item["origin"] = _build_origin(use.origin)
     return {
         "TableName": table,
-        "Item": {
-            "pk": {"S": make_record_key(use)},
-            "fingerprint": {"S": use.fingerprint},
-            "holder": {"S": token},
-            "phase": {"S": RUNNING},
-            "free_at": _build_number(lease_ends),
-            "expires_at": _compute_expiry(lease_ends),
-        },
+        "Item": item,
         "ConditionExpression": "attribute_not_exists(pk) OR free_at <= :now",
         "ExpressionAttributeValues": {":now": _build_number(now)},
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
@@ -162,8 +167,27 @@ def read_decision(item: Item | None, use: KeyUse, now: int) -> AdmissionDecision
         return KeyReused()
     if item["phase"]["S"] == RUNNING:
         return InProgress(retry_after_s=RUNNING_RETRY_S)
+    answer = read_answer(item)
+    return Replay(answer) if answer else Admitted(quota=None, token=None)
+
+
+def _build_origin(origin: KeyOrigin) -> UniversalAttributeValueTypeDef:
+    ids: list[UniversalAttributeValueTypeDef] = [{"S": each} for each in origin.ids]
+    return {"M": {"operation": {"S": origin.operation}, "request_id": {"S": origin.request_id}, "ids": {"L": ids}}}
+
+
+def read_origin(item: Item) -> KeyOrigin | None:
+    """Return the call that took a key; None for a record of a release that did not keep it."""
+    if "origin" not in item:
+        return None
+    kept = item["origin"]["M"]
+    return KeyOrigin(kept["operation"]["S"], kept["request_id"]["S"], tuple(each["S"] for each in kept["ids"]["L"]))
+
+
+def read_answer(item: Item) -> StoredAnswer | None:
+    """Return the answer that a record holds, without the part that expires; None if it was too large to store."""
     stored = item.get("answer") or item.get("renewable")
-    return Replay(_read_stored_answer(stored["M"])) if stored else Admitted(quota=None, token=None)
+    return _read_stored_answer(stored["M"]) if stored else None
 
 
 def _build_stored_answer(answer: StoredAnswer) -> UniversalAttributeValueTypeDef:

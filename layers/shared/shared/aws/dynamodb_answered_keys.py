@@ -1,0 +1,105 @@
+"""The keys in the state table whose calls have been answered, for comparing them with a restored database.
+
+Needs Scan and DeleteItem on the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from shared.admission.ports import KEY_LIFE_S, KeyOrigin, StoredAnswer
+from shared.aws.dynamodb import has_condition_failed
+from shared.aws.dynamodb_admission_items import ANSWERED, UNKEPT, Item, read_answer, read_origin
+from shared.aws.errors import BOTO_ERRORS, classify_error
+from shared.clock import Clock, read_utc_now
+from shared.units import convert_to_epoch_micros
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+# A page is read within the client's timeout of a second, although an answer may have 300 KB: DynamoDB ends each page
+# at 1 MB.
+PAGE_ITEMS = 500
+PREFIX = "key#"
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredKey:
+    """The record of a key whose call was answered.
+
+    `record` is the SHA-256 of the key and its scope in hexadecimal; `holder` fences the record. `origin` is None for a
+    record of a release that did not keep it, `answer` for an answer too large to be stored.
+    """
+
+    record: str
+    holder: str
+    answered_at: datetime
+    origin: KeyOrigin | None
+    answer: StoredAnswer | None
+
+
+class AnsweredKeys:
+    """The answered keys in the state table; `page_items` is how many items of any kind are read at once."""
+
+    def __init__(
+        self, client: DynamoDBClient, table: str, *, now: Clock = read_utc_now, page_items: int = PAGE_ITEMS
+    ) -> None:
+        self._client = client
+        self._table = table
+        self._now = now
+        self._page_items = page_items
+
+    def read_page(self, after: str | None) -> tuple[list[AnsweredKey], str | None]:
+        """Return the records of a page that still hold their answer, and the item after which the next page begins.
+
+        The latter is None at the end. Records that are written meanwhile may be missed. Raise AwsError.
+        """
+        start: dict[str, Any] = {"ExclusiveStartKey": {"pk": {"S": after}}} if after else {}
+        try:
+            page = self._client.scan(
+                TableName=self._table,
+                ConsistentRead=True,
+                Limit=self._page_items,
+                FilterExpression="begins_with(pk, :prefix) AND phase IN (:answered, :unkept) AND free_at > :now",
+                ExpressionAttributeValues={
+                    ":prefix": {"S": PREFIX},
+                    ":answered": {"S": ANSWERED},
+                    ":unkept": {"S": UNKEPT},
+                    ":now": {"N": str(convert_to_epoch_micros(self._now()))},
+                },
+                **start,
+            )
+        except BOTO_ERRORS as error:
+            raise classify_error(error) from None
+        last: Mapping[str, Any] = page.get("LastEvaluatedKey") or {}
+        return [_read_record(item) for item in page["Items"]], last["pk"]["S"] if last else None
+
+    def delete(self, key: AnsweredKey) -> bool:
+        """Delete a record, so that the next call with its key is run; return False if it is another's by now.
+
+        Raise AwsError.
+        """
+        try:
+            self._client.delete_item(
+                TableName=self._table,
+                Key={"pk": {"S": PREFIX + key.record}},
+                ConditionExpression="holder = :holder",
+                ExpressionAttributeValues={":holder": {"S": key.holder}},
+            )
+        except BOTO_ERRORS as error:
+            if has_condition_failed(error):
+                return False
+            raise classify_error(error) from None
+        return True
+
+
+def _read_record(item: Item) -> AnsweredKey:
+    answered_at = _EPOCH + timedelta(microseconds=int(item["free_at"]["N"]), seconds=-KEY_LIFE_S)
+    return AnsweredKey(
+        item["pk"]["S"].removeprefix(PREFIX), item["holder"]["S"], answered_at, read_origin(item), read_answer(item)
+    )
