@@ -1,10 +1,16 @@
 """Operators' commands in processes of their own, and checks of accounts and circuits after kills."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+from shared.admission.ports import Admitted, KeyUse, StoredAnswer
+from shared.aws.dynamodb_admission import DynamoDbAdmissionStore
+from shared.aws.dynamodb_admission_items import make_record_key
+from shared.clock import read_utc_now
 from tests.crash_recovery.environment import CrashPoint, CrashTestEnvironment, ProcessResult, ProcessRunner
 from tests.integration.jobs.records import RecordFixtures
 
@@ -94,6 +100,31 @@ class OperatorProcesses:
         assert self.run({**event, "state": "auto"}).error is None
         return PreparedCommand({**event, "state": "open"}, self._read_circuit)
 
+    def prepare_reconcile_restore(self) -> PreparedCommand:
+        """A lost write, whose key is answered, and a mail that waited at the moment of the restore."""
+        database, subject, key = self.environment.fresh_database, uuid4(), KeyUse("scope", uuid4().hex, "asked")
+        table, client = self.environment.environment["STATE_TABLE"], self.environment.make_client("dynamodb")
+        store = DynamoDbAdmissionStore(client, table, observer=lambda _event, _facts: None)
+        decision = store.admit(charge=None, use=key, lease_s=30)
+        assert isinstance(decision, Admitted)
+        assert decision.token
+        store.complete(key, decision.token, StoredAnswer(201, {}, json.dumps({"id": str(subject)})))
+        records = RecordFixtures(database)
+        member = records.add_member()
+        records.add_mail("member-welcome", member, to=member)
+        database.query_rows("UPDATE outbox SET created_at = now() - interval '4 days' WHERE subject_id = %s", member)
+
+        def read_state() -> Any:
+            found = client.get_item(TableName=table, Key={"pk": {"S": make_record_key(key)}})
+            jobs = "SELECT id, state, last_error FROM outbox WHERE subject_id = %s"
+            [job] = database.query_rows(jobs, member)
+            entries = "SELECT action, actor FROM audit WHERE subject_id IN (%s, %s) ORDER BY action"
+            audit = database.query_rows(entries, subject, job.pop("id"))
+            return {"key": "Item" in found, "job": job, "audit": audit}
+
+        moment = (read_utc_now() - timedelta(days=3)).isoformat()
+        return PreparedCommand({"command": "reconcile-restore", "restored_to": moment, "apply": True}, read_state)
+
     def _prepare_create(self, email: str) -> PreparedCommand:
         event = {"command": "create-staff", "email": email, "full_name": "Ana", "role": "staff", "language": "mk"}
         return PreparedCommand(event, lambda: self._read_account(email, None))
@@ -134,4 +165,5 @@ COMMANDS: Mapping[str, Callable[[OperatorProcesses], PreparedCommand]] = {
     "free-address of a member": OperatorProcesses.prepare_free_member,
     "free-address of an applicant": OperatorProcesses.prepare_free_agent,
     "force-circuit": OperatorProcesses.prepare_force_circuit,
+    "reconcile-restore": OperatorProcesses.prepare_reconcile_restore,
 }

@@ -66,6 +66,7 @@ OTHER_NUMBERS = {
     "tests/crash_recovery/environment.py": f"{GENEROUS_LIMITS}; and {MAIL}",
     "tests/local/test_up_options.py": "the number that is set is the subject: the stand-in's pool follows it",
     "tests/lock_order/write_operations.py": GENEROUS_LIMITS,
+    "tests/restore/rehearsal.py": f"{GENEROUS_LIMITS}; and {MAIL}",
     "tests/schemathesis/test_conformance.py": GENEROUS_LIMITS,
     "tests/soak/soak_run.py": GENEROUS_LIMITS,
     "tests/template/test_connections.py": "it states the template's own",

@@ -26,7 +26,11 @@ NEW = {"command": "create-staff", "email": "Ana@Example.test", "full_name": "Ana
 @pytest.mark.parametrize(
     ("event", "words"),
     [
-        ({}, "unknown command; there are: migrate, create-staff, remove-staff, free-address, circuits, force-circuit"),
+        (
+            {},
+            "unknown command; there are: migrate, create-staff, remove-staff, free-address, circuits, force-circuit, "
+            "reconcile-restore",
+        ),
         ({"command": "drop"}, "unknown command"),
         ({"command": ["migrate"]}, "unknown command"),
         ({"command": "migrate", "force": True}, "force"),
@@ -38,6 +42,8 @@ NEW = {"command": "create-staff", "email": "Ana@Example.test", "full_name": "Ana
         ({"command": "force-circuit", "name": "email"}, "state"),
         ({"command": "force-circuit", "name": "database", "state": "open"}, "name"),
         ({"command": "force-circuit", "name": "email", "state": "half_open"}, "state"),
+        ({"command": "reconcile-restore"}, "restored_to"),
+        ({"command": "reconcile-restore", "restored_to": "2026-11-26T21:30:00"}, "timezone"),
     ],
 )
 def test_a_command_that_is_wrong_says_what_is(event: dict[str, Any], words: str) -> None:

@@ -1,0 +1,218 @@
+"""The operators' command after a restore, case by case, on a real database and keys that are listed in memory."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from operations import reconciliation
+from operations.errors import CommandError
+from operations.reconciliation import PAGE_TIME_S, ReconcileRestore, Reconciliation
+from shared.admission.ports import KeyOrigin, StoredAnswer
+from shared.aws.dynamodb_answered_keys import AnsweredKey
+from shared.aws.errors import ServiceUnavailable
+from shared.aws.listings import ListedItem
+from shared.clock import read_utc_now
+from tests.databases import FreshDatabase, PostgresHandle, make_deadline
+from tests.integration.jobs.records import RecordFixtures
+
+MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
+
+
+@dataclass
+class ListedKeys:
+    """Keys in pages; `failing` is the page that can't be read."""
+
+    pages: Sequence[Sequence[AnsweredKey]]
+    failing: int | None = None
+    deleted: list[str] = field(default_factory=list)
+
+    def read_page(self, after: str | None) -> tuple[list[AnsweredKey], str | None]:
+        """Return a page, and the number of the next one."""
+        n = int(after or 0)
+        if n == self.failing:
+            raise ServiceUnavailable("Throttled")
+        found = [key for key in self.pages[n] if key.record not in self.deleted]
+        return found, str(n + 1) if n + 1 < len(self.pages) else None
+
+    def delete(self, key: AnsweredKey) -> bool:
+        """Note the key."""
+        self.deleted.append(key.record)
+        return True
+
+
+class NothingListed:
+    """An empty bucket or pool."""
+
+    def read_page(self, since: datetime, after: str | None) -> tuple[list[ListedItem], str | None]:
+        """Return nothing."""
+        return [], None
+
+    def copy(self, key: str, to: str) -> bool:
+        """Find nothing to copy."""
+        return False
+
+
+@pytest.fixture
+def fresh_database(postgres: PostgresHandle) -> FreshDatabase:
+    """A database of the test's own."""
+    return postgres.make_fresh_database()
+
+
+def make_key(*, ago: timedelta = MINUTE, status: int = 201, key: str | None = None, **changes: Any) -> AnsweredKey:
+    """A key that was answered so long ago."""
+    key = key or uuid4().hex
+    body = f'{{"id": "{uuid4()}", "email": "besa@example.test"}}'
+    made = AnsweredKey(
+        sha256(f"scope\0{key}".encode()).hexdigest(),
+        "token",
+        read_utc_now() - ago,
+        KeyOrigin("POST /claims", f"request-{key}"),
+        StoredAnswer(status, {}, body),
+    )
+    return replace(made, **changes)
+
+
+def add_row(fresh_database: FreshDatabase, key: str, *, ago: timedelta = MINUTE) -> None:
+    """The row of a key whose write is there."""
+    fresh_database.query_rows(
+        "INSERT INTO idempotency_keys (scope, key, fingerprint, created_at) VALUES ('scope', %s, 'asked', %s)",
+        key,
+        read_utc_now() - ago,
+    )
+
+
+def reconcile(fresh_database: FreshDatabase, keys: ListedKeys, *, seconds: float = 900.0, **command: Any) -> Any:
+    """Run the command once; restored to ten minutes ago, unless it says otherwise."""
+    command = {"restored_to": read_utc_now() - 10 * MINUTE, **command}
+    nothing = NothingListed()
+    return Reconciliation(
+        ReconcileRestore(command="reconcile-restore", **command),
+        fresh_database.make_database(),
+        keys,
+        nothing,
+        nothing,
+        nothing,
+        read_utc_now,
+        make_deadline(seconds),
+        "invocation-1",
+    ).run()
+
+
+def test_a_key_with_its_row_is_not_lost(fresh_database: FreshDatabase) -> None:
+    """Whoever has the row has the write."""
+    add_row(fresh_database, "kept")
+    keys = ListedKeys([[make_key(key="kept"), lost := make_key(key="lost")]])
+    answer = reconcile(fresh_database, keys, apply=True)
+    assert [write["key"] for write in answer["lost_writes"]] == [lost.record]
+    assert keys.deleted == [lost.record]
+    assert "example.test" not in str(answer)
+
+
+def test_a_row_of_a_later_call_is_of_another_write(fresh_database: FreshDatabase) -> None:
+    """It was made after the restore while the state table was out of reach; the table still has the lost answer."""
+    add_row(fresh_database, "made-again", ago=timedelta(0))
+    keys = ListedKeys([[make_key(key="made-again", ago=5 * MINUTE)]])
+    assert len(reconcile(fresh_database, keys, apply=True)["lost_writes"]) == 1
+    assert len(keys.deleted) == 1
+
+
+def test_what_was_answered_before_the_moment_is_listed_apart_and_left_alone(fresh_database: FreshDatabase) -> None:
+    """The restore does not explain it: the moment is wrong, or the call had nothing to write."""
+    keys = ListedKeys([[make_key(ago=20 * MINUTE), make_key(ago=20 * MINUTE, status=412)]])
+    answer = reconcile(fresh_database, keys, apply=True)
+    assert (len(answer["earlier_writes"]), answer["lost_writes"], answer["refusals"]) == (1, [], 0)
+    assert keys.deleted == []
+
+
+def test_keys_whose_day_is_nearly_over_are_not_judged(fresh_database: FreshDatabase) -> None:
+    """Housekeeping deletes their rows, though their writes are there; and the answer says that it is not complete."""
+    keys = ListedKeys([[make_key(ago=DAY - MINUTE)]])
+    answer = reconcile(fresh_database, keys, apply=True, restored_to=read_utc_now() - 2 * DAY)
+    assert (answer["lost_writes"], answer["complete"], keys.deleted) == ([], False, [])
+    assert reconcile(fresh_database, keys)["complete"]
+
+
+def test_a_key_of_a_release_that_kept_no_origin_is_listed_too(fresh_database: FreshDatabase) -> None:
+    """And one whose answer was too large to be kept, of which only its time and hash are known."""
+    keys = ListedKeys([[make_key(origin=None), make_key(origin=None, answer=None)]])
+    first, second = reconcile(fresh_database, keys, apply=True)["lost_writes"]
+    found = {(write["operation"], write["status"], write["subject_id"] is None) for write in (first, second)}
+    assert found == {(None, 201, False), (None, None, True)}
+    assert len(keys.deleted) == 2
+
+
+def test_a_run_that_is_full_is_continued_by_the_next(
+    fresh_database: FreshDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until there is no next one, nothing is left out or listed twice."""
+    monkeypatch.setattr(reconciliation, "MOST_LISTED", 3)
+    keys = ListedKeys([[make_key() for _ in range(2)] for _ in range(5)])
+    listed: list[str] = []
+    runs, following = 0, None
+    while runs == 0 or following is not None:
+        answer = reconcile(fresh_database, keys, next=following)
+        assert len(answer["lost_writes"]) <= 4
+        listed += [write["key"] for write in answer["lost_writes"]]
+        runs, following = runs + 1, answer["next"]
+    assert runs == 3
+    assert sorted(listed) == sorted(key.record for page in keys.pages for key in page)
+
+
+def test_a_run_without_time_begins_no_page(fresh_database: FreshDatabase) -> None:
+    """Lambda would end it in the middle; it answers where to go on."""
+    keys = ListedKeys([[make_key()]])
+    answer = reconcile(fresh_database, keys, seconds=PAGE_TIME_S, apply=True, next="writes:")
+    assert (answer["next"], answer["lost_writes"], keys.deleted) == ("writes:", [], [])
+
+
+def test_a_service_that_fails_stops_the_run_with_what_was_found(fresh_database: FreshDatabase) -> None:
+    """The next run begins with the page that could not be read."""
+    keys = ListedKeys([[make_key()], [make_key()]], failing=1)
+    answer = reconcile(fresh_database, keys, apply=True)
+    assert (answer["stopped_by"], answer["next"], len(answer["lost_writes"])) == ("Throttled", "writes:1", 1)
+    keys.failing = None
+    answer = reconcile(fresh_database, keys, apply=True, next=answer["next"])
+    assert (answer["stopped_by"], answer["next"], len(answer["lost_writes"])) == (None, None, 1)
+    assert len(keys.deleted) == 2
+
+
+def test_a_run_that_died_before_it_deleted_a_key_writes_its_entry_once(fresh_database: FreshDatabase) -> None:
+    """The entry comes first: the list outlives the command."""
+    keys = ListedKeys([[make_key()]])
+    for _ in range(2):
+        reconcile(fresh_database, keys, apply=True)
+        keys.deleted.clear()
+    [row] = fresh_database.query_rows("SELECT count(*) AS n FROM audit WHERE action = 'write.lost'")
+    assert row["n"] == 1
+
+
+def test_a_mail_that_a_person_replayed_or_that_was_written_since_is_left_alone(fresh_database: FreshDatabase) -> None:
+    """Only what waited at the moment may have been sent."""
+    records = RecordFixtures(fresh_database)
+    member = records.add_member()
+    for _ in range(3):
+        records.add_mail("member-welcome", member, to=member)
+    ids = [row["id"] for row in fresh_database.query_rows("SELECT id FROM outbox ORDER BY id")]
+    fresh_database.query_rows("UPDATE outbox SET created_at = now() - interval '1 hour' WHERE id = ANY(%s)", ids[:2])
+    fresh_database.query_rows("UPDATE outbox SET replayed_at = now() WHERE id = %s", ids[1])
+    for _ in range(2):
+        reconcile(fresh_database, ListedKeys([[]]), apply=True)
+        rows = fresh_database.query_rows("SELECT state FROM outbox ORDER BY id")
+        assert [row["state"] for row in rows] == ["uncertain", "pending", "pending"]
+    [row] = fresh_database.query_rows("SELECT subject_id FROM audit WHERE action = 'job.marked_uncertain'")
+    assert row["subject_id"] == ids[0]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"next": "elsewhere:"}, {"next": "mails:1"}, {"restored_to": datetime(2999, 1, 1, tzinfo=UTC)}],
+)
+def test_a_command_that_can_not_be_meant_is_refused(fresh_database: FreshDatabase, wrong: dict[str, Any]) -> None:
+    """It says which part is wrong."""
+    with pytest.raises(CommandError, match=next(iter(wrong))):
+        reconcile(fresh_database, ListedKeys([[]]), **wrong)
