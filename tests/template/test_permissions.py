@@ -29,6 +29,11 @@ ENDING = {
     f"cognito-idp:Admin{name} UserPool"
     for name in ("EnableUser", "DisableUser", "UserGlobalSignOut", "RemoveUserFromGroup", "DeleteUser")
 }
+# After a restore of the database.
+RECONCILING = {
+    *("dynamodb:Scan StateTable", "dynamodb:DeleteItem StateTable", "cognito-idp:ListUsers UserPool"),
+    *("s3:ListBucket EvidenceBucket", "s3:GetObject EvidenceBucket/claims/*", "s3:PutObject EvidenceBucket/uploads/*"),
+}
 PRIORITIES = ("QueueHigh", "QueueNormal", "QueueLow")
 DEAD_LETTERS = ("DeadLetterHigh", "DeadLetterNormal", "DeadLetterLow")
 
@@ -58,7 +63,7 @@ MAY = {
     | {"ses:SendEmail identity/MailSender", "ses:SendEmail identity/Domain"}
     | IDENTITIES,
     "Housekeeping": CIRCUITS | WAKE_UP | {"s3:DeleteObject EvidenceBucket/uploads/*"},
-    "Admin": {"rds-db:connect DatabaseOwner"} | CIRCUITS | IDENTITIES | ENDING,
+    "Admin": {"rds-db:connect DatabaseOwner"} | CIRCUITS | IDENTITIES | ENDING | RECONCILING,
 }
 
 

@@ -20,8 +20,8 @@ from tests.measurements import record
 
 # Read only, and `migrate`, which has a database of its own below.
 OTHERS = {"circuits", "migrate"}
-# One entry names who did it; a freed member's commission is voided with an entry of its own. A lost write has one, and so
-# has a mail that may have been sent.
+# One entry names who did it; a freed member's commission is voided with an entry of its own. A lost write has one, and
+# a mail that may have been sent another.
 AUDIT_ENTRIES = {"free-address of a member": 2, "reconcile-restore": 2}
 FEW_MIGRATIONS = 5  # with the audit's table among them
 

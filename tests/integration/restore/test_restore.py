@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from shared.aws import clients
 from tests.api_client import ApiReply
+from tests.contract.dynamodb_clients import read_items
 from tests.databases import FreshDatabase
 from tests.measurements import record
 from tests.restore.rehearsal import LedgerEntry, RehearsedService, run_service
@@ -56,6 +58,7 @@ class RestoreRun:
     repeats: dict[str, list[ApiReply]]  # of the lost writes, by the first answer's request
     refused_again: ApiReply
     kept_again: list[ApiReply]
+    others: tuple[dict[str, Any], dict[str, Any]]  # the state table's other items, before and after the command
     mails_before: Counter[tuple[str, str]]
     restore_s: float
 
@@ -93,9 +96,11 @@ def rehearse(
     missing = service.list_missing()
     kept = [entry for entry in service.ledger if entry not in missing and entry.reply.status < 300]
     unaware = service.send(missing[0].call)
+    others = read_other_items(service)
     listed, _, applied, applied_again = (
         service.reconcile(**moment, apply=apply) for apply in (False, False, True, True)
     )
+    others_after = read_other_items(service)
     refused_again = service.send(day.refused)
     repeats: dict[str, list[ApiReply]] = {}
     for entry in (entry for entry in missing if entry.call.key is not None):
@@ -104,9 +109,27 @@ def rehearse(
     kept_again = [service.send(entry.call) for entry in kept]
     service.do_jobs()
     return RestoreRun(
-        service, day, missing, kept, unaware, listed, applied, applied_again, repeats, refused_again, kept_again, mails,
-        restore_s,
-    )  # fmt: skip
+        service=service,
+        day=day,
+        missing=missing,
+        kept=kept,
+        unaware=unaware,
+        listed=listed,
+        applied=applied,
+        applied_again=applied_again,
+        repeats=repeats,
+        refused_again=refused_again,
+        kept_again=kept_again,
+        others=(others, others_after),
+        mails_before=mails,
+        restore_s=restore_s,
+    )
+
+
+def read_other_items(service: RehearsedService) -> dict[str, Any]:
+    """What the state table has besides keys: limits, circuits, the mails' pace."""
+    items = read_items(clients.get_dynamodb(), service.environment["STATE_TABLE"])
+    return {pk: item for pk, item in items.items() if not pk.startswith("key#")}
 
 
 def is_same_answer(reply: ApiReply, first: ApiReply) -> bool:
@@ -195,6 +218,14 @@ def test_the_command_changes_nothing_before_it_is_to_and_nothing_twice(run: Rest
     }
     assert (run.applied_again["lost_writes"], run.applied_again["refusals"]) == ([], 0)
     assert run.applied_again["possibly_sent"] == []
+
+
+def test_what_heals_by_itself_is_left_alone(run: RestoreRun) -> None:
+    """Limits and the mails' pace hold moments, which pass; no call that was repeated was refused by one."""
+    before, after = run.others
+    assert before == after
+    assert {pk.split("#")[1] for pk in before if pk.startswith("limit#")} >= {"mail", "member-registration"}
+    assert {replies[0].status for replies in run.repeats.values()} <= {200, 201, 404}
 
 
 def test_the_list_is_kept_in_the_audit(run: RestoreRun) -> None:
