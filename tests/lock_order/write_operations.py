@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -13,8 +14,10 @@ from housekeeping.app import Housekeeper
 from jobs_api.app import api as jobs_api
 from members.app import api as members_api
 from operations.free_address import FreeAddress, free_address
+from operations.reconciliation import ReconcileRestore, Reconciliation
 from operations.staff import CreateStaff, OperatorContext, RemoveStaff, create_staff, remove_staff
 from relay.app import relay_batch
+from shared.admission.ports import StoredAnswer
 from shared.clock import read_utc_now
 from shared.database.transaction import Committed, Transaction
 from shared.deadline import Deadline
@@ -26,6 +29,7 @@ from tests.fakes.mailer import FakeMailer
 from tests.fakes.queues import FakeJobQueues
 from tests.integration.function_client import GENEROUS
 from tests.lock_order.sample_records import NOT_AN_IMAGE, SampleRecords
+from tests.restore.listed_keys import ListedKeys, NothingListed, make_key
 from tests.sample_people import make_applicant, make_claim_body, make_person
 from worker.job_runner import JobRunner, MailSettings
 
@@ -250,6 +254,24 @@ def _free_an_address(environment: OperationEnvironment) -> object:
     return free_address(asked, _make_operator_context(environment))
 
 
+def _reconcile_restore(environment: OperationEnvironment) -> object:
+    """Give back the key of a lost registration, and mark the mails that wait."""
+    nothing = NothingListed()
+    lost = make_key(ago=timedelta(0), answer=StoredAnswer(201, {}, '{"number": "MEM-2026-000001"}'))
+    asked = ReconcileRestore(command="reconcile-restore", restored_to=read_utc_now(), apply=True)
+    return Reconciliation(
+        asked,
+        environment.database,
+        ListedKeys([[lost]]),
+        nothing,
+        nothing,
+        nothing,
+        read_utc_now,
+        make_deadline(60),
+        "invocation-1",
+    ).run()
+
+
 def list_housekeeping_tasks() -> Iterator[str]:
     """Yield the housekeeper's tasks, by name."""
     for name, _ in inspect.getmembers(Housekeeper, inspect.isfunction):
@@ -301,6 +323,7 @@ ACTS: dict[str, Act] = {
     "create-staff": _create_staff,
     "remove-staff": _remove_staff,
     "free-address": _free_an_address,
+    "reconcile-restore": _reconcile_restore,
 }
 
 

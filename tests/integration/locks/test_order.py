@@ -35,6 +35,7 @@ LOCKING = re.compile(r"\b(INSERT|UPDATE|DELETE|FOR (NO KEY |KEY )?(UPDATE|SHARE)
 WITH_STATEMENTS = (
     *("agents.service", "members.service", "claims.service", "jobs_api.service"),
     *("relay.app", "worker.job_runner", "housekeeping.app", "operations.staff", "operations.free_address"),
+    "operations.reconciliation",
     *("shared.outbox.jobs", "shared.outbox.audit"),
 )
 

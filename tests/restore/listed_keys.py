@@ -1,0 +1,64 @@
+"""Answered keys and listings in memory, for the operators' command after a restore."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any
+from uuid import uuid4
+
+from shared.admission.ports import KeyOrigin, StoredAnswer
+from shared.aws.dynamodb_answered_keys import AnsweredKey
+from shared.aws.errors import ServiceUnavailable
+from shared.aws.listings import ListedItem
+from shared.clock import read_utc_now
+
+MINUTE = timedelta(minutes=1)
+
+
+@dataclass
+class ListedKeys:
+    """Keys in pages; `failing` is the page that can't be read."""
+
+    pages: Sequence[Sequence[AnsweredKey]]
+    failing: int | None = None
+    deleted: list[str] = field(default_factory=list)
+
+    def read_page(self, after: str | None) -> tuple[list[AnsweredKey], str | None]:
+        """Return a page, and the number of the next one."""
+        n = int(after or 0)
+        if n == self.failing:
+            raise ServiceUnavailable("Throttled")
+        found = [key for key in self.pages[n] if key.record not in self.deleted]
+        return found, str(n + 1) if n + 1 < len(self.pages) else None
+
+    def delete(self, key: AnsweredKey) -> bool:
+        """Note the key."""
+        self.deleted.append(key.record)
+        return True
+
+
+class NothingListed:
+    """An empty bucket or pool."""
+
+    def read_page(self, since: datetime, after: str | None) -> tuple[list[ListedItem], str | None]:
+        """Return nothing."""
+        return [], None
+
+    def copy(self, key: str, to: str) -> bool:
+        """Find nothing to copy."""
+        return False
+
+
+def make_key(*, ago: timedelta = MINUTE, status: int = 201, key: str | None = None, **changes: Any) -> AnsweredKey:
+    """A key that was answered so long ago."""
+    key = key or uuid4().hex
+    body = f'{{"id": "{uuid4()}", "email": "besa@example.test"}}'
+    made = AnsweredKey(
+        sha256(f"scope\0{key}".encode()).hexdigest(),
+        "token",
+        read_utc_now() - ago,
+        KeyOrigin("POST /claims", f"request-{key}"),
+        StoredAnswer(status, {}, body),
+    )
+    return replace(made, **changes)
