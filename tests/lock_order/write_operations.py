@@ -14,7 +14,7 @@ from housekeeping.app import Housekeeper
 from jobs_api.app import api as jobs_api
 from members.app import api as members_api
 from operations.free_address import FreeAddress, free_address
-from operations.reconciliation import ReconcileRestore, Reconciliation
+from operations.reconciliation import ReconcileRestore, RestoreReconciliation
 from operations.staff import CreateStaff, OperatorContext, RemoveStaff, create_staff, remove_staff
 from relay.app import relay_batch
 from shared.admission.ports import StoredAnswer
@@ -259,7 +259,7 @@ def _reconcile_restore(environment: OperationEnvironment) -> object:
     nothing = NothingListed()
     lost = make_key(ago=timedelta(0), answer=StoredAnswer(201, {}, '{"number": "MEM-2026-000001"}'))
     asked = ReconcileRestore(command="reconcile-restore", restored_to=read_utc_now(), apply=True)
-    return Reconciliation(
+    return RestoreReconciliation(
         asked,
         environment.database,
         ListedKeys([[lost]]),

@@ -23,7 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 from operations import circuits
 from operations.errors import CommandError
 from operations.free_address import FreeAddress, free_address
-from operations.reconciliation import ReconcileRestore, Reconciliation
+from operations.reconciliation import ReconcileRestore, RestoreReconciliation
 from operations.staff import OPERATOR, CreateStaff, OperatorContext, RemoveStaff, create_staff, remove_staff
 from shared.aws.clients import get_cognito, get_dynamodb, get_s3
 from shared.aws.cognito import CognitoIdentityProvider
@@ -153,7 +153,7 @@ def _run_people_command(command: PeopleCommand, context: OperatorContext) -> dic
 def _reconcile_restore(command: ReconcileRestore, invocation: BackgroundInvocation) -> dict[str, Any]:
     container = get_container()
     settings = container.settings
-    return Reconciliation(
+    return RestoreReconciliation(
         command,
         container.database,
         AnsweredKeys(get_dynamodb(), settings.state_table, now=container.clock),

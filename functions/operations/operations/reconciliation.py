@@ -114,7 +114,7 @@ class ReconciliationReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Reconciliation:
+class RestoreReconciliation:
     """One run of the command, and what it works with; `request_id` is the invocation's, for the audit."""
 
     command: ReconcileRestore

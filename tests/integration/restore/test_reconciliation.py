@@ -7,7 +7,7 @@ import pytest
 
 from operations import reconciliation
 from operations.errors import CommandError
-from operations.reconciliation import PAGE_TIME_S, ReconcileRestore, Reconciliation
+from operations.reconciliation import PAGE_TIME_S, ReconcileRestore, RestoreReconciliation
 from shared.clock import read_utc_now
 from tests.databases import FreshDatabase, PostgresHandle, make_deadline
 from tests.integration.jobs.records import RecordFixtures
@@ -35,7 +35,7 @@ def reconcile(fresh_database: FreshDatabase, keys: ListedKeys, *, seconds: float
     """Run the command once; restored to ten minutes ago, unless it says otherwise."""
     command = {"restored_to": read_utc_now() - 10 * MINUTE, **command}
     nothing = NothingListed()
-    return Reconciliation(
+    return RestoreReconciliation(
         ReconcileRestore(command="reconcile-restore", **command),
         fresh_database.make_database(),
         keys,
