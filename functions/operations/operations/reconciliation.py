@@ -174,7 +174,7 @@ class RestoreReconciliation:
             # Keys live for a day: what was answered before this is not known here.
             "known_since": format_time(known_since),
             "complete": known_since <= self.command.restored_to,
-            "lost_writes": report.lost_writes,
+            "lost_writes": sorted(report.lost_writes, key=lambda write: str(write["answered_at"])),
             "earlier_writes": report.earlier_writes,
             "refusals": report.refusals,
             "possibly_sent": report.possibly_sent,
@@ -231,7 +231,7 @@ class RestoreReconciliation:
         return following
 
     def _find_lost_writes(self, keys: list[AnsweredKey]) -> list[LostWrite]:
-        """Return the writes without a row, the first first; the rows are read after the keys' records."""
+        """Return the writes without a row; the rows are read after the keys' records."""
         known_since = self.clock() - KEY_LIFE + EXPIRING
         asked = [key for key in keys if key.answered_at >= known_since]
         if not asked:
@@ -248,8 +248,7 @@ class RestoreReconciliation:
             )
 
         lost = {row["record"] for row in self.database.run(find, self.deadline).value}
-        found = [LostWrite.from_key(key) for key in asked if key.record in lost]
-        return sorted(found, key=lambda write: write.key.answered_at)
+        return [LostWrite.from_key(key) for key in asked if key.record in lost]
 
     def _release_keys(self, writes: list[LostWrite], refusals: list[AnsweredKey]) -> None:
         """Delete the keys' records, after the writes are in the audit and the log: a run may die at any point."""
