@@ -28,7 +28,8 @@ def answer_key(store: DynamoDbAdmissionStore, use: KeyUse, answer: StoredAnswer 
 
 def read_all(keys: AnsweredKeys) -> tuple[list[AnsweredKey], int]:
     """Everything there is, and in how many pages."""
-    found, after, pages = [], None, 0
+    found: list[AnsweredKey] = []
+    after, pages = None, 0
     while True:
         page, after = keys.read_page(after)
         found, pages = found + page, pages + 1

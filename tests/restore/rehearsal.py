@@ -90,7 +90,8 @@ class RehearsedService:
         """Send a call once."""
         api = next(api for api in APIS.values() if any(call.operation == " ".join(found) for found in api.operations))
         client = ApiClient(api, get_container(), call.who)
-        return client.call(call.method, call.resource, call.body, key=call.key, if_match=call.if_match, **call.ids)
+        more: dict[str, Any] = {"key": call.key, "if_match": call.if_match, **call.ids}
+        return client.call(call.method, call.resource, call.body, **more)
 
     def write(self, method: str, resource: str, body: Any = None, **more: Any) -> ApiReply:
         """Send a call under a key of its own and note its answer; it must be acknowledged."""
