@@ -18,8 +18,9 @@ from ministack import app as ministack
 from ministack.core.persistence import save_all
 from ministack.services import ses
 
-sys.path.append(str(Path(__file__).resolve().parent.parent))  # at the end of the path, for this one import
+sys.path.append(str(Path(__file__).resolve().parent.parent))  # at the end of the path, for these imports
 from local.emulated_alarms import add_composite_alarms
+from local.emulated_traces import keep_trace_headers
 from local.emulator_checkpoints import QUIET_S, CheckpointSchedule, Message, is_write
 
 GRACE_S = 0.5  # for calls under way at the stop; idle connections would use up all of the default 3 s
@@ -84,6 +85,7 @@ def main() -> None:
     add_composite_alarms()
     keep_mails()
     drop_running_calls_at_stop()
+    ministack.app = keep_trace_headers(ministack.app)
     Config.graceful_timeout = GRACE_S
     if os.environ["CHECKPOINTS"] == "1":
         ministack.app = add_checkpoints(ministack.app, CheckpointSchedule())

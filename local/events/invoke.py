@@ -35,13 +35,19 @@ class FunctionInvoker:
         self._address = urlsplit(base).netloc
         self._timeouts = timeouts
 
-    def __call__(self, function: str, payload: Any, *, kind: str = "RequestResponse") -> InvocationResult:
-        """Invoke a function and return the result. Raise OSError if the gateway is unreachable."""
+    def __call__(
+        self, function: str, payload: Any, *, kind: str = "RequestResponse", trace_id: str = ""
+    ) -> InvocationResult:
+        """Invoke a function, in the chain of a trace header, and return the result.
+
+        Raise OSError if the gateway is unreachable.
+        """
         timeout_s = self._timeouts[function] + MARGIN_S
         connection = http.client.HTTPConnection(self._address, timeout=timeout_s)
         path = f"/2015-03-31/functions/{function}/invocations"
         try:
-            connection.request("POST", path, json.dumps(payload), {"X-Amz-Invocation-Type": kind})
+            headers = {"X-Amz-Invocation-Type": kind, **({"X-Amzn-Trace-Id": trace_id} if trace_id else {})}
+            connection.request("POST", path, json.dumps(payload), headers)
             response = connection.getresponse()
             return InvocationResult(response.status, response.read(), response.getheader("X-Amz-Function-Error"))
         except http.client.HTTPException as error:

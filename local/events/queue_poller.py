@@ -10,6 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local.events.event_payloads import build_queue_arn, build_sqs_event, list_failed_ids
 from local.events.invoke import FunctionInvoker
+from local.runtime.lineage import find_longest_chain
 from local.stack import QueueSource
 
 if TYPE_CHECKING:
@@ -99,10 +100,11 @@ class QueuePoller:
     def _list_handled(self, batch: list[Message]) -> list[Message]:
         """Return the messages that the function has handled; the others wait for their visibility timeout."""
         event = build_sqs_event(batch, self._arn)
+        trace_id = find_longest_chain(message.get("Attributes", {}).get("AWSTraceHeader", "") for message in batch)
         deadline = time.monotonic() + THROTTLED_LIMIT_S
-        answer = self._invoke(self._source.function, event)
+        answer = self._invoke(self._source.function, event, trace_id=trace_id)
         while answer.is_throttled and time.monotonic() < deadline and not self._stop.wait(THROTTLED_PAUSE_S):
-            answer = self._invoke(self._source.function, event)
+            answer = self._invoke(self._source.function, event, trace_id=trace_id)
         if not answer.has_succeeded:
             return []
         ids = {message["MessageId"] for message in batch}

@@ -10,6 +10,7 @@ from local.http_server import HttpRequest, HttpResponse, is_from_this_machine
 from local.inbox.messages import InboxMessage
 from local.inbox.page import render_page
 from local.runtime.invocation import FunctionInvocation, InvocationOutcome, ThrottledError
+from local.runtime.lineage import RecursionStopped
 from local.runtime.pool import EnvironmentPool, EnvironmentPools
 
 INVOKE = re.compile(r"(?:/_local/lambda)?/2015-03-31/functions/([^/]+)/invocations")
@@ -72,6 +73,8 @@ class LocalRoutes:
             return _build_outcome(invocation, await pool.invoke(invocation))
         except ThrottledError:
             return _build_failure(429, "TooManyRequestsException", "Rate Exceeded.")
+        except RecursionStopped:
+            return _build_failure(400, "RecursiveInvocationException", "Lambda has detected a recursive loop.")
 
 
 async def _run_queued(pool: EnvironmentPool, invocation: FunctionInvocation) -> None:
@@ -81,6 +84,8 @@ async def _run_queued(pool: EnvironmentPool, invocation: FunctionInvocation) -> 
             await pool.invoke(invocation)
         except ThrottledError:
             await asyncio.sleep(QUEUED_RETRY_S)
+        except RecursionStopped:
+            return
         else:
             return
 

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from local.gateway.routes import RouteMatch
 from local.http_server import HttpRequest
+from local.runtime.lineage import remove_lineage
 from local.runtime.variables import ACCOUNT
 from local.stack import DeployedRoute
 
@@ -61,7 +62,8 @@ class GatewayRequest:
         now = time.time()
         own_id, chosen = str(uuid4()), request.find_header("x-amzn-requestid") or ""
         request_id = chosen if CHOSEN_ID.fullmatch(chosen) else own_id
-        trace_id = request.find_header("x-amzn-trace-id") or f"Root=1-{int(now):08x}-{uuid4().hex[:24]}"
+        begun = remove_lineage(request.find_header("x-amzn-trace-id") or "")
+        trace_id = begun or f"Root=1-{int(now):08x}-{uuid4().hex[:24]}"
         return cls(request, request_id, own_id, trace_id, stage, path, now)
 
     def build_context(self, resource: str = "") -> dict[str, str]:

@@ -4,10 +4,12 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from local.runtime.environment import ExecutionEnvironment
 from local.runtime.invocation import FunctionInvocation, InvocationOutcome, ThrottledError
+from local.runtime.lineage import RecursionStopped, continue_chain
 from local.runtime.logs import FunctionLog
 from local.runtime.variables import RuntimePlatform
 from local.stack import DeployedFunction
@@ -26,6 +28,7 @@ class EnvironmentPool:
         self.limit = UNRESERVED_LIMIT if function.reserved_concurrency is None else function.reserved_concurrency
         self.in_flight = 0
         self.throttles = 0
+        self.recursions_dropped = 0
         self._environments: set[ExecutionEnvironment] = set()
         self._idle: list[ExecutionEnvironment] = []
         self._waiting: deque[asyncio.Future[ExecutionEnvironment | InvocationOutcome]] = deque()
@@ -33,7 +36,11 @@ class EnvironmentPool:
         self._closed = False
 
     async def invoke(self, invocation: FunctionInvocation) -> InvocationOutcome:
-        """Run an invocation in an idle environment or a new one. Raise ThrottledError above the concurrency."""
+        """Run an invocation in an idle environment or a new one.
+
+        Raise ThrottledError above the concurrency, RecursionStopped in a chain of requests that has become too long.
+        """
+        invocation = self._continue_chain(invocation)
         if self.in_flight >= self.limit:
             self.throttles += 1
             raise ThrottledError(self._function.logical_id)
@@ -56,6 +63,7 @@ class EnvironmentPool:
             "limit": self.limit,
             "in_flight": self.in_flight,
             "throttles": self.throttles,
+            "recursions_dropped": self.recursions_dropped,
             "environments": [
                 {"pid": e.pid, "state": e.state, "invocations": e.invocations}
                 for e in sorted(self._environments, key=lambda e: e.pid or 0)
@@ -66,6 +74,14 @@ class EnvironmentPool:
     def processes(self) -> list[int]:
         """Return the pids of the running environments."""
         return [e.pid for e in self._environments if e.pid is not None]
+
+    def _continue_chain(self, invocation: FunctionInvocation) -> FunctionInvocation:
+        try:
+            return replace(invocation, trace_id=continue_chain(invocation.trace_id, self._function.logical_id))
+        except RecursionStopped:
+            self.recursions_dropped += 1
+            self._log.record_metric("RecursiveInvocationsDropped", function=self._function.logical_id)
+            raise
 
     async def _take(self) -> ExecutionEnvironment | InvocationOutcome:
         while True:
