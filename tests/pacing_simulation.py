@@ -9,6 +9,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 
 from tests.fakes.pacing import InMemoryPacingStore
+from worker.job_runner import MOST_HOPS
 from worker.priority_pacing import (
     PacingRules,
     PacingState,
@@ -34,6 +35,7 @@ CLAIM = (3 * MS, 15 * MS)
 CALL = (1 * MS, 8 * MS)  # to the table, there and back
 SEND = (20 * MS, 60 * MS)  # to begin, to send and to settle
 RELAY = (20 * MS, 200 * MS)  # after a delayed wake-up, which comes in whole seconds
+SWEEP = 60 * SECOND  # the relay's schedule
 
 Process = Generator[int | None, None, None]  # yields when to go on; None: when a message comes
 
@@ -48,6 +50,7 @@ class SimulatedMail:
     moment: int | None = None
     left: int | None = None
     handed_back: int = 0
+    hops: int = 0  # of the chain of messages that it came by
 
     @property
     def waited(self) -> int:
@@ -75,6 +78,7 @@ class PacingSimulation:
         self._queues: dict[Priority, deque[SimulatedMail]] = defaultdict(deque)
         self._idle: dict[Priority, list[Process]] = defaultdict(list)
         self._parked = Priority.HIGH
+        self._pending: list[tuple[int, SimulatedMail]] = []  # in the outbox, each with the time when it is due
         self._start = self.now
 
     def run(self) -> "PacingSimulation":
@@ -84,7 +88,8 @@ class PacingSimulation:
                 self._resume(self._run_worker(priority), self.now)
         for mail in self.mails:
             mail.arrived += self._start
-            self._resume(self._deliver_mail(mail, mail.arrived), self.now)
+            self._pending.append((mail.arrived, mail))
+            self._resume(self._run_relay(mail.arrived, 0), self.now)
         while self._events and self._events[0][0] <= self._start + self.limit:
             self.now, _, process = heapq.heappop(self._events)
             self._run_process(process)
@@ -114,8 +119,17 @@ class PacingSimulation:
     def _schedule_after(self, between: tuple[int, int]) -> int:
         return self.now + self._random.randint(*between)
 
-    def _deliver_mail(self, mail: SimulatedMail, due: int) -> Process:
-        yield due
+    def _run_relay(self, at: int, hops: int) -> Process:
+        """Publish what is due, whoever has woken the relay for it."""
+        yield at
+        due = [mail for due_at, mail in self._pending if due_at <= self.now]
+        self._pending = [(due_at, mail) for due_at, mail in self._pending if due_at > self.now]
+        for mail in due:
+            mail.hops = hops
+            self._resume(self._deliver_mail(mail), self.now)
+
+    def _deliver_mail(self, mail: SimulatedMail) -> Process:
+        yield self.now
         yield self._schedule_after(DELIVERY)
         self._queues[mail.priority].append(mail)
         if idle := self._idle[mail.priority]:
@@ -128,12 +142,12 @@ class PacingSimulation:
                 self._parked = priority
                 yield None
             batch = [queue.popleft() for _ in range(min(BATCH[priority], len(queue)))]
-            until = self.now + SLEEP
+            until, hops = self.now + SLEEP, max(mail.hops for mail in batch)
             for mail in batch:
                 yield self._schedule_after(CLAIM)
-                yield from self._do(mail, until, memory)
+                yield from self._do(mail, until, hops, memory)
 
-    def _do(self, mail: SimulatedMail, until: int, memory: dict[str, PacingState]) -> Process:
+    def _do(self, mail: SimulatedMail, until: int, hops: int, memory: dict[str, PacingState]) -> Process:
         conversation = take_slot(self.rules, mail.priority, lambda: self.now, until, memory.get("state"))
         mail.asked = self.now
         try:
@@ -158,6 +172,13 @@ class PacingSimulation:
             mail.left = self.now
             yield self._schedule_after(SEND)
         except RetryLater as error:
-            mail.handed_back += 1
-            woken_at = self.now + math.ceil(error.delay_s) * SECOND
-            self._resume(self._deliver_mail(mail, woken_at + self._random.randint(*RELAY)), self.now)
+            self._hand_back(mail, error.delay_s, hops)
+
+    def _hand_back(self, mail: SimulatedMail, delay_s: float, hops: int) -> None:
+        """Wake the relay when the mail is due; after too many hops its schedule finds it."""
+        mail.handed_back += 1
+        self._pending.append((self.now + round(delay_s * SECOND), mail))
+        woken_at = self.now + math.ceil(delay_s) * SECOND
+        swept_at = woken_at + -woken_at % SWEEP
+        run = (woken_at, hops + 1) if hops < MOST_HOPS else (swept_at, 0)
+        self._resume(self._run_relay(run[0] + self._random.randint(*RELAY), run[1]), self.now)

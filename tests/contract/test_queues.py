@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from shared.aws import clients
-from shared.aws.sqs import JobQueues, SqsJobQueues, format_message, read_job_id
+from shared.aws.sqs import JobQueues, SqsJobQueues, format_message, read_hops, read_job_id
 from shared.ids import make_uuid7
 from tests.contract.emulated import use_aws_at
 from tests.fakes.queues import FakeJobQueues
@@ -161,11 +161,20 @@ def test_of_a_partly_failed_batch_only_the_successful_ids_are_returned() -> None
     assert queues.publish("low", jobs) == {jobs[0], jobs[2]}
 
 
-def test_a_message_says_nothing_but_the_jobs_id() -> None:
+def test_a_message_says_nothing_but_the_jobs_id_and_its_hops() -> None:
     """Queues hold no personal data."""
     job_id = make_uuid7()
-    assert format_message(job_id) == f'{{"job_id": "{job_id}"}}'
+    assert format_message(job_id, hops=3) == f'{{"job_id": "{job_id}", "hops": 3}}'
     assert read_job_id(format_message(job_id)) == job_id
+
+
+def test_a_batch_has_the_most_hops_of_its_messages() -> None:
+    """What an earlier release or a person has sent counts as none."""
+    bodies = [format_message(make_uuid7(), hops=hops) for hops in (1, 3, 2)]
+    assert read_hops(bodies) == 3
+    assert read_hops([]) == 0
+    others = ["{}", "", "[]", "null", '{"hops": null}', '{"hops": "x"}', f'{{"job_id": "{make_uuid7()}"}}']
+    assert [read_hops([body]) for body in others] == [0] * len(others)
 
 
 @pytest.mark.parametrize("body", ["", "[]", "{}", "null", '"x"', '{"job_id": 1}', '{"job_id": "x"}'])

@@ -10,27 +10,30 @@ from shared.aws.sqs import MAX_DELAY_S
 class FakeJobQueues:
     """Keeps what was published and the wake-ups; `broken` makes SQS unreachable, `drops` loses single ids.
 
-    `shown_again` has the delays by receipt; one that is 0 is over at once.
+    `hops` has those of each call, in order. `shown_again` has the delays by receipt; one that is 0 is over at once.
     """
 
     def __init__(self) -> None:
         self.published: dict[str, list[UUID]] = defaultdict(list)
         self.wake_ups: list[float] = []
+        self.hops: list[int] = []
         self.shown_again: dict[str, float] = {}
         self._hidden: dict[tuple[str, str], UUID] = {}
         self.broken = False
         self.drops: set[UUID] = set()
 
-    def publish(self, priority: str, job_ids: Sequence[UUID]) -> frozenset[UUID]:
+    def publish(self, priority: str, job_ids: Sequence[UUID], *, hops: int = 0) -> frozenset[UUID]:
         if self.broken:
             return frozenset()
+        self.hops.append(hops)
         sent = [job_id for job_id in job_ids if job_id not in self.drops]
         self.published[priority].extend(sent)
         return frozenset(sent)
 
-    def wake_relay(self, *, delay_s: float = 0) -> bool:
+    def wake_relay(self, *, delay_s: float = 0, hops: int = 0) -> bool:
         if self.broken:
             return False
+        self.hops.append(hops)
         self.wake_ups.append(min(max(round(delay_s), 0), MAX_DELAY_S))
         return True
 

@@ -7,7 +7,7 @@ class FakeRelayWaker:
     def __init__(self) -> None:
         self.count = 0
 
-    def wake_relay(self, *, delay_s: float = 0) -> bool:
+    def wake_relay(self, *, delay_s: float = 0, hops: int = 0) -> bool:
         """Count the call. See `wake_relay` in shared/aws/sqs.py."""
         self.count += 1
         return delay_s >= 0

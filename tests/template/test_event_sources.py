@@ -11,6 +11,7 @@ from shared.api.responses import SECURITY_HEADERS
 from shared.settings import Settings
 from tests.services import ROOT
 from tests.template.translation import REGION, Json, find_by_type, load_template, translate
+from worker.app import MOST_DELIVERIES
 
 FUNCTIONS = {
     "AgentsFunction": ("agents.app.handler", 190),
@@ -56,6 +57,13 @@ def mappings() -> Iterator[tuple[str, str, Json]]:
     for mapping in find_by_type(translate(), "AWS::Lambda::EventSourceMapping").values():
         queue = mapping["EventSourceArn"]["Fn::GetAtt"][0]
         yield queue, mapping["FunctionName"]["Ref"].removesuffix("Aliaslive"), mapping
+
+
+def test_the_worker_knows_the_last_delivery_of_a_message() -> None:
+    """It ends the message before SQS moves it to the dead-letter queue."""
+    queues = find_by_type(translate(), "AWS::SQS::Queue")
+    worked = [queues[queue] for queue, function, _ in mappings() if function == "WorkerFunction"]
+    assert [queue["RedrivePolicy"]["maxReceiveCount"] for queue in worked] == [MOST_DELIVERIES] * 3
 
 
 def test_the_functions_are_the_ones_decided_on() -> None:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from shared.aws.sqs import JobQueues
+from shared.aws.sqs import JobQueues, read_hops
 from shared.background import BackgroundInvocation, background_handler, repeat_until_empty
 from shared.clock import Clock
 from shared.container import get_container
@@ -28,20 +28,23 @@ SQL = load_queries("relay")
 CLAIM_BATCH = 100
 # Twice this function's timeout: a relay whose lease has expired has ended.
 PUBLISH_LEASE = timedelta(seconds=60)
-# A queue may be so far behind before its messages count as lost and are sent again. If an outage outlasts all attempts
-# of a message, it is in the dead-letter queue, and its job waits no longer than this.
+# A queue may be so far behind before its messages count as lost and are sent again. If an outage of the database
+# outlasts all deliveries of a message, its worker gives it up, and its job waits no longer than this.
 QUEUE_PATIENCE = timedelta(minutes=15)
 # SQS did not answer; the next scheduled or woken run finds the job due again.
 PUBLISH_PAUSE = timedelta(seconds=10)
 
 
-def relay_batch(database: Database, queues: JobQueues, *, clock: Clock, deadline: Deadline) -> int:
-    """Send up to CLAIM_BATCH due jobs to SQS and return how many it acknowledged."""
+def relay_batch(database: Database, queues: JobQueues, *, clock: Clock, deadline: Deadline, hops: int = 0) -> int:
+    """Send up to CLAIM_BATCH due jobs to SQS and return how many it acknowledged.
+
+    `hops` counts how often workers have woken the relay in the chain of messages that this run belongs to.
+    """
     lease = clock() + PUBLISH_LEASE
     claimed = database.run(lambda tx: _claim_jobs(tx, lease), deadline).value
     if not claimed:
         return 0
-    sent = _publish_jobs(queues, claimed)
+    sent = _publish_jobs(queues, claimed, hops)
     unsent = [row["id"] for row in claimed if row["id"] not in sent]
     database.run(lambda tx: _mark_jobs(tx, lease, sent, unsent), deadline)
     if unsent:
@@ -54,12 +57,12 @@ def _claim_jobs(tx: Transaction, lease: datetime) -> Pending[list[Row]]:
     return tx.fetch_all(SQL["claim_due_jobs"], lease=lease, count=CLAIM_BATCH)
 
 
-def _publish_jobs(queues: JobQueues, claimed: Iterable[Row]) -> frozenset[UUID]:
+def _publish_jobs(queues: JobQueues, claimed: Iterable[Row], hops: int) -> frozenset[UUID]:
     by_priority: dict[str, list[UUID]] = defaultdict(list)
     for row in claimed:
         by_priority[row["priority"]].append(row["id"])
     urgent_first = (priority for priority in ("high", "normal", "low") if priority in by_priority)
-    return frozenset().union(*(queues.publish(priority, by_priority[priority]) for priority in urgent_first))
+    return frozenset().union(*(queues.publish(priority, by_priority[priority], hops=hops) for priority in urgent_first))
 
 
 def _mark_jobs(tx: Transaction, lease: datetime, sent: frozenset[UUID], unsent: list[UUID]) -> Pending[None]:
@@ -69,14 +72,24 @@ def _mark_jobs(tx: Transaction, lease: datetime, sent: frozenset[UUID], unsent: 
     return Pending(lambda: None)
 
 
-@background_handler
-def handler(_event: dict[str, Any], invocation: BackgroundInvocation) -> dict[str, int]:
-    """Serve as Lambda's entry point."""
-    container = get_container()
+def relay_due_jobs(
+    event: dict[str, Any], database: Database, queues: JobQueues, *, clock: Clock, deadline: Deadline
+) -> int:
+    """Send all due jobs to SQS and return how many it acknowledged. `event` has wake-ups, or is the schedule's."""
+    hops = read_hops(record["body"] for record in event.get("Records", ()))
 
     def relay() -> int:
-        return relay_batch(container.database, container.queues, clock=container.clock, deadline=invocation.deadline)
+        return relay_batch(database, queues, clock=clock, deadline=deadline, hops=hops)
 
-    published = repeat_until_empty(relay, invocation.deadline)
+    return repeat_until_empty(relay, deadline)
+
+
+@background_handler
+def handler(event: dict[str, Any], invocation: BackgroundInvocation) -> dict[str, int]:
+    """Serve as Lambda's entry point."""
+    container = get_container()
+    published = relay_due_jobs(
+        event, container.database, container.queues, clock=container.clock, deadline=invocation.deadline
+    )
     logger.info("jobs_relayed", extra={"count": published})
     return {"published": published}

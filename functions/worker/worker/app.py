@@ -11,7 +11,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from shared.aws.clients import get_cognito, get_dynamodb, get_sesv2
 from shared.aws.cognito import CognitoIdentityProvider
-from shared.aws.sqs import read_job_id
+from shared.aws.sqs import read_hops, read_job_id
 from shared.background import BackgroundInvocation, background_handler
 from shared.container import Container
 from shared.deadline import Deadline
@@ -31,6 +31,8 @@ CIRCUIT_PATIENCE_S = 1.0
 # A message whose job could not be read becomes visible again after some 10 s, 30 s, 90 s, 270 s: these four deliveries
 # outlast an outage of minutes, where the visibility timeout would cost six minutes each.
 FIRST_RETRY_DELAY_S, RETRY_DELAY_FACTOR, LONGEST_RETRY_DELAY_S = 10.0, 3.0, 300.0
+# The queues' maxReceiveCount: after this delivery SQS would move the message to the dead-letter queue.
+MOST_DELIVERIES = 5
 
 
 @cache
@@ -61,14 +63,16 @@ def run_batch(event: dict[str, Any], deadline: Deadline, runner: JobRunner) -> d
     """Do the jobs of an SQS event; return the messages that have to be delivered again.
 
     A message whose job could not be read is delivered again soon, and after the first one no other is attempted: a
-    worker without a database would otherwise hide the whole queue for as long as the visibility timeout.
+    worker without a database would otherwise hide the whole queue for as long as the visibility timeout. Its last
+    delivery ends it, since the relay publishes the job again anyway (`QUEUE_PATIENCE` there).
     """
     outages: list[Unavailable] = []
+    hops = read_hops(record["body"] for record in event["Records"])
 
     def run_job(record: SQSRecord) -> str:
         if outages:
             raise outages[0]
-        return runner.run_job(read_job_id(record.body), deadline)
+        return runner.run_job(read_job_id(record.body), deadline, hops=hops)
 
     def run_record(record: SQSRecord) -> str:
         try:
@@ -76,8 +80,10 @@ def run_batch(event: dict[str, Any], deadline: Deadline, runner: JobRunner) -> d
         except (Unavailable, NotEnoughTime) as error:
             if isinstance(error, Unavailable):
                 outages.append(error)
-            _delay_message(record, runner)
             _log_failure(record, error)
+            if int(record.attributes.approximate_receive_count) >= MOST_DELIVERIES:
+                return "given up"
+            _delay_message(record, runner)
             raise
         except Exception as error:
             _log_failure(record, error)

@@ -45,6 +45,10 @@ JOB_LEASE = timedelta(seconds=120)
 JOB_TIME_S = 20.0
 # Jobs that waited for the same probe come back spread over this time, so that they don't all arrive during it.
 SPREAD_S = 2.0
+# How often jobs may come back by messages: the worker wakes the relay, which publishes the job for the worker. Lambda
+# takes the two for a loop, and stops a chain of messages that has invoked a function some 16 times. With four such hops
+# a chain invokes each of them five times, and eleven functions in all. Then the relay's schedule begins a new chain.
+MOST_HOPS = 4
 
 
 class NotEnoughTime(Exception):
@@ -98,9 +102,10 @@ class JobRunner:
     wait_for_slot: Callable[[str, Deadline], None] = lambda _priority, _deadline: None
     circuits: Mapping[str, CircuitWait] = field(default_factory=dict)  # by kind of job
 
-    def run_job(self, job_id: UUID, deadline: Deadline) -> str:
+    def run_job(self, job_id: UUID, deadline: Deadline, *, hops: int = 0) -> str:
         """Do a job and return its state afterwards, or "skipped" if it is not to be done (now).
 
+        `hops` counts how often workers have woken the relay in the chain of messages that this job came by.
         Raise NotEnoughTime, before anything is done, and Unavailable if the database can't be reached: the message is
         delivered again.
         """
@@ -112,8 +117,10 @@ class JobRunner:
         outcome = self._run_claimed_job(job, lease, waits, deadline)
         if job is None or outcome is None:
             return "skipped"
-        if outcome.state == "pending" and outcome.delay_s <= MAX_DELAY_S:  # otherwise the schedule finds it
-            self.queues.wake_relay(delay_s=math.ceil(outcome.delay_s))  # a wake-up that is early finds nothing due
+        # Otherwise the schedule finds it.
+        if outcome.state == "pending" and outcome.delay_s <= MAX_DELAY_S and hops < MOST_HOPS:
+            delay_s = math.ceil(outcome.delay_s)  # a wake-up that is early finds nothing due
+            self.queues.wake_relay(delay_s=delay_s, hops=hops + 1)
         _log_outcome(job, outcome, time.perf_counter() - started)
         return outcome.state
 

@@ -29,8 +29,8 @@ from tests.fakes.queues import FakeJobQueues
 from tests.gateway_events import build_batch_event
 from tests.integration.jobs.records import RecordFixtures
 from tests.services import find_free_port
-from worker.app import run_batch
-from worker.job_runner import JobRunner, MailSettings, NotEnoughTime
+from worker.app import MOST_DELIVERIES, run_batch
+from worker.job_runner import MOST_HOPS, JobRunner, MailSettings, NotEnoughTime
 from worker.retry_later import RetryLater
 from worker.ses import Mail
 
@@ -240,6 +240,27 @@ def test_a_throttled_mail_waits_and_is_sent_then(
     )
     assert worker_setup.work(welcome_mail) == "done"
     assert records.read_job(welcome_mail)["attempts"] == 2
+
+
+@pytest.mark.parametrize(("hops", "woken_with"), [(0, [1]), (MOST_HOPS - 1, [MOST_HOPS]), (MOST_HOPS, [])])
+def test_after_so_many_hops_a_job_that_waits_is_left_to_the_schedule(
+    worker_setup: WorkerSetup, welcome_mail: UUID, hops: int, woken_with: list[int]
+) -> None:
+    """Lambda would take the relay and the worker, which wake each other, for a loop."""
+    worker_setup.mailer.answer = failing(ServiceUnavailable("ThrottlingException"))
+    assert worker_setup.worker.run_job(welcome_mail, make_deadline(LONG), hops=hops) == "pending"
+    assert worker_setup.queues.hops == woken_with
+
+
+def test_a_batch_counts_the_most_hops_of_its_messages(
+    worker_setup: WorkerSetup, records: RecordFixtures, member: UUID
+) -> None:
+    """Its one invocation continues the chain of one of them, and nobody knows of which."""
+    worker_setup.mailer.answer = failing(ServiceUnavailable("ThrottlingException"))
+    jobs = [records.add_mail("member-welcome", member, to=member, state="queued") for _ in range(2)]
+    event = make_sqs_event(format_message(jobs[0], hops=0), format_message(jobs[1], hops=2))
+    run_batch(event, make_deadline(LONG), worker_setup.worker)
+    assert worker_setup.queues.hops == [3, 3]
 
 
 def test_waits_grow_and_the_last_attempt_fails(
@@ -596,6 +617,19 @@ def test_without_a_database_one_job_of_a_batch_is_tried_and_all_are_soon_seen_ag
     assert 1 <= len(round_trips) <= 2, "the first job's, and the one retry that was saved"
     run_batch(build_batch_event(*map(format_message, jobs), received=2), make_deadline(LONG), worker_setup.worker)
     assert [records.read_job(job)["state"] for job in jobs] == ["done"] * 5
+
+
+def test_without_a_database_the_last_delivery_of_a_message_ends_it(
+    worker_setup: WorkerSetup, records: RecordFixtures, welcome_mail: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or it would be a dead letter, although the relay publishes its job again."""
+    event = build_batch_event(format_message(welcome_mail), received=MOST_DELIVERIES)
+    with monkeypatch.context() as patch:
+        patch.setattr(worker_setup.worker.database, "_connector", make_refusing_holder())
+        answer = run_batch(event, make_deadline(LONG), worker_setup.worker)
+    assert answer == {"batchItemFailures": []}
+    assert worker_setup.queues.shown_again == {}
+    assert records.read_job(welcome_mail)["state"] == "queued"
 
 
 def make_refusing_holder() -> ConnectionHolder:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from relay.app import CLAIM_BATCH, relay_batch
+from relay.app import CLAIM_BATCH, relay_batch, relay_due_jobs
 from shared.background import repeat_until_empty
 from shared.clock import read_monotonic, read_utc_now
 from shared.database.pipeline import Database
@@ -46,6 +46,25 @@ def test_a_pending_job_goes_to_the_queue_of_its_priority(
     assert list(queues.published) == ["high", "normal", "low"], "the most urgent is handed over first"
     assert set(records.list_states().values()) == {"queued"}
     assert relay() == 0
+
+
+@pytest.mark.parametrize(
+    ("event", "hops"),
+    [
+        ({"source": "aws.events"}, 0),
+        ({"Records": [{"body": "{}"}]}, 0),
+        ({"Records": [{"body": '{"hops": 1}'}, {"body": '{"hops": 3}'}, {"body": '{"hops": 2}'}]}, 3),
+    ],
+)
+def test_jobs_are_published_with_the_hops_of_the_wake_ups(
+    database: Database, records: RecordFixtures, queues: FakeJobQueues, event: dict[str, Any], hops: int
+) -> None:
+    """The schedule begins a new chain of messages, a wake-up continues its own."""
+    someone = records.add_member()
+    for priority in ("low", "high"):
+        records.add_mail("member-welcome", someone, to=someone, priority=priority)
+    assert relay_due_jobs(event, database, queues, clock=read_utc_now, deadline=make_deadline()) == 2
+    assert queues.hops == [hops, hops]
 
 
 def test_more_than_a_batch_goes_out_the_most_urgent_first(
@@ -106,9 +125,9 @@ def test_a_relay_killed_before_or_after_publishing_loses_nothing(
     job = records.add_identity(records.add_member())
 
     class Dying(FakeJobQueues):
-        def publish(self, priority: str, job_ids: Any) -> frozenset[UUID]:
+        def publish(self, priority: str, job_ids: Any, *, hops: int = 0) -> frozenset[UUID]:
             if published:
-                queues.publish(priority, job_ids)
+                queues.publish(priority, job_ids, hops=hops)
             raise RelayKilled
 
     with pytest.raises(RelayKilled):

@@ -72,7 +72,7 @@ def batch(event: Event, context: Any) -> Any:
 
 def send_itself(event: Event, context: Any) -> Any:
     """Sends each message to the queue that its body names, and notes the trace headers in the file of `note`."""
-    import boto3  # noqa: PLC0415 - in the environment of this handler alone
+    import boto3
 
     for record in event["Records"]:
         body = json.loads(record["body"])

@@ -21,17 +21,18 @@ MAX_DELAY_S = 900
 class JobQueues(Protocol):
     """The queues that receive job ids. Messages contain nothing else: the content of a job stays in the database."""
 
-    def publish(self, priority: str, job_ids: Sequence[UUID]) -> frozenset[UUID]:
+    def publish(self, priority: str, job_ids: Sequence[UUID], *, hops: int = 0) -> frozenset[UUID]:
         """Send each id to the queue of its priority; return the ids that SQS acknowledged.
 
-        An id that is not returned may have been queued nevertheless, so workers must tolerate duplicates.
+        An id that is not returned may have been queued nevertheless, so workers must tolerate duplicates. `hops` counts
+        how often workers have woken the relay in this chain of messages.
         """
         ...
 
-    def wake_relay(self, *, delay_s: float = 0) -> bool:
+    def wake_relay(self, *, delay_s: float = 0, hops: int = 0) -> bool:
         """Wake the relay now or in `delay_s` seconds (900 at most); return False if that failed.
 
-        Never raise: a lost message costs only time, since the relay's schedule finds the work.
+        Never raise: a lost message costs only time, since the relay's schedule finds the work. `hops` as in `publish`.
         """
         ...
 
@@ -52,26 +53,26 @@ class SqsJobQueues:
         self._urls = urls
         self._wake_up_url = wake_up_url
 
-    def publish(self, priority: str, job_ids: Sequence[UUID]) -> frozenset[UUID]:
+    def publish(self, priority: str, job_ids: Sequence[UUID], *, hops: int = 0) -> frozenset[UUID]:
         """Send job ids; see JobQueues.publish."""
         url = self._urls[priority]
-        return frozenset(sent for batch in _split_batches(job_ids) for sent in self._send(url, batch))
+        return frozenset(sent for batch in _split_batches(job_ids) for sent in self._send(url, batch, hops))
 
-    def _send(self, url: str, batch: Sequence[UUID]) -> Iterable[UUID]:
+    def _send(self, url: str, batch: Sequence[UUID], hops: int) -> Iterable[UUID]:
+        bodies = [format_message(job_id, hops=hops) for job_id in batch]
         try:
             answer = self._client.send_message_batch(
-                QueueUrl=url,
-                Entries=[{"Id": str(i), "MessageBody": format_message(job_id)} for i, job_id in enumerate(batch)],
+                QueueUrl=url, Entries=[{"Id": str(i), "MessageBody": body} for i, body in enumerate(bodies)]
             )
         except BOTO_ERRORS:
             return ()
         return [batch[int(sent["Id"])] for sent in answer.get("Successful", ())]
 
-    def wake_relay(self, *, delay_s: float = 0) -> bool:
+    def wake_relay(self, *, delay_s: float = 0, hops: int = 0) -> bool:
         """Wake the relay; see JobQueues.wake_relay."""
-        delay = min(max(round(delay_s), 0), MAX_DELAY_S)
+        delay, body = min(max(round(delay_s), 0), MAX_DELAY_S), json.dumps({"hops": hops})
         try:
-            self._client.send_message(QueueUrl=self._wake_up_url, MessageBody="{}", DelaySeconds=delay)
+            self._client.send_message(QueueUrl=self._wake_up_url, MessageBody=body, DelaySeconds=delay)
         except BOTO_ERRORS:
             return False
         return True
@@ -89,9 +90,25 @@ class SqsJobQueues:
         return True
 
 
-def format_message(job_id: UUID) -> str:
+def format_message(job_id: UUID, *, hops: int = 0) -> str:
     """Return the body of a job's message."""
-    return json.dumps({"job_id": str(job_id)})
+    return json.dumps({"job_id": str(job_id), "hops": hops})
+
+
+def read_hops(bodies: Iterable[str]) -> int:
+    """Return the highest number of hops in the bodies of a batch.
+
+    The batch continues one of their chains, and AWS does not say which. A body without the number, as an earlier
+    release or a person sends it, counts as none.
+    """
+    return max(map(_read_hops_of_body, bodies), default=0)
+
+
+def _read_hops_of_body(body: str) -> int:
+    try:
+        return int(json.loads(body)["hops"])
+    except (KeyError, TypeError, ValueError):
+        return 0
 
 
 def read_job_id(body: str) -> UUID:
