@@ -241,7 +241,7 @@ def test_concurrency_is_noticed_at_four_fifths_of_what_is_reserved() -> None:
     """This is about the functions behind the API: the others use all of theirs if there is enough to do."""
     functions = resources("AWS::Serverless::Function")
     behind_api = {
-        name.removesuffix("Function"): function["ReservedConcurrentExecutions"]
+        name.removesuffix("Function"): function["ReservedConcurrentExecutions"]["Fn::If"][1]
         for name, function in functions.items()
         if any(event["Type"] == "Api" for event in function.get("Events", {}).values())
     }

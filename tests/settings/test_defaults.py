@@ -59,6 +59,7 @@ PARAMETERS: dict[str, Any] = {
     "LogRetentionDays": 90,
     "AlarmMailbox": "",
     "WakeMailbox": "",
+    "ReservedConcurrency": 890,
     "SubnetIds": "",
     "SecurityGroupIds": "",
 }

@@ -7,11 +7,32 @@ from tests.settings.deployed import Value, list_template_values, load_template
 
 AN_API_FUNCTION, A_SIDE_FUNCTION = 190, 100
 SIX_WORKERS, SIX_RELAYS = 6 * 60, 6 * 30  # a message stays hidden for six timeouts of its consumer
+LEAST_CONCURRENCY = 2  # of an event source mapping, by Lambda
 DAY, MINUTE = 86_400, 60
 FUNCTIONS = ["Agents", "Members", "Claims", "Health", "Pages", "Jobs", "Relay", "Worker", "Housekeeping", "Admin"]
 
 
-def _throttle(place: int, rate: int, burst: int) -> dict[str, Value]:
+def _reserve(name: str, executions: int) -> dict[str, Value]:
+    """What a function reserves, where the stack reserves any."""
+    return {f"{name}Function/ReservedConcurrentExecutions/Fn::If/1": executions}
+
+
+def _choose(place: str, reserved: int, small: int) -> dict[str, Value]:
+    """A value that a stack without reserved concurrency has smaller."""
+    return {f"{place}/Fn::If/1": reserved, f"{place}/Fn::If/2": small}
+
+
+def _throttle(place: int, rate: tuple[int, int], burst: tuple[int, int]) -> dict[str, Value]:
+    """A method's throttle, with and without reserved concurrency."""
+    return {
+        f"Api/MethodSettings/{place}/MetricsEnabled": True,
+        **_choose(f"Api/MethodSettings/{place}/ThrottlingRateLimit", *rate),
+        **_choose(f"Api/MethodSettings/{place}/ThrottlingBurstLimit", *burst),
+    }
+
+
+def _throttle_always(place: int, rate: int, burst: int) -> dict[str, Value]:
+    """A method's throttle, whatever is reserved."""
     return {
         f"Api/MethodSettings/{place}/MetricsEnabled": True,
         f"Api/MethodSettings/{place}/ThrottlingRateLimit": rate,
@@ -38,7 +59,11 @@ def _mapping(name: str, *, batch: int, at_once: int) -> dict[str, Value]:
         f"{name}Mapping/Enabled/Fn::If/1": True,
         f"{name}Mapping/Enabled/Fn::If/2": False,
         f"{name}Mapping/BatchSize": batch,
-        f"{name}Mapping/ScalingConfig/MaximumConcurrency": at_once,
+        **(
+            {f"{name}Mapping/ScalingConfig/MaximumConcurrency": at_once}
+            if at_once == LEAST_CONCURRENCY
+            else _choose(f"{name}Mapping/ScalingConfig/MaximumConcurrency", at_once, LEAST_CONCURRENCY)
+        ),
     }
 
 
@@ -56,25 +81,25 @@ VALUES: dict[str, Value] = {
     # ---- the functions
     "Globals/Function/MemorySize": 1024,
     "Globals/Function/Timeout": 28,
-    "AgentsFunction/ReservedConcurrentExecutions": AN_API_FUNCTION,
-    "MembersFunction/ReservedConcurrentExecutions": AN_API_FUNCTION,
-    "ClaimsFunction/ReservedConcurrentExecutions": AN_API_FUNCTION,
-    "HealthFunction/ReservedConcurrentExecutions": A_SIDE_FUNCTION,
+    **_reserve("Agents", AN_API_FUNCTION),
+    **_reserve("Members", AN_API_FUNCTION),
+    **_reserve("Claims", AN_API_FUNCTION),
+    **_reserve("Health", A_SIDE_FUNCTION),
     "HealthFunction/Timeout": 10,
     "HealthFunction/Events/EveryMinute/Properties/Schedule": "rate(1 minute)",
-    "PagesFunction/ReservedConcurrentExecutions": A_SIDE_FUNCTION,
+    **_reserve("Pages", A_SIDE_FUNCTION),
     "PagesFunction/Timeout": 10,
-    "JobsFunction/ReservedConcurrentExecutions": A_SIDE_FUNCTION,
-    "RelayFunction/ReservedConcurrentExecutions": 2,
+    **_reserve("Jobs", A_SIDE_FUNCTION),
+    **_reserve("Relay", 2),
     "RelayFunction/Timeout": 30,
     "RelayFunction/Events/EveryMinute/Properties/Schedule": "rate(1 minute)",
-    "WorkerFunction/ReservedConcurrentExecutions": 10 + 4 + 2,
+    **_reserve("Worker", 10 + 4 + 2),
     "WorkerFunction/Timeout": 60,
     "WorkerFunction/Policies/0/Statement/4/Resource/1/Fn::Sub/1/Domain/Fn::Select/0": 1,
-    "HousekeepingFunction/ReservedConcurrentExecutions": 1,
+    **_reserve("Housekeeping", 1),
     "HousekeepingFunction/Timeout": 300,
     "HousekeepingFunction/Events/EveryHour/Properties/Schedule": "rate(1 hour)",
-    "AdminFunction/ReservedConcurrentExecutions": 1,
+    **_reserve("Admin", 1),
     "AdminFunction/Timeout": 900,
     # ---- the gateway
     "Api/TracingEnabled": True,
@@ -82,11 +107,11 @@ VALUES: dict[str, Value] = {
     "SharedLayer/PublishLambdaVersion": True,
     **{f"{name}Function/AutoPublishAliasAllProperties": True for name in FUNCTIONS},
     "Api/MinimumCompressionSize": 1024,
-    **_throttle(0, 50, 50),
-    **_throttle(1, 30, 20),
-    **_throttle(2, 5, 5),
-    **_throttle(3, 5, 20),
-    **_throttle(4, 2, 5),
+    **_throttle(0, (50, 5), (50, 5)),
+    **_throttle(1, (30, 5), (20, 5)),
+    **_throttle_always(2, 5, 5),
+    **_throttle(3, (5, 2), (20, 5)),
+    **_throttle_always(4, 2, 5),
     # ---- the queues
     **_queue("High", hidden=SIX_WORKERS),
     **_queue("Normal", hidden=SIX_WORKERS),

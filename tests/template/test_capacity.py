@@ -1,14 +1,22 @@
 """Calls above the capacity get a 429 from the gateway, before a function's own limit answers them with a 5xx."""
 
 from functools import cache
+from typing import Any
 
+import pytest
+
+from tests.template.test_database_modes import functions, resolved
 from tests.template.test_routes import ANY, function_of, load_api
-from tests.template.translation import find_by_type, translate
+from tests.template.translation import Json, find_by_type, load_template
 
 AT_ONE_INSTANT = 50  # callers that each function which people call has to serve
 WRITES = ("/agents", "/members", "/claims")
 DEEP_CHECK_S = 2.0  # the deep check's own time; elsewhere the slowest call is one that meets a cold start
 COLD_START_S = 1.0
+ALL, NONE = "890", "0"  # of ReservedConcurrency
+RESERVABLE = 1000 - 100  # of an account's 1,000 concurrent executions; 100 can't be reserved
+NEW_ACCOUNT = 10  # concurrent executions, of which none can be reserved
+BACKGROUND = ("RelayFunction", "WorkerFunction")
 
 
 def deployed_methods() -> dict[tuple[str, str], str]:
@@ -21,9 +29,15 @@ def deployed_methods() -> dict[tuple[str, str], str]:
 
 
 @cache
-def own_throttles() -> tuple[dict[tuple[str, str], tuple[int, int]], tuple[int, int]]:
+def deploy(reserved: str) -> Json:
+    """Return the resources of a stack that reserves so much, worked out."""
+    return resolved(ReservedConcurrency=reserved)
+
+
+@cache
+def own_throttles(reserved: str) -> tuple[dict[tuple[str, str], tuple[int, int]], tuple[int, int]]:
     """Return rate and burst of the methods that have their own, and those that all others inherit."""
-    [stage] = find_by_type(translate(), "AWS::ApiGateway::Stage").values()
+    [stage] = find_by_type({"Resources": deploy(reserved)}, "AWS::ApiGateway::Stage").values()
     settings = {
         (item["ResourcePath"].replace("~1", "/").replace("//", "/"), item["HttpMethod"]): (
             item["ThrottlingRateLimit"],
@@ -35,9 +49,9 @@ def own_throttles() -> tuple[dict[tuple[str, str], tuple[int, int]], tuple[int, 
     return settings, inherited
 
 
-def throttles() -> dict[tuple[str, str], tuple[int, int]]:
+def throttles(reserved: str) -> dict[tuple[str, str], tuple[int, int]]:
     """Return rate and burst of every deployed method; one without its own inherits the stage's."""
-    settings, inherited = own_throttles()
+    settings, inherited = own_throttles(reserved)
     deployed = dict.fromkeys(deployed_methods(), inherited)
     assert set(settings) <= set(deployed), "a throttle of a method that does not exist"
     return deployed | settings
@@ -46,23 +60,23 @@ def throttles() -> dict[tuple[str, str], tuple[int, int]]:
 @cache
 def concurrency() -> dict[tuple[str, str], tuple[str, int]]:
     """Return the function of every deployed method, and its reserved concurrency."""
-    functions = find_by_type(translate(), "AWS::Lambda::Function")
+    deployed = functions(deploy(ALL))
     return {
-        method: (function, functions[function]["ReservedConcurrentExecutions"])
+        method: (function, deployed[function]["ReservedConcurrentExecutions"])
         for method, function in deployed_methods().items()
     }
 
 
-def estimate_concurrency(method: tuple[str, str]) -> float:
+def estimate_concurrency(method: tuple[str, str], reserved: str = ALL) -> float:
     """Return the most calls of a method that can be under way: a burst, and what is let in while it lasts."""
-    rate, burst = throttles()[method]
+    rate, burst = throttles(reserved)[method]
     slow = DEEP_CHECK_S if method in {("/health/deep", "GET"), ("/health/deep", "HEAD")} else COLD_START_S
     return burst + rate * slow
 
 
 def test_no_method_states_what_it_inherits() -> None:
     """A line that equals the stage's own says nothing, and would stay behind when that one changes."""
-    own, inherited = own_throttles()
+    own, inherited = own_throttles(ALL)
 
     assert [method for method, figures in own.items() if figures == inherited] == []
 
@@ -72,7 +86,7 @@ def test_no_method_lets_in_more_than_its_function_can_take() -> None:
     over = {
         method: (function, limit)
         for method, (function, limit) in concurrency().items()
-        if estimate_concurrency(method) > limit or throttles()[method][1] > limit
+        if estimate_concurrency(method) > limit or throttles(ALL)[method][1] > limit
     }
 
     assert over == {}
@@ -80,7 +94,7 @@ def test_no_method_lets_in_more_than_its_function_can_take() -> None:
 
 def test_fifty_at_one_instant_are_let_in_where_people_write() -> None:
     """The promise is per function, at the settings that are deployed."""
-    assert {path: throttles()[path, "POST"][1] for path in WRITES} == dict.fromkeys(WRITES, AT_ONE_INSTANT)
+    assert {path: throttles(ALL)[path, "POST"][1] for path in WRITES} == dict.fromkeys(WRITES, AT_ONE_INSTANT)
 
 
 def test_all_permitted_calls_of_health_leave_capacity_for_the_schedule() -> None:
@@ -90,8 +104,44 @@ def test_all_permitted_calls_of_health_leave_capacity_for_the_schedule() -> None
     assert sum(map(estimate_concurrency, own)) <= min(own.values()) - 1
 
 
-def test_the_account_keeps_what_lambda_insists_on() -> None:
-    """100 of an account's 1,000 concurrent executions can't be reserved."""
-    functions = find_by_type(translate(), "AWS::Lambda::Function").values()
+def test_the_parameter_says_how_much_is_reserved_and_leaves_what_lambda_insists_on() -> None:
+    """Its value is the sum of what the functions reserve."""
+    reserved = [function["ReservedConcurrentExecutions"] for function in functions(deploy(ALL)).values()]
 
-    assert sum(function["ReservedConcurrentExecutions"] for function in functions) <= 1000 - 100
+    assert sum(reserved) == int(ALL) <= RESERVABLE
+    assert load_template()["Parameters"]["ReservedConcurrency"]["AllowedValues"] == [int(NONE), int(ALL)]
+
+
+def test_a_new_account_can_deploy_without_reservations() -> None:
+    """Lambda refuses any reservation that leaves fewer than 100 unreserved."""
+    assert [name for name, each in functions(deploy(NONE)).items() if "ReservedConcurrentExecutions" in each] == []
+
+
+def test_no_method_lets_in_more_than_a_new_account_can_run() -> None:
+    """One method's burst and what follows it fit ten executions, if nothing else runs; the 429 is the gateway's."""
+    over = {method for method in deployed_methods() if estimate_concurrency(method, NONE) > NEW_ACCOUNT}
+
+    assert over == set()
+
+
+@pytest.mark.parametrize(("reserved", "account"), [(ALL, None), (NONE, NEW_ACCOUNT)])
+def test_the_queues_take_no_more_than_is_theirs(reserved: str, account: int | None) -> None:
+    """Without reservations they leave the API some of a new account's ten executions, as Lambda's least permits."""
+    deployed = functions(deploy(reserved))
+    mappings = find_by_type({"Resources": deploy(reserved)}, "AWS::Lambda::EventSourceMapping").values()
+    taken = {name: sum(map(read_concurrency, of_function(mappings, name))) for name in BACKGROUND}
+
+    if account is None:
+        assert taken == {name: deployed[name]["ReservedConcurrentExecutions"] for name in BACKGROUND}
+    else:
+        assert sum(taken.values()) <= account - 2
+
+
+def of_function(mappings: Any, name: str) -> list[Json]:
+    """Return the mappings of a function."""
+    return [mapping for mapping in mappings if mapping["FunctionName"]["Ref"] == f"{name}Aliaslive"]
+
+
+def read_concurrency(mapping: Json) -> int:
+    """Return how many batches of a queue are handled at the same time, at most."""
+    return int(mapping["ScalingConfig"]["MaximumConcurrency"])

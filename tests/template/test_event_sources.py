@@ -71,7 +71,12 @@ def test_the_functions_are_the_ones_decided_on() -> None:
     functions = find_by_type(translate(), "AWS::Lambda::Function")
     aliases = find_by_type(translate(), "AWS::Lambda::Alias")
 
-    assert {n: (f["Handler"], f["ReservedConcurrentExecutions"]) for n, f in functions.items()} == FUNCTIONS
+    found = {n: (f["Handler"], f["ReservedConcurrentExecutions"]) for n, f in functions.items()}
+    nothing = {"Ref": "AWS::NoValue"}
+    assert found == {
+        name: (handler, {"Fn::If": ["ReservesConcurrency", reserved, nothing]})
+        for name, (handler, reserved) in FUNCTIONS.items()
+    }
     assert {f["Runtime"] for f in functions.values()} == {"python3.13"}
     assert {(a["FunctionName"]["Ref"], a["Name"]) for a in aliases.values()} == {(name, "live") for name in FUNCTIONS}
 
@@ -115,8 +120,9 @@ def test_each_priority_has_its_own_share_of_the_worker() -> None:
     """Low can't starve high: what each may use at once is bounded, and together it fits the worker."""
     shares = {q: m["ScalingConfig"]["MaximumConcurrency"] for q, f, m in mappings() if f == "WorkerFunction"}
 
-    assert shares == {"QueueHigh": 10, "QueueNormal": 4, "QueueLow": 2}
-    assert sum(shares.values()) == FUNCTIONS["WorkerFunction"][1]
+    high, normal = ({"Fn::If": ["ReservesConcurrency", most, 2]} for most in (10, 4))
+    assert shares == {"QueueHigh": high, "QueueNormal": normal, "QueueLow": 2}
+    assert FUNCTIONS["WorkerFunction"][1] == 10 + 4 + 2
 
 
 def test_one_bad_job_does_not_take_its_batch_along() -> None:

@@ -258,7 +258,7 @@ def test_a_batch_counts_the_most_hops_of_its_messages(
     """Its one invocation continues the chain of one of them, and nobody knows of which."""
     worker_setup.mailer.answer = failing(ServiceUnavailable("ThrottlingException"))
     jobs = [records.add_mail("member-welcome", member, to=member, state="queued") for _ in range(2)]
-    event = make_sqs_event(format_message(jobs[0], hops=0), format_message(jobs[1], hops=2))
+    event = build_batch_event(format_message(jobs[0], hops=0), format_message(jobs[1], hops=2))
     run_batch(event, make_deadline(LONG), worker_setup.worker)
     assert worker_setup.queues.hops == [3, 3]
 

@@ -121,7 +121,7 @@ def test_a_long_trouble_of_the_services_leaves_nothing_behind(
         check_all_done(simulation, records, jobs)
     half_s, all_s = measure_recovery_s(simulation, mended)
     record(
-        "loops.stopped",
+        "loops.services",
         stopped=len(simulation.stopped),
         dead=len(simulation.dead_letters),
         longest=simulation.longest_chain,

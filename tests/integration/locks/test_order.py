@@ -111,9 +111,9 @@ def test_a_relay_marks_what_it_has_published_without_waiting(fresh_database: Fre
     publish = environment.queues.publish
     with ExitStack() as holding:
 
-        def publish_and_hold(*args: object) -> object:
+        def publish_and_hold(*args: object, **options: object) -> object:
             holding.enter_context(hold_all_rows(fresh_database))
-            return publish(*args)  # type: ignore[arg-type]
+            return publish(*args, **options)  # type: ignore[arg-type]
 
         environment.queues.publish = publish_and_hold  # type: ignore[assignment, method-assign]
         assert has_succeeded(ACTS[name](environment))
