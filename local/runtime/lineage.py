@@ -10,6 +10,7 @@ developer guide, "Recursive loop detection"), but not the format, which is that 
 import secrets
 import time
 from collections.abc import Iterable
+from urllib.parse import unquote
 from zlib import crc32
 
 MOST_INVOCATIONS = 16  # of one function in one chain
@@ -38,8 +39,11 @@ def remove_lineage(header: str) -> str:
 
 
 def read_lineage(header: str) -> dict[str, int]:
-    """Return how often each function was invoked again in the chain, by its key; nothing if it can't be read."""
-    fields = dict(field.partition("=")[::2] for field in header.split(";"))
+    """Return how often each function was invoked again in the chain, by its key; nothing if it can't be read.
+
+    botocore quotes the header as in an address, so a `|` arrives as `%7C`.
+    """
+    fields = dict(field.partition("=")[::2] for field in unquote(header).split(";"))
     entries = [entry.rpartition(":")[::2] for entry in fields.get(FIELD, "").removeprefix(VERSION).split("|")]
     return {name: int(count) for name, count in entries if name and count.isdigit()}
 

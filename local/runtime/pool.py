@@ -9,7 +9,7 @@ from typing import Any
 
 from local.runtime.environment import ExecutionEnvironment
 from local.runtime.invocation import FunctionInvocation, InvocationOutcome, ThrottledError
-from local.runtime.lineage import RecursionStopped, continue_chain
+from local.runtime.lineage import RecursionStopped, continue_chain, count_invocations
 from local.runtime.logs import FunctionLog
 from local.runtime.variables import RuntimePlatform
 from local.stack import DeployedFunction
@@ -29,6 +29,7 @@ class EnvironmentPool:
         self.in_flight = 0
         self.throttles = 0
         self.recursions_dropped = 0
+        self.longest_chain = 0
         self._environments: set[ExecutionEnvironment] = set()
         self._idle: list[ExecutionEnvironment] = []
         self._waiting: deque[asyncio.Future[ExecutionEnvironment | InvocationOutcome]] = deque()
@@ -64,6 +65,7 @@ class EnvironmentPool:
             "in_flight": self.in_flight,
             "throttles": self.throttles,
             "recursions_dropped": self.recursions_dropped,
+            "longest_chain": self.longest_chain,
             "environments": [
                 {"pid": e.pid, "state": e.state, "invocations": e.invocations}
                 for e in sorted(self._environments, key=lambda e: e.pid or 0)
@@ -77,11 +79,13 @@ class EnvironmentPool:
 
     def _continue_chain(self, invocation: FunctionInvocation) -> FunctionInvocation:
         try:
-            return replace(invocation, trace_id=continue_chain(invocation.trace_id, self._function.logical_id))
+            trace_id = continue_chain(invocation.trace_id, self._function.logical_id)
         except RecursionStopped:
             self.recursions_dropped += 1
             self._log.record_metric("RecursiveInvocationsDropped", function=self._function.logical_id)
             raise
+        self.longest_chain = max(self.longest_chain, count_invocations(trace_id))
+        return replace(invocation, trace_id=trace_id)
 
     async def _take(self) -> ExecutionEnvironment | InvocationOutcome:
         while True:

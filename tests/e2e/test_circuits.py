@@ -2,9 +2,12 @@
 
 import time
 
+import httpx
+
 from shared.settings import Settings
 from tests.e2e.cloud import RunningCloud, wait_until
 from tests.e2e.cloud_users import CloudUsers
+from worker.job_runner import MOST_HOPS
 
 PUT_OFF_S = 150.0  # a job that met the open circuit once more: a minute, and the relay's schedule
 
@@ -42,6 +45,17 @@ def test_mails_wait_while_operators_hold_their_circuit_open(cloud: RunningCloud,
     users.register()  # its wake-up runs the relay for both
     assert wait_until(lambda: len(cloud.list_mails(member["email"])) == 1, "the mail", PUT_OFF_S)
     assert wait_until(lambda: states(cloud)["email"] == "closed", "the probe's success")
+    check_chains(cloud)
+
+
+def check_chains(cloud: RunningCloud) -> None:
+    """The functions' messages carry on the chain of the request, and Lambda would have stopped none.
+
+    A request, the relay and the worker are the shortest chain of a job.
+    """
+    functions = httpx.get(f"{cloud.origin}/_local/status", timeout=30).json()["functions"]
+    assert sum(function["recursions_dropped"] for function in functions.values()) == 0
+    assert 3 <= functions["WorkerFunction"]["longest_chain"] <= 1 + 2 * (MOST_HOPS + 1)
 
 
 def circuit_of(cloud: RunningCloud, service: str) -> str:

@@ -1,6 +1,7 @@
 """The lineage of a chain of requests, and the count at which it is stopped."""
 
 import pytest
+from botocore.handlers import add_recursion_detection_header
 
 from local.runtime.lineage import (
     MOST_INVOCATIONS,
@@ -60,6 +61,17 @@ def test_each_function_of_a_chain_runs_sixteen_times_and_no_more() -> None:
 def test_both_forms_that_aws_has_used_are_read(lineage: str, counts: dict[str, int]) -> None:
     """What can't be read begins a chain."""
     assert read_lineage(f"{ROOT};Sampled=0;Lineage={lineage}") == counts
+
+
+def test_what_botocore_makes_of_a_header_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It quotes what Lambda has put into the environment."""
+    header = run_chain("members", "relay", "worker")
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "worker")
+    monkeypatch.setenv("_X_AMZN_TRACE_ID", header)
+    request: dict[str, dict[str, str]] = {"headers": {}}
+    add_recursion_detection_header(request)
+    assert read_lineage(request["headers"]["X-Amzn-Trace-Id"]) == read_lineage(header)
+    assert len(read_lineage(header)) == 3
 
 
 def test_a_batch_continues_the_longest_of_its_chains() -> None:

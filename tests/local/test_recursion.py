@@ -49,7 +49,7 @@ def check_loop(clients: EmulatorClients, tmp_path: Path) -> None:
     assert [count_invocations(seen) for _, seen in sent_and_seen] == list(range(1, MOST_INVOCATIONS + 1))
     assert [sent for sent, _ in sent_and_seen] == ["", *(seen for _, seen in sent_and_seen[:-1])]
     assert len({key for _, seen in sent_and_seen for key in read_lineage(seen)}) == 1
-    assert status["recursions_dropped"] == MOST_RECEIVES
+    assert (status["recursions_dropped"], status["longest_chain"]) == (MOST_RECEIVES, MOST_INVOCATIONS)
     dropped = [json.loads(line) for line in log.splitlines() if '"RecursiveInvocationsDropped": 1' in line]
     assert [line["FunctionName"] for line in dropped] == ["send_itself"] * MOST_RECEIVES
 
