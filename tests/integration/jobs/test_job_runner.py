@@ -247,7 +247,7 @@ def test_after_so_many_hops_a_job_that_waits_is_left_to_the_schedule(
     worker_setup: WorkerSetup, welcome_mail: UUID, hops: int, woken_with: list[int]
 ) -> None:
     """Lambda would take the relay and the worker, which wake each other, for a loop."""
-    worker_setup.mailer.answer = failing(ServiceUnavailable("ThrottlingException"))
+    worker_setup.mailer.answer = make_failing(ServiceUnavailable("ThrottlingException"))
     assert worker_setup.worker.run_job(welcome_mail, make_deadline(LONG), hops=hops) == "pending"
     assert worker_setup.queues.hops == woken_with
 
@@ -256,7 +256,7 @@ def test_a_batch_counts_the_most_hops_of_its_messages(
     worker_setup: WorkerSetup, records: RecordFixtures, member: UUID
 ) -> None:
     """Its one invocation continues the chain of one of them, and nobody knows of which."""
-    worker_setup.mailer.answer = failing(ServiceUnavailable("ThrottlingException"))
+    worker_setup.mailer.answer = make_failing(ServiceUnavailable("ThrottlingException"))
     jobs = [records.add_mail("member-welcome", member, to=member, state="queued") for _ in range(2)]
     event = build_batch_event(format_message(jobs[0], hops=0), format_message(jobs[1], hops=2))
     run_batch(event, make_deadline(LONG), worker_setup.worker)
