@@ -13,7 +13,7 @@ PATH = "/_ministack/ses/messages"
 class InboxMessage:
     """One mail. `to` has all its recipients' bare addresses; `sent_at` is RFC 3339, UTC.
 
-    `text` and `html` are its decoded parts, empty if it has none.
+    `text` and `html` are its decoded parts, empty if it has none; `headers` are those that its sender added.
     """
 
     id: str
@@ -23,6 +23,7 @@ class InboxMessage:
     text: str
     html: str
     sent_at: str
+    headers: dict[str, str]
 
     def to_json(self) -> dict[str, Any]:
         """Return its fields, for `/_local/mail.json`."""
@@ -48,4 +49,5 @@ def _read_message(record: dict[str, Any]) -> InboxMessage:
         sent_at=datetime.fromtimestamp(record["Timestamp"], UTC)
         .isoformat(timespec="milliseconds")
         .replace("+00:00", "Z"),
+        headers=record.get("Headers", {}),
     )

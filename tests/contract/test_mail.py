@@ -9,7 +9,7 @@ import threading
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import uuid4
 
 import pytest
@@ -126,7 +126,7 @@ def _request(connection: socket.socket) -> bytes:
     length = next(int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
     while len(body) < length:
         body += connection.recv(65536)
-    return received
+    return head + b"\r\n\r\n" + body
 
 
 @contextmanager
@@ -159,6 +159,16 @@ def send_to(url: str) -> None:
     """Send one mail with production's own client."""
     with use_aws_at(url):
         SesMailer(clients.get_sesv2(), sender=SENDER).send(make_mail("besa@example.test"), tags=TAGS)
+
+
+def test_a_mail_carries_the_headers_of_its_sender() -> None:
+    """By which its recipient's mail system and ours name the same request; the emulator forgets them."""
+    mail = replace(make_mail("besa@example.test"), headers={"X-Request-Id": str(uuid4()), "X-Trace-Id": uuid4().hex})
+    with run_mail_server(make_http_answer(200, {"MessageId": "1"})) as (served, url), use_aws_at(url):
+        SesMailer(clients.get_sesv2(), sender=SENDER).send(mail, tags=TAGS)
+    [request] = served.requests
+    sent = json.loads(request.partition(b"\r\n\r\n")[2])["Content"]["Simple"]["Headers"]
+    assert {header["Name"]: header["Value"] for header in sent} == mail.headers
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,8 @@ CHOSEN: dict[str, Any] = {
     "shared.circuit.state:MOST_FAILURES": 100,
     "shared.circuit.store:FORCE_ATTEMPTS": 10,
     "shared.deadline:ANSWER_RESERVE_S": 0.5,
+    "shared.tracing:LONGEST_TRACEPARENT": 255,
+    "shared.tracing:_SAMPLED": 1,
     "shared.units:SECOND": SECOND,
     "shared.admission.gcra:MOST_RECENT_BUCKETS": 4096,
     "shared.units:_MICROSECOND": timedelta(microseconds=1),

@@ -9,7 +9,7 @@ from shared.database.transaction import Pending, Row, Transaction
 from shared.ids import make_uuid7
 from shared.outbox.audit import Actor, record_audit
 from shared.outbox.jobs import WAKE_RELAY, Job, enqueue, make_identity_job, make_mail_job
-from shared.outbox.payload import PAYLOAD_SQL
+from shared.outbox.payload import PAYLOAD_SQL, format_origin
 from shared.sql import load_queries
 
 SQL = load_queries("agents", parts=PAYLOAD_SQL)
@@ -37,7 +37,7 @@ def apply_as_agent(
     tx.add(SQL["apply_again"], application_id=agent_id, city=new.city, after=APPLY_AGAIN_AFTER, **person)
     tx.add(SQL["insert_account"], application_id=agent_id, **person)
     tx.add(SQL["insert_agent"], application_id=agent_id, city=new.city, referral_code=referral_code)
-    tx.add(SQL["enqueue_received"], application_id=agent_id, job_id=make_uuid7())
+    tx.add(SQL["enqueue_received"], application_id=agent_id, job_id=make_uuid7(), origin=format_origin())
     tx.run_after_commit(WAKE_RELAY)
     tx.add(SQL["record_application"], application_id=agent_id, audit_id=make_uuid7(), request_id=actor.request_id)
     return tx.fetch_answer(SQL["application"], application_id=agent_id)

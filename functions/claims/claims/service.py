@@ -9,7 +9,7 @@ from shared.database.transaction import Pending, Row, Transaction
 from shared.ids import make_uuid7
 from shared.outbox.audit import Actor, record_audit
 from shared.outbox.jobs import WAKE_RELAY, enqueue, make_mail_job
-from shared.outbox.payload import PAYLOAD_SQL
+from shared.outbox.payload import PAYLOAD_SQL, format_origin
 from shared.sql import Query, load_queries
 
 SQL = load_queries("claims", parts=PAYLOAD_SQL)
@@ -22,7 +22,7 @@ def submit_claim(
     tx.add(SQL["require_member"], sub=sub)
     tx.add(SQL["insert_claim"], id=claim_id, sub=sub, today=today, **new.model_dump())
     tx.add(SQL["insert_first_history"], id=claim_id)
-    tx.add(SQL["enqueue_received"], job_id=make_uuid7(), id=claim_id)
+    tx.add(SQL["enqueue_received"], job_id=make_uuid7(), id=claim_id, origin=format_origin())
     enqueue(tx, make_mail_job("staff-new-claim", to=None, subject_id=claim_id))
     record_audit(tx, actor, "claim.submitted", claim_id, category=new.category)
     return _read_visible_claim(tx, claim_id, AccessScope(sub))
@@ -86,7 +86,7 @@ def transition_claim(
     tx.add(SQL["require_transition"], id=claim_id, to=transition.to)
     tx.add(SQL["insert_history"], id=claim_id, sub=scope.sub, role=_find_role(scope), **transition.model_dump())
     tx.add(SQL["transition_claim"], id=claim_id, to=transition.to)
-    tx.add(SQL["enqueue_transition_mail"], job_id=make_uuid7(), id=claim_id)
+    tx.add(SQL["enqueue_transition_mail"], job_id=make_uuid7(), id=claim_id, origin=format_origin())
     tx.run_after_commit(WAKE_RELAY)
     tx.add(SQL["record_transition"], audit_id=make_uuid7(), id=claim_id, actor=scope.sub, request_id=actor.request_id)
     return _read_visible_claim(tx, claim_id, scope)

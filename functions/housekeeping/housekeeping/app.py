@@ -20,7 +20,7 @@ from shared.deadline import Deadline
 from shared.errors import DependencyFailed, Unavailable
 from shared.ids import make_uuid7
 from shared.logging import describe_failure, logger, observe
-from shared.outbox.payload import PAYLOAD_SQL
+from shared.outbox.payload import PAYLOAD_SQL, format_origin
 from shared.settings import Settings
 from shared.sql import load_queries
 
@@ -72,7 +72,13 @@ class Housekeeper:
             return 0
         job_ids = [make_uuid7() for _ in claims]
         return len(
-            self._run_batch("notify_overdue_claims", claim_ids=claims, job_ids=job_ids, request_id=self.request_id)
+            self._run_batch(
+                "notify_overdue_claims",
+                claim_ids=claims,
+                job_ids=job_ids,
+                origin=format_origin(),
+                request_id=self.request_id,
+            )
         )
 
     def update_subscription_states(self) -> int:
@@ -92,6 +98,7 @@ class Housekeeper:
                 today=self._read_today(),
                 lateness=REMINDER_LATENESS_DAYS,
                 job_ids=job_ids,
+                origin=format_origin(),
                 request_id=self.request_id,
             )
         )

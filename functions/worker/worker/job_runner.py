@@ -29,10 +29,11 @@ from shared.database.transaction import Pending, Row, Transaction
 from shared.deadline import Deadline
 from shared.errors import Refusal, Unavailable
 from shared.logging import logger
-from shared.outbox.payload import PAYLOAD_SQL, IdentityPayload, MailPayload
+from shared.outbox.payload import PAYLOAD_SQL, IdentityPayload, MailPayload, continue_trace
 from shared.outbox.retry_policy import RETRY
 from shared.settings import Settings
 from shared.sql import load_queries
+from shared.tracing import Trace
 from worker.mail_rendering import MailRenderError, render_mail
 from worker.retry_later import RetryLater
 from worker.ses import Mail, Mailer
@@ -114,25 +115,28 @@ class JobRunner:
         started, lease = time.perf_counter(), self.clock() + JOB_LEASE
         waits = self._read_circuit_waits()
         job = self.database.run(lambda tx: _claim_job(tx, job_id, lease, waits), deadline).value
-        outcome = self._run_claimed_job(job, lease, waits, deadline)
-        if job is None or outcome is None:
+        if job is None:
+            return "skipped"
+        trace = continue_trace(job["payload"], job_id=job_id)
+        outcome = self._run_claimed_job(job, trace, lease, waits, deadline)
+        if outcome is None:
             return "skipped"
         # Otherwise the schedule finds it.
         if outcome.state == "pending" and outcome.delay_s <= MAX_DELAY_S and hops < MOST_HOPS:
             delay_s = math.ceil(outcome.delay_s)  # a wake-up that is early finds nothing due
             self.queues.wake_relay(delay_s=delay_s, hops=hops + 1)
-        _log_outcome(job, outcome, time.perf_counter() - started)
+        _log_outcome(job, outcome, trace, time.perf_counter() - started)
         return outcome.state
 
     def _run_claimed_job(
-        self, job: Row | None, lease: datetime, waits: Mapping[str, float], deadline: Deadline
+        self, job: Row, trace: Trace, lease: datetime, waits: Mapping[str, float], deadline: Deadline
     ) -> JobOutcome | None:
-        if job is not None and job["state"] == "pending" and job["kind"] in waits:
+        if job["state"] == "pending" and job["kind"] in waits:
             return _make_postponement(waits[job["kind"]])
-        if job is None or job["state"] != "running" or job["leased_until"] != lease:
+        if job["state"] != "running" or job["leased_until"] != lease:
             return None
         try:
-            outcome = self._perform_job(job, deadline)
+            outcome = self._perform_job(job, trace, deadline)
         except LeaseLost:
             return None
         self.database.run(lambda tx: _record_outcome(tx, job, outcome), deadline)
@@ -146,9 +150,10 @@ class JobRunner:
     def _add_spread(self, wait_s: float) -> float:
         return wait_s + self.uniform(0.0, SPREAD_S)
 
-    def _perform_job(self, job: Row, deadline: Deadline) -> JobOutcome:
+    def _perform_job(self, job: Row, trace: Trace, deadline: Deadline) -> JobOutcome:
         try:
-            return self._create_identity(job, deadline) if job["kind"] == "identity" else self._send_mail(job, deadline)
+            is_identity = job["kind"] == "identity"
+            return self._create_identity(job, deadline) if is_identity else self._send_mail(job, trace, deadline)
         except RetryLater as error:
             return JobOutcome("pending", error.code, delay_s=error.delay_s, counted=False)
         except Unavailable as error:
@@ -175,13 +180,19 @@ class JobRunner:
             return JobOutcome("pending", error.code, delay_s=RETRY.compute_delay(0, self.uniform), counted=False)
         return self._schedule_retry(job, error.code)
 
-    def _send_mail(self, job: Row, deadline: Deadline) -> JobOutcome:
+    def _send_mail(self, job: Row, trace: Trace, deadline: Deadline) -> JobOutcome:
         payload, settings = MailPayload.read(job["payload"]), self.mail_settings
         to, language = self._find_recipient(job, payload)
         rendered = render_mail(
             payload.template, language, payload.facts, link=settings.app_url, time_zone=settings.time_zone
         )
-        mail = Mail(to=to, subject=rendered.subject, text=rendered.text, html=rendered.html)
+        mail = Mail(
+            to=to,
+            subject=rendered.subject,
+            text=rendered.text,
+            html=rendered.html,
+            headers={"X-Request-Id": trace.request_id, "X-Trace-Id": trace.span.trace_id},
+        )
         self.wait_for_slot(job["priority"], deadline)
         if self.database.run(lambda tx: _mark_begun(tx, job), deadline).value is None:
             raise LeaseLost
@@ -251,7 +262,7 @@ def _record_outcome(tx: Transaction, job: Row, outcome: JobOutcome) -> Pending[N
     return Pending(lambda: None)
 
 
-def _log_outcome(job: Mapping[str, Any], outcome: JobOutcome, seconds: float) -> None:
+def _log_outcome(job: Mapping[str, Any], outcome: JobOutcome, trace: Trace, seconds: float) -> None:
     fields = {
         "job_id": str(job["id"]),
         "kind": job["kind"],
@@ -260,6 +271,7 @@ def _log_outcome(job: Mapping[str, Any], outcome: JobOutcome, seconds: float) ->
         "state": outcome.state,
         "error": outcome.error,
         "duration_ms": round(seconds * 1000, 1),
+        **trace.log_fields,
     }
     log = logger.info if outcome.state == "done" else logger.warning
     log("job_finished", extra=fields)

@@ -1,7 +1,8 @@
 """The mailer on SES, which sends one mail to one person."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from email.utils import parseaddr
 from typing import TYPE_CHECKING, Protocol
 
@@ -22,12 +23,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """A mail to send: its recipient, its subject, and its body as text and as HTML."""
+    """A mail to send: its recipient, its subject, its body as text and as HTML, and headers of our own."""
 
     to: str
     subject: str
     text: str
     html: str
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Mailer(Protocol):
@@ -65,6 +67,7 @@ class SesMailer:
                             "Text": {"Data": mail.text, "Charset": "UTF-8"},
                             "Html": {"Data": mail.html, "Charset": "UTF-8"},
                         },
+                        "Headers": [{"Name": name, "Value": value} for name, value in mail.headers.items()],
                     }
                 },
                 EmailTags=[{"Name": name, "Value": value} for name, value in tags.items()],

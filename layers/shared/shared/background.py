@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from shared.clock import read_monotonic
 from shared.deadline import Deadline, use_deadline
 from shared.logging import describe_failure, logger
+from shared.tracing import begin_trace, use_trace
 
 T = TypeVar("T")
 
@@ -37,7 +38,7 @@ def background_handler(
     def run_handler(event: dict[str, Any], context: Any) -> T:
         deadline = Deadline.from_seconds(context.get_remaining_time_in_millis() / 1000, read_monotonic)
         try:
-            with use_deadline(deadline):
+            with use_deadline(deadline), use_trace(begin_trace(context.aws_request_id)):
                 return handler(event, BackgroundInvocation(context.aws_request_id, deadline))
         except BackgroundError:
             raise

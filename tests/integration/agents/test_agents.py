@@ -64,7 +64,9 @@ def test_an_approval_makes_the_sign_in(fresh_database: FreshDatabase, client: Ap
     [made] = fresh_database.query_rows(
         "SELECT payload FROM outbox WHERE subject_id = %s AND kind = 'identity'", agent_id
     )
+    origin = made["payload"].pop("origin")
     assert made["payload"] == {"account_id": agent_id, "group": "agent"}
+    assert origin.keys() == {"request_id", "traceparent"}
 
 
 def add_rejected_agent(

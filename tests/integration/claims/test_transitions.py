@@ -217,8 +217,9 @@ def test_the_member_gets_a_mail_about_a_transition(
     jobs = claim_fixtures.fresh_database.query_rows(
         "SELECT kind, priority, payload FROM outbox WHERE subject_id = %s", claim_id
     )
-    facts = jobs[0]["payload"].pop("facts")
+    facts, origin = jobs[0]["payload"].pop("facts"), jobs[0]["payload"].pop("origin")
     payload = {"template": template, "to": f"account:{find_account(member)}"}
+    assert origin.keys() == {"request_id", "traceparent"}
     assert jobs == [{"kind": "mail", "priority": "normal", "payload": payload}]
     expected = {"version": "2", "from_state": before, "to_state": after, "reason": "Checked."}
     assert facts.items() >= expected.items()

@@ -14,6 +14,7 @@ from shared.clock import read_monotonic, read_utc_now
 from shared.database.pipeline import Database
 from shared.deadline import Deadline
 from shared.ids import make_uuid7
+from shared.tracing import begin_trace, use_trace
 from tests.api_client import LambdaContext, make_container
 from tests.databases import FreshDatabase, make_deadline
 from tests.fakes.clock import ManualClock
@@ -119,7 +120,8 @@ def test_the_claims_desk_gets_one_notice_of_a_claim_that_stays_too_long_in_a_sta
     _put(records, claim, state, f"{days} days -1 minute")
     assert housekeeper.run()["overdue_claims_notified"] == 0
     _put(records, claim, state, f"{days} days 1 minute")
-    assert housekeeper.run()["overdue_claims_notified"] == 1
+    with use_trace(begin_trace("request-1")):
+        assert housekeeper.run()["overdue_claims_notified"] == 1
     assert housekeeper.run()["overdue_claims_notified"] == 0
     assert list_audit(fresh_database) == [
         ("claim.overdue_noticed", claim, "housekeeping", "request-1", {"state": state})
@@ -129,6 +131,7 @@ def test_the_claims_desk_gets_one_notice_of_a_claim_that_stays_too_long_in_a_sta
     assert job["payload"]["template"] == "staff-sla-breach"
     assert job["payload"]["to"] == "desk"
     assert job["payload"]["facts"]["state"] == state
+    assert job["payload"]["origin"]["request_id"] == "request-1"
     assert job["payload"]["facts"]["days"] == str(days)
 
 

@@ -104,6 +104,7 @@ def test_a_mail_is_written_from_the_database_and_sent_to_the_persons_address(
     ):
         assert shown in mail.text
     assert worker_setup.mailer.tags == [{"job": str(welcome_mail), "template": "member-welcome"}]
+    assert mail.headers == {"X-Request-Id": str(welcome_mail), "X-Trace-Id": welcome_mail.hex}, "it has no origin"
     assert (records.read_job(welcome_mail)["state"], records.read_job(welcome_mail)["attempts"]) == ("done", 1)
 
 

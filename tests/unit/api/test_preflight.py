@@ -25,7 +25,7 @@ ASKED = {
     "Access-Control-Request-Headers": "authorization,content-type,idempotency-key,if-match",
 }
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
-SENDABLE = {"Authorization", "Content-Type", "Idempotency-Key", "If-Match"}
+SENDABLE = {"Authorization", "Content-Type", "Idempotency-Key", "If-Match", "Traceparent"}
 
 
 class Thing(ResponseModel):

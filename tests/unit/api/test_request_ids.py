@@ -32,15 +32,18 @@ def act(call: Call[NoInput]) -> Answer:
     return make_answer(SeenView(**call.run_once(run_nothing)))
 
 
+TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 CHOSEN = "chosen\r\nby the client"
 
 
-def handle(resource: str = "/acts", **context: Any) -> tuple[dict[str, Any], ScriptedDatabase]:
+def handle(
+    resource: str = "/acts", traceparent: str | None = None, **context: Any
+) -> tuple[dict[str, Any], ScriptedDatabase]:
     database = ScriptedDatabase(lambda: {"request_id": "x"})
     event = {
         "httpMethod": "POST",
         "resource": resource,
-        "headers": {"X-Amzn-RequestId": CHOSEN},
+        "headers": {"X-Amzn-RequestId": CHOSEN, **({"Traceparent": traceparent} if traceparent else {})},
         "requestContext": {"requestId": CHOSEN, "identity": {"sourceIp": "192.0.2.7"}, **context},
     }
     container = make_container(Settings(), database=database, admission_store=InMemoryAdmissionStore())
@@ -70,6 +73,26 @@ def test_a_problem_names_the_same_id() -> None:
     answer, _ = handle("/nowhere")
     assert answer["statusCode"] == 404
     assert answer["headers"]["X-Request-Id"] in answer["body"]
+
+
+def test_the_callers_trace_is_continued(caplog: pytest.LogCaptureFixture) -> None:
+    """The log has the caller's trace and span, and a span of our own; the request's id stays ours."""
+    answer, _ = handle(traceparent=f"00-{TRACE}-{SPAN}-01")
+    line = next(vars(record) for record in caplog.records if record.message == "request")
+    assert (line["trace_id"], line["parent_span_id"]) == (TRACE, SPAN)
+    assert line["span_id"] not in (None, SPAN)
+    assert line["request_id"] == answer["headers"]["X-Request-Id"]
+
+
+@pytest.mark.parametrize("traceparent", [None, f"00-{TRACE.upper()}-{SPAN}-01", f"00-{TRACE}-besa@example.test-01"])
+def test_without_a_valid_one_the_request_begins_a_trace(
+    caplog: pytest.LogCaptureFixture, traceparent: str | None
+) -> None:
+    """By its own id; nothing of an invalid field is logged."""
+    answer, _ = handle(traceparent=traceparent)
+    line = next(vars(record) for record in caplog.records if record.message == "request")
+    assert (line["trace_id"], line["parent_span_id"]) == (UUID(answer["headers"]["X-Request-Id"]).hex, None)
+    assert traceparent is None or traceparent not in str([vars(record) for record in caplog.records])
 
 
 @pytest.mark.parametrize(

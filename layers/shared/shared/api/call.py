@@ -19,6 +19,7 @@ from shared.deadline import Deadline
 from shared.errors import Refusal
 from shared.fields.pagination import PageQuery
 from shared.outbox.audit import Actor
+from shared.tracing import Trace
 
 I = TypeVar("I", bound=BaseModel)  # noqa: E741 - the input's type
 Q = TypeVar("Q", bound=PageQuery)
@@ -39,10 +40,15 @@ class ApiRequest:
     headers: Mapping[str, str]
     body: bytes | None  # None if the event's base64 is broken
     source_ip: str
-    request_id: str  # generated here: a client can choose the gateway's
+    trace: Trace
     gateway_id: str | None  # the gateway's own id, to find its logs
     claims: Mapping[str, Any] | None
     deadline: Deadline
+
+    @property
+    def request_id(self) -> str:
+        """Return the id of the request, which was generated here: a client can choose the gateway's."""
+        return self.trace.request_id
 
 
 @dataclass(frozen=True, slots=True)

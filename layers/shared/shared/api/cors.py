@@ -9,7 +9,7 @@ PREFLIGHT_LIFE_S = 7200
 # The same for every path, with all methods, so that a script can read the 404 or 405 of a wrong call.
 PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET,HEAD,POST,PUT,PATCH,DELETE,OPTIONS",
-    "Access-Control-Allow-Headers": "Authorization,Content-Type,Idempotency-Key,If-Match",
+    "Access-Control-Allow-Headers": "Authorization,Content-Type,Idempotency-Key,If-Match,Traceparent",
     "Access-Control-Max-Age": str(PREFLIGHT_LIFE_S),
 }
 

@@ -20,6 +20,7 @@ from shared.api.services import Services
 from shared.deadline import Deadline
 from shared.errors import FieldError, Refusal
 from shared.ids import make_uuid7, parse_id
+from shared.tracing import begin_trace
 
 S = TypeVar("S", bound=Services)
 
@@ -69,16 +70,17 @@ def describe_event(event: Any) -> dict[str, Any]:
 def parse_request(event: Mapping[str, Any], deadline: Deadline) -> ApiRequest:
     """Return the request of a proxy event: header names and ids in lower case, null values left out."""
     context = _read_mapping(event, "requestContext")
+    headers = _read_headers(event)
     return ApiRequest(
         method=event["httpMethod"],
         resource=event["resource"],
         base_path=_read_base_path(context, event["resource"]),
         path={name: _normalise_id(value) for name, value in _read_texts(event, "pathParameters").items()},
         query=_read_multi_query(event),
-        headers=_read_headers(event),
+        headers=headers,
         body=_decode_body(event),
         source_ip=str(_read_mapping(context, "identity").get("sourceIp") or ""),
-        request_id=str(make_uuid7()),
+        trace=begin_trace(str(make_uuid7()), headers.get("traceparent")),
         gateway_id=_sanitise_id(context.get("extendedRequestId")),
         claims=_read_claims(context),
         deadline=deadline,

@@ -21,6 +21,7 @@ from shared.crash_points import crash_point
 from shared.deadline import Deadline, use_deadline
 from shared.errors import Refusal
 from shared.logging import logger
+from shared.tracing import use_trace
 
 S = TypeVar("S", bound=Services, default=Services)
 Handler = Callable[[Call[I, S]], Answer]
@@ -76,7 +77,7 @@ class Api(Generic[S]):
         started = time.perf_counter()
         deadline = Deadline.from_seconds(context.get_remaining_time_in_millis() / 1000, time.monotonic)
         request = parse_request(event, deadline)
-        with use_deadline(deadline):
+        with use_deadline(deadline), use_trace(request.trace):
             answer = answer_request(self._resolve, request, services)
         response = build_gateway_response(
             answer,
@@ -130,7 +131,7 @@ def _log_request(request: ApiRequest, status: int, seconds: float) -> None:
             "resource": request.resource,
             "status": status,
             "duration_ms": round(seconds * 1000, 1),
-            "request_id": request.request_id,
             "gateway_id": request.gateway_id,
+            **request.trace.log_fields,
         },
     )

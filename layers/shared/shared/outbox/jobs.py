@@ -6,7 +6,7 @@ from uuid import UUID
 
 from shared.database.transaction import Transaction
 from shared.ids import make_uuid7
-from shared.outbox.payload import IdentityPayload, MailPayload
+from shared.outbox.payload import IdentityPayload, MailPayload, format_origin
 from shared.sql import load_queries
 
 Priority = Literal["high", "normal", "low"]
@@ -72,4 +72,5 @@ def _list_columns(job: Job) -> dict[str, object]:
         "priority": job.priority,
         "subject_id": job.subject_id,
         "payload": job.payload.format_json(),
+        "origin": format_origin(),
     }

@@ -4,7 +4,7 @@
 -- name: enqueue
 -- Insert a job for the worker: it commits with the row that it is about, or not at all.
 INSERT INTO outbox (id, kind, priority, subject_id, payload)
-SELECT %(id)s, %(kind)s, %(priority)s, %(subject_id)s, %(payload)s::jsonb
+SELECT %(id)s, %(kind)s, %(priority)s, %(subject_id)s, %(payload)s::jsonb || jsonb_build_object('origin', %(origin)s::jsonb)
 WHERE %(if_written)s::text IS NULL OR is_written_here(%(if_written)s, %(subject_id)s)
 
 -- name: enqueue_once_a_day
@@ -14,4 +14,5 @@ WITH first_today AS (
     ON CONFLICT (address, template) DO UPDATE SET sent_at = now() WHERE g.sent_at <= now() - interval '24 hours'
     RETURNING 1)
 INSERT INTO outbox (id, kind, priority, subject_id, payload)
-SELECT %(id)s, %(kind)s, %(priority)s, %(subject_id)s, %(payload)s::jsonb FROM first_today
+SELECT %(id)s, %(kind)s, %(priority)s, %(subject_id)s, %(payload)s::jsonb || jsonb_build_object('origin', %(origin)s::jsonb)
+FROM first_today

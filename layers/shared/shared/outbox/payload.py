@@ -2,6 +2,7 @@
 
 A mail     {"template": …, "to": "account:<id>" or "desk", "facts": {…}}
 A sign-in  {"account_id": …, "group": …}
+Both       {"origin": {"request_id": …, "traceparent": …}}, the request that wrote the job and its span
 
 Use cases give only the facts that no row holds. The database adds those of the rows when the job is written, and
 deletes all facts when the job is done (migrations/0020).
@@ -14,6 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from shared.sql import load_queries
+from shared.tracing import Trace, begin_trace, get_trace
 
 # Parts of statements: load_queries replaces `{enqueue_mails}` in a statement by the part of that name.
 PAYLOAD_SQL = load_queries("shared.outbox", "payload.sql")
@@ -64,3 +66,20 @@ class IdentityPayload:
     def read(cls, payload: Mapping[str, Any]) -> "IdentityPayload":
         """Return the sign-in of a stored payload."""
         return cls(UUID(payload["account_id"]), payload["group"])
+
+
+def format_origin() -> str:
+    """Return the origin of the jobs that are written now, as stored: the current trace, or `{}` if there is none."""
+    trace = get_trace()
+    if trace is None:
+        return "{}"
+    return json.dumps({"request_id": trace.request_id, "traceparent": trace.span.format_traceparent()})
+
+
+def continue_trace(payload: Mapping[str, Any], *, job_id: UUID) -> Trace:
+    """Return the trace of a job's run: a new span below the one that wrote it.
+
+    A job without an origin begins a trace, and its own id stands for the request's.
+    """
+    origin = payload.get("origin") or {}
+    return begin_trace(str(origin.get("request_id") or job_id), origin.get("traceparent"))

@@ -3,10 +3,11 @@
 
 -- name: enqueue_mails
 -- End a statement whose CTE `mails` selects job_id, priority, template, subject_id, account_id (null: to the claims
--- desk), facts.
+-- desk), facts; `origin` is format_origin()'s.
 INSERT INTO outbox (id, kind, priority, subject_id, payload)
 SELECT job_id, 'mail', priority, subject_id, jsonb_build_object(
-    'template', template, 'to', coalesce('account:' || account_id, 'desk'), 'facts', facts)
+    'template', template, 'to', coalesce('account:' || account_id, 'desk'), 'facts', facts,
+    'origin', %(origin)s::jsonb)
 FROM mails
 
 -- name: account_of_job
