@@ -15,11 +15,13 @@ from types import FrameType
 import boto3
 from botocore.config import Config
 
+from local.deploy import STACK_NAME
 from local.events.cloudwatch import CloudWatch
 from local.events.invoke import FunctionInvoker
 from local.events.metric_publisher import MetricPublisher
 from local.events.queue_poller import LONG_POLL_S, QueuePoller
 from local.events.schedules import run_schedule
+from local.events.service_metrics import ServiceMetricsPublisher
 from local.stack import Stack
 
 REGION = "eu-central-1"
@@ -67,8 +69,11 @@ def main() -> int:
     invoke = FunctionInvoker(options.invoke, {f.logical_id: f.timeout_s for f in stack.functions})
     logs = [options.logs / f"{function.logical_id}.log" for function in stack.functions]
     # made before anything is invoked, as it starts at the present ends of the logs
-    publisher = MetricPublisher(logs, CloudWatch(stack.endpoint_url, region), stop)
-    threading.Thread(target=publisher.run, daemon=True).start()
+    cloudwatch = CloudWatch(stack.endpoint_url, region)
+    publisher = MetricPublisher(logs, cloudwatch, stop)
+    services = ServiceMetricsPublisher(stack, STACK_NAME, options.invoke, options.logs, cloudwatch, stop)
+    for run in (publisher.run, services.run):
+        threading.Thread(target=run, daemon=True).start()
     polling = make_pollers(stack, invoke, region, stop)
     for poller in polling:
         threading.Thread(target=poller.run, daemon=True).start()

@@ -1,6 +1,7 @@
 """One request's id and trace, followed through gateway, function, job and mail on a local cloud."""
 
 import json
+from functools import partial
 from typing import Any
 
 import pytest
@@ -43,9 +44,8 @@ def test_one_request_is_followed_from_the_gateway_to_its_mail(cloud: RunningClou
     origin = {"request_id": request_id, "traceparent": f"00-{trace_id}-{request['span_id']}-0{int(bool(caller))}"}
     for job in jobs:
         assert job["payload"]["origin"] == origin
-        done = wait_until(
-            lambda job=job: find_lines(cloud, "WorkerFunction.log", job_id=str(job["id"]), state="done"), job["kind"]
-        )
+        find_done = partial(find_lines, cloud, "WorkerFunction.log", job_id=str(job["id"]), state="done")
+        done = wait_until(find_done, job["kind"])
         assert (done[0]["request_id"], done[0]["trace_id"]) == (request_id, trace_id)
         assert done[0]["parent_span_id"] == request["span_id"]
     audit = cloud.query_rows("SELECT action FROM audit WHERE request_id = %s", request_id)

@@ -1,0 +1,237 @@
+"""The metrics that AWS writes of Lambda, API Gateway and SQS by itself, from the local cloud's logs and queues.
+
+Once a minute and for the minute that is over, as on AWS. What nothing here can measure is not written: throttles of
+DynamoDB, the reputation of mails, the connections of RDS Proxy.
+"""
+
+import http.client
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from local.events.cloudwatch import CloudWatch, MetricsRejected
+from local.events.log_tail import LogTail
+from local.runtime.variables import ACCOUNT
+from local.stack import Stack
+
+MINUTE_S = 60
+POLL_S = 1.0
+TIMEOUT_S = 10.0
+MOST_VALUES = 20  # of one metric in a minute: the times of many calls are put as so many groups, each by its longest
+QUEUED = "/_ministack/sqs/messages"
+STATUS = "/_local/status"
+FIRST_SERVER_ERROR, FIRST_CLIENT_ERROR = 500, 400
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionReport:
+    """An invocation that has ended; times are in seconds since the epoch."""
+
+    ended_at: float
+    duration_s: float
+    has_failed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayAnswer:
+    """A request that API Gateway has answered."""
+
+    status: int
+    latency_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceMetric:
+    """A metric of one minute: each value with how often it occurred."""
+
+    namespace: str
+    name: str
+    dimensions: Mapping[str, str]
+    unit: str
+    values: Sequence[tuple[float, int]]
+
+    def to_json(self, at: float) -> dict[str, Any]:
+        """Return a MetricDatum of AWS's JSON protocol at a time in seconds since the epoch."""
+        return {
+            "MetricName": self.name,
+            "Dimensions": [{"Name": name, "Value": value} for name, value in self.dimensions.items()],
+            "Timestamp": at,
+            "Unit": self.unit,
+            "Values": [value for value, _ in self.values],
+            "Counts": [count for _, count in self.values],
+        }
+
+
+def read_reports(lines: bytes) -> Iterator[FunctionReport]:
+    """Yield the reports of whole lines of a function's log."""
+    for line in lines.splitlines():
+        if b'"platform.report"' in line:
+            document = json.loads(line)
+            record = document["record"]
+            ended_at = datetime.fromisoformat(document["time"]).timestamp()
+            yield FunctionReport(ended_at, record["durationMs"] / 1000, record["status"] != "success")
+
+
+def read_answers(lines: bytes) -> Iterator[GatewayAnswer]:
+    """Yield the requests of whole lines of the access log."""
+    for line in lines.splitlines():
+        document = json.loads(line)
+        yield GatewayAnswer(int(document["status"]), float(document["latency_ms"]))
+
+
+def summarize_function(name: str, reports: Sequence[FunctionReport], throttles: int) -> Iterator[ServiceMetric]:
+    """Yield the metrics of a function's minute; those of its invocations only if there were any."""
+    dimensions = {"FunctionName": name}
+    yield ServiceMetric("AWS/Lambda", "Throttles", dimensions, "Count", [(float(throttles), 1)])
+    if not reports:
+        return
+    failed = sum(report.has_failed for report in reports)
+    times = group_values([report.duration_s * 1000 for report in reports])
+    yield ServiceMetric("AWS/Lambda", "Invocations", dimensions, "Count", [(1.0, len(reports))])
+    yield ServiceMetric("AWS/Lambda", "Errors", dimensions, "Count", count_share(failed, len(reports)))
+    yield ServiceMetric("AWS/Lambda", "Duration", dimensions, "Milliseconds", times)
+    yield ServiceMetric(
+        "AWS/Lambda", "ConcurrentExecutions", dimensions, "Count", [(float(find_most_concurrent(reports)), 1)]
+    )
+
+
+def summarize_api(name: str, stage: str, answers: Sequence[GatewayAnswer]) -> Iterator[ServiceMetric]:
+    """Yield the metrics of an API's minute; none without a request."""
+    if not answers:
+        return
+    dimensions, total = {"ApiName": name, "Stage": stage}, len(answers)
+    server = sum(answer.status >= FIRST_SERVER_ERROR for answer in answers)
+    client = sum(FIRST_CLIENT_ERROR <= answer.status < FIRST_SERVER_ERROR for answer in answers)
+    times = group_values([answer.latency_ms for answer in answers])
+    yield ServiceMetric("AWS/ApiGateway", "Count", dimensions, "Count", [(1.0, total)])
+    yield ServiceMetric("AWS/ApiGateway", "5XXError", dimensions, "Count", count_share(server, total))
+    yield ServiceMetric("AWS/ApiGateway", "4XXError", dimensions, "Count", count_share(client, total))
+    yield ServiceMetric("AWS/ApiGateway", "Latency", dimensions, "Milliseconds", times)
+
+
+def summarize_queue(name: str, messages: Sequence[Mapping[str, Any]], now: float) -> Iterator[ServiceMetric]:
+    """Yield the metrics of a queue from its messages, whose times are in seconds since the epoch."""
+    dimensions = {"QueueName": name}
+    visible = sum(bool(message["IsVisible"]) for message in messages)
+    oldest_s = max((now - message["SentTimestamp"] for message in messages), default=0.0)
+    for metric, unit, value in (
+        ("ApproximateNumberOfMessagesVisible", "Count", float(visible)),
+        ("ApproximateAgeOfOldestMessage", "Seconds", max(0.0, oldest_s)),
+    ):
+        yield ServiceMetric("AWS/SQS", metric, dimensions, unit, [(value, 1)])
+
+
+def count_share(matching: int, total: int) -> list[tuple[float, int]]:
+    """Return a 1 for each event that matches and a 0 for each other, so that the average is their share."""
+    return [(value, count) for value, count in ((1.0, matching), (0.0, total - matching)) if count]
+
+
+def group_values(values: Iterable[float]) -> list[tuple[float, int]]:
+    """Return values in at most MOST_VALUES groups of about the same size, each as its largest value."""
+    ordered = sorted(values)
+    size = -(-len(ordered) // MOST_VALUES) or 1
+    # From the largest down, so that the slowest calls are together.
+    groups = [ordered[max(0, end - size) : end] for end in range(len(ordered), 0, -size)]
+    return [(group[-1], len(group)) for group in groups]
+
+
+def find_most_concurrent(reports: Iterable[FunctionReport]) -> int:
+    """Return how many of the invocations ran at the same time at most."""
+    changes: list[tuple[float, int]] = []
+    for report in reports:
+        changes += [(report.ended_at - report.duration_s, 1), (report.ended_at, -1)]
+    running = most = 0
+    for _, change in sorted(changes):
+        running += change
+        most = max(most, running)
+    return most
+
+
+def fetch_json(base: str, path: str) -> Any:
+    """Return the JSON document at a path. Raise OSError if there is none."""
+    connection = http.client.HTTPConnection(urlsplit(base).netloc, timeout=TIMEOUT_S)
+    try:
+        connection.request("GET", path)
+        return json.loads(connection.getresponse().read())
+    except (http.client.HTTPException, ValueError) as error:
+        raise OSError(f"no answer of {base}{path}: {error!r}") from error
+    finally:
+        connection.close()
+
+
+class ServiceMetricsPublisher:
+    """The publisher of these metrics from when it was made until `stop` is set; a minute that can't be put is lost."""
+
+    def __init__(
+        self, stack: Stack, name: str, gateway: str, logs: Path, cloudwatch: CloudWatch, stop: threading.Event
+    ) -> None:
+        """Take the stack and its name, the gateway's address, and the folder of logs."""
+        self._stack, self._name, self._gateway = stack, name, gateway
+        self._cloudwatch, self._stop = cloudwatch, stop
+        self._reports: dict[str, list[FunctionReport]] = {function.logical_id: [] for function in stack.functions}
+        self._answers: list[GatewayAnswer] = []
+        self._throttles: dict[str, int] = {}
+        self._tails = [LogTail(logs / f"{name}.log", self._make_sink(found)) for name, found in self._reports.items()]
+        self._tails.append(LogTail(logs / "access.log", lambda lines: self._answers.extend(read_answers(lines))))
+
+    @staticmethod
+    def _make_sink(found: list[FunctionReport]) -> Callable[[bytes], None]:
+        return lambda lines: found.extend(read_reports(lines))
+
+    def run(self, clock: Callable[[], float] = time.time) -> None:
+        """Publish each minute that ends until `stop` is set."""
+        minute = clock() // MINUTE_S
+        while not self._stop.wait(POLL_S):
+            for tail in self._tails:
+                while tail.read_new():
+                    pass
+            if (now := clock()) // MINUTE_S > minute:
+                minute = now // MINUTE_S
+                self.publish(minute * MINUTE_S - 1)
+
+    def publish(self, at: float) -> None:
+        """Put the metrics of what was read since the last call, at a time in seconds since the epoch."""
+        try:
+            metrics = list(self._summarize(at))
+            for namespace in sorted({metric.namespace for metric in metrics}):
+                data = [metric.to_json(at) for metric in metrics if metric.namespace == namespace]
+                self._cloudwatch.call("PutMetricData", Namespace=namespace, MetricData=data)
+        except (OSError, MetricsRejected) as error:
+            log.warning("the services' metrics of a minute are lost: %s", error)
+        self._answers.clear()
+        for reports in self._reports.values():
+            reports.clear()
+
+    def _summarize(self, at: float) -> Iterator[ServiceMetric]:
+        throttles = self._read_throttles()
+        for function, reports in self._reports.items():
+            yield from summarize_function(
+                self._stack.outputs.get(function, function), reports, throttles.get(function, 0)
+            )
+        yield from summarize_api(self._name, self._stack.stage, self._answers)
+        queued = fetch_json(self._stack.endpoint_url, QUEUED)["messages"]
+        found = {
+            url.rpartition("/")[2]: messages
+            for regions in queued.values()
+            for queues in regions.values()
+            for url, messages in queues.items()
+        }
+        for value in self._stack.outputs.values():
+            if f"/{ACCOUNT}/" in value:  # a queue's URL
+                name = value.rpartition("/")[2]
+                yield from summarize_queue(name, found.get(name, []), at)
+
+    def _read_throttles(self) -> dict[str, int]:
+        """Return how many invocations of each function were throttled since the last call."""
+        functions = fetch_json(self._gateway, STATUS)["functions"]
+        before, self._throttles = self._throttles, {name: each["throttles"] for name, each in functions.items()}
+        return {name: max(0, count - before.get(name, 0)) for name, count in self._throttles.items()}

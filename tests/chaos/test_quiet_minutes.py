@@ -1,0 +1,64 @@
+"""Half an hour of ordinary use on a local cloud, in real minutes, in which no alarm rings; QUIET_MINUTES shortens it.
+
+All alarms are judged by CloudWatch's documented rules, on what the functions printed and what the local cloud wrote in
+the place of AWS's services. Alarms on metrics that nothing here writes can't ring, and are listed as such.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.alarms.deployed_alarms import DeployedAlarms
+from tests.alarms.usual_traffic import UsualTraffic
+from tests.e2e.cloud import run_cloud
+from tests.measurements import record
+from tests.settings.alarms import ALARMS
+
+MINUTES = int(os.environ.get("QUIET_MINUTES", "30"))
+# Silence of the health report rings; an alarm on it looks at five minutes, and before the start there was silence.
+FIRST_MINUTES = 5
+MINUTE_S = 60
+LATE_S = 10.0  # after a minute's end, when its metrics are there
+# Nothing here writes these: reputation of mails, throttles of DynamoDB, stopped loops, connections of RDS Proxy.
+UNMEASURED = {
+    name
+    for name, watch in ALARMS.items()
+    if watch.namespace in ("AWS/SES", "AWS/DynamoDB", "AWS/RDS") or watch.metric == "RecursiveInvocationsDropped"
+}
+# Without a value when all is well: events, and what a function does that is called once an hour or by an operator.
+SILENT = {
+    name
+    for name, watch in ALARMS.items()
+    if watch.dimensions.get("service") == "fleet" or name.startswith(("AdminErrors", "Housekeeping"))
+}
+
+
+def test_half_an_hour_of_ordinary_use_rings_no_alarm(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each alarm is looked at in each minute, and so are the two that tell people."""
+    rung: dict[str, list[int]] = {}
+    with run_cloud(tmp_path) as cloud, UsualTraffic(cloud) as traffic, capsys.disabled():
+        alarms = DeployedAlarms(cloud)
+        began = time.time()
+        for minute in range(1, FIRST_MINUTES + MINUTES + 1):
+            _sleep_until((began // MINUTE_S + minute) * MINUTE_S + LATE_S)
+            ringing = alarms.list_ringing(since=began, now=time.time()) if minute > FIRST_MINUTES else []
+            ringing += [name for name in ("WakeSomebody", "LookTomorrow") if alarms.read_composite(name) == "ALARM"]
+            for name in ringing:
+                rung.setdefault(name, []).append(minute)
+            said = f"minute {minute - FIRST_MINUTES}: {traffic.calls} calls, rung so far: {rung or 'nothing'}"
+            sys.stderr.write(f"{said}\n")
+        measured = alarms.list_measured(since=began)
+    record(
+        "quiet_minutes", minutes=MINUTES, calls=traffic.calls, refused=len(traffic.refused), alarms=len(ALARMS),
+        measured=len(measured), rung=len(rung),
+    )  # fmt: skip
+    assert rung == {}
+    assert traffic.refused == [], "the calls themselves met trouble"
+    assert set(ALARMS) - measured <= UNMEASURED | SILENT, "an alarm without values was not tested"
+
+
+def _sleep_until(at: float) -> None:
+    time.sleep(max(0.0, at - time.time()))
