@@ -143,6 +143,21 @@ def _table(metric: str) -> Watch:
     )
 
 
+def _proxy(metric: str, threshold: float, datapoints: tuple[int, int]) -> Watch:
+    """Return an alarm on the stack's own RDS Proxy, which is there with DatabaseMode `create` alone."""
+    return Watch(
+        namespace="AWS/RDS",
+        metric=metric,
+        dimensions={"ProxyName": "GetAtt Database.Outputs.ProxyName"},
+        unit="Count",
+        statistic="Maximum",
+        period_s=MINUTE,
+        datapoints=datapoints,
+        threshold=threshold,
+        missing="notBreaching",
+    )
+
+
 def _reputation(metric: str, threshold: float) -> Watch:
     return Watch(
         namespace="AWS/SES",
@@ -239,7 +254,13 @@ ALARMS: Mapping[str, Watch] = {
     "StateTableWriteThrottlesAlarm": _table("WriteThrottleEvents"),
     "MailBouncesAlarm": _reputation("Reputation.BounceRate", 0.05),
     "MailComplaintsAlarm": _reputation("Reputation.ComplaintRate", 0.001),
+    # ---- the stack's own proxy
+    "SessionPinsAlarm": _proxy("DatabaseConnectionsCurrentlySessionPinned", 2, (10, 10)),
 }  # fmt: skip
+
+
+# Alarms that only a stack with a database of its own has.
+ONLY_CREATED = frozenset({"SessionPinsAlarm"})
 
 
 def properties(watch: Watch) -> dict[str, object]:

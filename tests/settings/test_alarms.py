@@ -9,7 +9,7 @@ import pytest
 
 from shared.logging import COUNTED
 from tests.packages import PACKAGES
-from tests.settings.alarms import ALARMS, BURST_SHARE, SLOW_MS, Group, Watch, properties
+from tests.settings.alarms import ALARMS, BURST_SHARE, ONLY_CREATED, SLOW_MS, Group, Watch, properties
 from tests.settings.aws_metrics import DOCUMENTED
 from tests.settings.deployed import load_template
 from tests.settings.printed_metrics import as_text, printed_metrics
@@ -65,6 +65,23 @@ def unit(watch: Watch) -> str:
         return DOCUMENTED[watch.namespace, watch.metric].unit
     [found] = {each.unit for each in printed_metrics() if each.name == watch.metric}
     return found
+
+
+def read_rule(alarm: Mapping[str, Any], *, created: bool = True) -> str:
+    """Return the rule of an alarm on alarms, in a stack with or without a database of its own."""
+    return fill_variables(alarm["AlarmRule"]["Fn::Sub"], created=created).strip()
+
+
+def fill_variables(value: Any, *, created: bool) -> str:
+    """Return the text of a Sub with its own variables filled in, in a stack with or without a database of its own."""
+    text, variables = (value, {}) if isinstance(value, str) else value
+    for name, each in variables.items():
+        condition, *choices = each["Fn::If"]
+        assert condition == "CreatesDatabase"
+        chosen = choices[0 if created else 1]
+        filled = chosen.get("Fn::Sub", as_text(chosen)) if isinstance(chosen, dict) else chosen
+        text = text.replace(f"${{{name}}}", filled)
+    return str(text)
 
 
 def names_in(rule: str) -> list[str]:
@@ -124,6 +141,7 @@ def test_every_dimension_names_what_it_should() -> None:
         "TableName": {f"Ref {name}" for name in resources("AWS::DynamoDB::Table")},
         "ApiName": {as_text(api["Name"])},
         "Stage": {api["StageName"]},
+        "ProxyName": {"GetAtt Database.Outputs.ProxyName"},
     }
     found = [(k, v) for alarm in leaves().values() for k, v in shown(alarm)["Dimensions"].items()]
     assert [(name, value) for name, value in found if value not in valid[name]] == []
@@ -162,7 +180,7 @@ def _texts_of_the_code() -> Iterator[str]:
 
 def test_every_alarm_is_in_the_rule_of_its_group_and_in_no_other() -> None:
     """Each of the two rings as soon as any of its alarms does."""
-    found = {name: names_in(alarm["AlarmRule"]["Fn::Sub"]) for name, alarm in composites().items()}
+    found = {name: names_in(read_rule(alarm)) for name, alarm in composites().items()}
     assert found == {
         composite: [name for name, watch in ALARMS.items() if watch.group == group]
         for group, (composite, _) in GROUPS.items()
@@ -178,10 +196,20 @@ def test_another_rule_is_refused(rule: str) -> None:
         names_in(rule)
 
 
+def test_what_only_a_created_database_has_is_watched_there_alone() -> None:
+    """A rule that names an alarm which is not there can't be deployed."""
+    resources_ = load_template()["Resources"]
+    assert {name for name in ALARMS if resources_[name].get("Condition") == "CreatesDatabase"} == ONLY_CREATED
+    assert {name for name in ALARMS if "Condition" in resources_[name]} == ONLY_CREATED
+    for alarm in composites().values():
+        with_it, without = (names_in(read_rule(alarm, created=created)) for created in (True, False))
+        assert without == [name for name in with_it if name not in ONLY_CREATED]
+
+
 def test_a_rule_keeps_within_what_cloudwatch_takes() -> None:
     """It does so even if each alarm's name has its greatest length."""
     for name, alarm in composites().items():
-        names = names_in(alarm["AlarmRule"]["Fn::Sub"])
+        names = names_in(read_rule(alarm))
         assert len(names) <= MOST_CHILDREN, name
         assert len(" OR ".join(f'ALARM("{"x" * LONGEST_NAME}")' for _ in names)) <= LONGEST_RULE, name
 

@@ -7,10 +7,10 @@ from functools import cache
 from itertools import combinations
 from typing import Any
 
-from tests.settings.alarms import ALARMS
+from tests.settings.alarms import ALARMS, ONLY_CREATED
 from tests.settings.deployed import load_template
 from tests.settings.printed_metrics import printed_metrics
-from tests.settings.test_alarms import composites, resources, unknown
+from tests.settings.test_alarms import composites, fill_variables, resources, unknown
 
 PLACEHOLDER = re.compile(r"\$\{([\w:.]+)\}")
 COLUMNS, FIRST_ROW = 24, 9
@@ -22,11 +22,24 @@ def _as_text(placeholder: re.Match[str]) -> str:
     return f"GetAtt {name}.{attribute}" if attribute else f"Ref {name}"
 
 
+def read_body(*, created: bool) -> str:
+    """Return the dashboard's body in a stack with or without a database of its own."""
+    [dashboard] = resources("AWS::CloudWatch::Dashboard").values()
+    return fill_variables(dashboard["DashboardBody"]["Fn::Sub"], created=created)
+
+
+def test_the_dashboard_is_valid_without_a_database_of_the_stacks_own() -> None:
+    """And names nothing then that is there only with one."""
+    text = read_body(created=False)
+    assert json.loads(PLACEHOLDER.sub(_as_text, text))["widgets"]
+    assert [name for name in ONLY_CREATED if name in text] == []
+    assert "${Database." not in text
+
+
 @cache
 def widgets() -> list[dict[str, Any]]:
     """Return the widgets; a placeholder is left as text, `Ref Name` or `GetAtt Name.Attribute`."""
-    [dashboard] = resources("AWS::CloudWatch::Dashboard").values()
-    body = json.loads(PLACEHOLDER.sub(_as_text, dashboard["DashboardBody"]["Fn::Sub"]))
+    body = json.loads(PLACEHOLDER.sub(_as_text, read_body(created=True)))
     found: list[dict[str, Any]] = body["widgets"]
     return found
 
