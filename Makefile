@@ -76,8 +76,8 @@ quick: lint types imports unit settings contract docs ## Run lint, types, import
 test: forget quick oldest-python rules template checkov mutations integration local e2e schemathesis harness readiness ## Run all tests but those of `make sam`
 	@MEASURED=1 $(BIN)/pytest tests/guarantees
 
-# The long campaigns, an hour or two: each ends by itself, and replays from its seed (CHAOS_SEED=…).
-chaos: dev-environments ## Run the long campaigns: soak, failovers, crash points, an hour or two [CHAOS_SEED=…]
+# The long campaigns, about two hours: each ends by itself, and replays from its seed (CHAOS_SEED=…).
+chaos: dev-environments ## Run the long campaigns: soak, failovers, crash points, quiet minutes, two hours [CHAOS_SEED=…]
 	@$(BIN)/pytest -s tests/chaos
 
 # What was measured since `make test` or the last `make guarantees` goes into docs/reference/guarantees.md.

@@ -150,7 +150,8 @@ def ignore_signals() -> Iterator[None]:
 def format_ready_line(port: int) -> str:
     """Return the last line of a start."""
     front_url = f"http://127.0.0.1:{port}"
-    return f"ready  {front_url}/api   docs {front_url}/api/docs   mail {front_url}/_local/mail"
+    pages = {"docs": "/api/docs", "mail": "/_local/mail", "dashboard": "/_local/dashboard"}
+    return "   ".join([f"ready  {front_url}/api", *(f"{name} {front_url}{path}" for name, path in pages.items())])
 
 
 def start_parts(supervisor: Supervisor) -> None:

@@ -27,6 +27,8 @@ reference`; `make lint` checks it).
   same value when you repeat it (required on applications, registrations, submissions and renewals). A repeat gets the
   first answer again, byte for byte, with `Idempotency-Replayed: true`; the same key with another request is 422;
   while the first call runs it is 409 with `Retry-After`. Keys live for 24 hours.
+- **Following a call**: `X-Request-Id` of the answer names it in our logs. A valid `traceparent` (W3C trace context) of
+  yours is continued there, and in the jobs and mails that follow from the call; an invalid one is ignored.
 - **Changing a record**: `If-Match` with the `ETag` that you read. A stale one is 412 and changes nothing, a missing
   one 428.
 - **Lists**: `?limit=` (1 to 100, 20 without it) and `?cursor=`; the answer is `{{"items": […], "next_cursor": …}}`,

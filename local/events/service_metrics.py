@@ -191,12 +191,16 @@ class ServiceMetricsPublisher:
         """Publish each minute that ends until `stop` is set."""
         minute = clock() // MINUTE_S
         while not self._stop.wait(POLL_S):
-            for tail in self._tails:
-                while tail.read_new():
-                    pass
+            self.read_logs()
             if (now := clock()) // MINUTE_S > minute:
                 minute = now // MINUTE_S
                 self.publish(minute * MINUTE_S - 1)
+
+    def read_logs(self) -> None:
+        """Take what the logs have said since the last call."""
+        for tail in self._tails:
+            while tail.read_new():
+                pass
 
     def publish(self, at: float) -> None:
         """Put the metrics of what was read since the last call, at a time in seconds since the epoch."""
@@ -231,7 +235,7 @@ class ServiceMetricsPublisher:
                 yield from summarize_queue(name, found.get(name, []), at)
 
     def _read_throttles(self) -> dict[str, int]:
-        """Return how many invocations of each function were throttled since the last call."""
+        """Return how many invocations of each function were throttled since the last call; 0 at the first one."""
         functions = fetch_json(self._gateway, STATUS)["functions"]
         before, self._throttles = self._throttles, {name: each["throttles"] for name, each in functions.items()}
-        return {name: max(0, count - before.get(name, 0)) for name, count in self._throttles.items()}
+        return {name: max(0, count - before.get(name, count)) for name, count in self._throttles.items()}

@@ -6,10 +6,12 @@ import contextlib
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import uvloop
 
+from local.dashboard.widgets import Dashboard, load_dashboard
 from local.gateway.access_log import AccessLog
 from local.gateway.authorizer import Authorizer
 from local.gateway.http_fetch import fetch
@@ -58,7 +60,7 @@ class Gateway:
         self._environments = EnvironmentPools(
             functions, platform, lambda name: FunctionLog(options.logs / f"{name}.log")
         )
-        self._local_routes = LocalRoutes(self._environments, self._read_inbox, self._read_status)
+        self._local_routes = LocalRoutes(self._environments, self._read_inbox, self._load_dashboard, self._read_status)
         self._events: RestartingProcess | None = None
 
     async def run(self) -> None:
@@ -98,6 +100,20 @@ class Gateway:
 
     async def _read_inbox(self) -> list[InboxMessage]:
         return parse_messages(await fetch(self._stack.endpoint_url + PATH))
+
+    async def _load_dashboard(self, range_s: float) -> Dashboard:
+        return await asyncio.to_thread(self._load_dashboard_now, range_s)
+
+    def _load_dashboard_now(self, range_s: float) -> Dashboard:
+        # Imported at the first view: botocore takes its time, which the gateway's start doesn't have.
+        from local.deploy import STACK_NAME
+        from local.events.cloudwatch import CloudWatch, MetricsRejected
+
+        cloudwatch, now = CloudWatch(self._stack.endpoint_url, os.environ.get("AWS_REGION", REGION)), time.time()
+        try:
+            return load_dashboard(cloudwatch, STACK_NAME, start=now - range_s, end=now)
+        except MetricsRejected as error:
+            raise OSError(str(error)) from error
 
     def _read_status(self) -> dict[str, object]:
         functions = {name: pool.read_status() for name, pool in self._environments.pools.items()}

@@ -1,4 +1,4 @@
-"""The routes below /_local that AWS does not have: the inbox and the environments' status; and the Invoke API."""
+"""The routes below /_local that AWS does not have: inbox, dashboard, the environments' status; and the Invoke API."""
 
 import asyncio
 import json
@@ -6,6 +6,8 @@ import re
 from collections.abc import Awaitable, Callable
 from uuid import uuid4
 
+from local.dashboard.page import read_range_s, render_dashboard
+from local.dashboard.widgets import Dashboard
 from local.http_server import HttpRequest, HttpResponse, is_from_this_machine
 from local.inbox.messages import InboxMessage
 from local.inbox.page import render_page
@@ -21,14 +23,23 @@ QUEUED_RETRY_S = 1.0
 QUEUED_LIMIT_S = 300.0
 
 Inbox = Callable[[], Awaitable[list[InboxMessage]]]
+# Returns the dashboard of the last so many seconds; raises OSError while the emulator does not answer.
+LoadDashboard = Callable[[float], Awaitable[Dashboard]]
 
 
 class LocalRoutes:
     """The handler of the local routes, which decides which requests are for them."""
 
-    def __init__(self, environments: EnvironmentPools, inbox: Inbox, status: Callable[[], dict[str, object]]) -> None:
+    def __init__(
+        self,
+        environments: EnvironmentPools,
+        inbox: Inbox,
+        dashboard: LoadDashboard,
+        status: Callable[[], dict[str, object]],
+    ) -> None:
         self._environments = environments
         self._inbox = inbox
+        self._dashboard = dashboard
         self._status = status
         self._queued: set[asyncio.Task[None]] = set()
 
@@ -46,7 +57,15 @@ class LocalRoutes:
             return _make_json_response(200, self._status())
         if request.path in ("/_local/mail", "/_local/mail.json"):
             return await self._show_mail(request)
+        if request.path == "/_local/dashboard":
+            return await self._show_dashboard(request)
         return _make_json_response(404, {"message": "Not found"})
+
+    async def _show_dashboard(self, request: HttpRequest) -> HttpResponse:
+        try:
+            return render_dashboard(await self._dashboard(read_range_s(request.query)))
+        except OSError:
+            return _make_json_response(503, {"message": "The emulator does not answer"})
 
     async def _show_mail(self, request: HttpRequest) -> HttpResponse:
         try:

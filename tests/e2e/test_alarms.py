@@ -7,8 +7,9 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+import httpx
 import pytest
 
 from local.alarms import EXTRA_PERIODS, judge, rule_of
@@ -23,6 +24,7 @@ STACK = {"stack": "interdomestik"}
 PERIOD_S = 2  # in the place of a minute
 MOST_PERIODS = 15 + EXTRA_PERIODS  # that any alarm of ours looks at
 WRITTEN_S = 3.0  # from the log to the emulator
+KEPT_S = 6.0  # somewhat longer than the deep check keeps its answer
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,11 @@ class Watched:
     cloud: RunningCloud
     cloudwatch: CloudWatch
 
-    def report(self, seconds: float) -> float:
-        """Ask for the deep check once a second; return when it was, in epoch seconds."""
+    def report(self, seconds: float, *, status: int = 200) -> float:
+        """Ask for the deep check once a second, which answers with a status; return when it was, in epoch seconds."""
         ends = time.time() + seconds
         while time.time() < ends:
-            self.cloud.make_client().get("/health/deep").raise_for_status()
+            assert self.cloud.make_client().get("/health/deep").status_code == status
             time.sleep(1)
         time.sleep(WRITTEN_S)
         return ends
@@ -89,6 +91,28 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         yield Watched(cloud, CloudWatch(f"http://127.0.0.1:{port}", REGION))
 
 
+def add_job(watched: Watched, *, kind: str, priority: str, state: str, age_s: int = 0) -> UUID:
+    """Insert a job that no relay takes for an hour, written so many seconds ago."""
+    job = uuid4()
+    watched.cloud.query_rows(
+        "INSERT INTO outbox (id, kind, priority, subject_id, payload, state, last_error, created_at, available_at)"
+        " VALUES (%s, %s, %s, %s, '{}', %s, 'test', now() - make_interval(secs => %s), now() + interval '1 hour')",
+        job,
+        kind,
+        priority,
+        uuid4(),
+        state,
+        age_s,
+    )
+    return job
+
+
+def control_database_proxy(watched: Watched, method: str, path: str, **body: object) -> None:
+    """Switch a fault of the stand-in for RDS Proxy on or off."""
+    port = StateFolder(ROOT, watched.cloud.folder).read_state().ports["database_proxy_control"]
+    httpx.request(method, f"http://127.0.0.1:{port}{path}", json=body).raise_for_status()
+
+
 def test_every_metric_carries_the_stacks_name(watched: Watched) -> None:
     """Every alarm on a metric of ours asks for this dimension."""
     began = time.time()
@@ -127,6 +151,55 @@ def test_a_job_that_was_given_up_rings_and_reaches_no_dead_letter_queue(watched:
     time.sleep(6)  # the deep check's answer is kept for five seconds
     began = time.time()
     assert watched.ringing(since=began, now=watched.report(PERIOD_S * 5)) == set()
+
+
+@pytest.mark.parametrize(
+    ("kind", "priority", "state", "rings"),
+    [
+        ("mail", "low", "uncertain", {"JobsUncertainAlarm"}),
+        ("identity", "high", "failed", {"JobsFailedAlarm", "JobsHighUnsolvedAlarm"}),
+    ],
+)
+def test_other_jobs_that_wait_for_a_person_ring_by_their_state_and_priority(
+    watched: Watched, kind: str, priority: str, state: str, rings: set[str]
+) -> None:
+    """Until somebody has decided about them."""
+    job = add_job(watched, kind=kind, priority=priority, state=state)
+    time.sleep(KEPT_S)
+    began = time.time()
+    assert watched.ringing(since=began, now=watched.report(PERIOD_S * 5)) == rings
+    watched.cloud.query_rows("DELETE FROM outbox WHERE id = %s", job)
+    time.sleep(KEPT_S)
+    began = time.time()
+    assert watched.ringing(since=began, now=watched.report(PERIOD_S * 5)) == set()
+
+
+def test_old_jobs_ring_by_their_priority_and_as_late(watched: Watched) -> None:
+    """Each after the time that its priority allows; when they are gone, none."""
+    ages_s = {"high": 1_000, "normal": 4_000, "low": 22_000}
+    for priority, age_s in ages_s.items():
+        add_job(watched, kind="mail", priority=priority, state="pending", age_s=age_s)
+    time.sleep(KEPT_S)
+    began = time.time()
+    ringing = watched.ringing(since=began, now=watched.report(PERIOD_S * 12))
+    assert ringing == {"JobsLateAlarm", *(f"JobsOldestPending{priority.title()}Alarm" for priority in ages_s)}
+    watched.cloud.query_rows("DELETE FROM outbox WHERE state = 'pending' AND last_error = 'test'")
+    time.sleep(KEPT_S)
+    began = time.time()
+    assert watched.ringing(since=began, now=watched.report(PERIOD_S * 12)) == set()
+
+
+def test_without_a_database_the_service_is_unhealthy_and_nothing_else(watched: Watched) -> None:
+    """What can't be known then changes nothing; when it is back, nothing rings."""
+    control_database_proxy(watched, "PUT", "/listening", listening=False)
+    control_database_proxy(watched, "POST", "/cut")
+    time.sleep(KEPT_S)
+    began = time.time()
+    assert watched.ringing(since=began, now=watched.report(PERIOD_S * 6, status=503)) == {"UnhealthyAlarm"}
+    control_database_proxy(watched, "PUT", "/listening", listening=True)
+    time.sleep(KEPT_S)
+    began = time.time()
+    assert watched.ringing(since=began, now=watched.report(PERIOD_S * MOST_PERIODS)) == set()
 
 
 def test_an_open_circuit_rings_after_all_of_its_periods(watched: Watched) -> None:

@@ -16,6 +16,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 from tests.browser import open_chromium
 from tests.e2e.cloud import RunningCloud, wait_until
 from tests.e2e.cloud_users import CloudUsers
+from tests.settings.test_dashboard import widgets
 
 WAIT_S = 30
 
@@ -109,3 +110,29 @@ def test_the_inbox_shows_a_mail_rendered(cloud: RunningCloud, users: CloudUsers,
 def _operations(cloud: RunningCloud) -> list[str]:
     paths = cloud.make_client().get("/openapi.json").json()["paths"]
     return [f"{method} {path}" for path, methods in paths.items() for method in methods]
+
+
+def test_the_local_dashboard_draws_the_deployed_one(browser: webdriver.Chrome, cloud: RunningCloud) -> None:
+    """Each of its widgets, with what the emulator has for it; it asks nobody else, and runs no script."""
+    cloud.make_client().get("/health/deep").raise_for_status()
+
+    def find_charts() -> list[str]:
+        browser.get(f"{cloud.origin}/_local/dashboard")
+        charts = {
+            each.find_element(By.TAG_NAME, "figcaption").text: each
+            for each in browser.find_elements(By.TAG_NAME, "figure")
+        }
+        drawn = charts["Connections in use, %"].find_elements(By.TAG_NAME, "path")
+        return list(charts) if drawn else []
+
+    titles = wait_until(find_charts, "a value on the dashboard")
+    assert titles == [widget["properties"]["title"] for widget in widgets() if widget["type"] == "metric"]
+    headings = [each.text for each in browser.find_elements(By.TAG_NAME, "h2")]
+    assert headings == [w["properties"]["markdown"].lstrip("# ") for w in widgets() if w["type"] == "text"]
+    lists = [each.text for each in browser.find_elements(By.TAG_NAME, "section")]
+    assert "WakeSomebodyAlarm" in lists[0]
+    assert "LookTomorrowAlarm" in lists[0]
+    keep_screenshot(browser, "dashboard")
+    assert errors(browser) == []
+    assert hosts_asked(browser) <= {urlsplit(cloud.origin).netloc}
+    assert browser.find_elements(By.TAG_NAME, "script") == []

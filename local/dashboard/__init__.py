@@ -1,0 +1,1 @@
+"""The stack's dashboard, drawn from the emulator's CloudWatch."""

@@ -1,0 +1,175 @@
+"""What the local cloud writes in the place of AWS's services: names as documented, figures of what happened."""
+
+import json
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from local.events import service_metrics
+from local.events.service_metrics import (
+    MOST_VALUES,
+    FunctionReport,
+    GatewayAnswer,
+    ServiceMetric,
+    ServiceMetricsPublisher,
+    count_share,
+    find_most_concurrent,
+    group_values,
+    read_answers,
+    read_reports,
+    summarize_api,
+    summarize_function,
+    summarize_queue,
+)
+from local.runtime.logs import FunctionLog
+from tests.local.gateways import make_function, make_stack
+from tests.settings.aws_metrics import DOCUMENTED
+
+NOW = 1_800_000_000.0
+QUEUE = "http://127.0.0.1:1/000000000000/queue-high"
+
+
+def make_report(*, ended: float = 0.0, took: float = 0.1, failed: bool = False) -> FunctionReport:
+    """An invocation that ended so many seconds after NOW."""
+    return FunctionReport(NOW + ended, took, failed)
+
+
+def find_values(metrics: Sequence[ServiceMetric], name: str) -> list[tuple[float, int]]:
+    """Return the values of a metric."""
+    [found] = [metric for metric in metrics if metric.name == name]
+    return list(found.values)
+
+
+def test_every_metric_is_one_that_aws_documents() -> None:
+    """In its namespace, under its dimensions, in its unit: an alarm on AWS's sees the local ones as well."""
+    message = {"IsVisible": True, "SentTimestamp": NOW}
+    metrics = [
+        *summarize_function("f", [make_report()], 0),
+        *summarize_api("api", "stage", [GatewayAnswer(200, 1.0)]),
+        *summarize_queue("q", [message], NOW),
+    ]
+    assert len(metrics) == 11
+    for metric in metrics:
+        documented = DOCUMENTED[metric.namespace, metric.name]
+        assert metric.unit == documented.unit
+        assert frozenset(metric.dimensions) in documented.dimensions
+
+
+def test_a_functions_log_is_read_as_it_is_written(tmp_path: Path) -> None:
+    """By the runtime's own writer, between lines of other kinds."""
+    log = FunctionLog(tmp_path / "f.log")
+    log.write(b'{"message": "hello"}\nSTART "platform.start"\n')
+    log.record("report", requestId="1", status="success", durationMs=12.5, pid=1)
+    log.record("report", requestId="2", status="error", durationMs=1000.0, pid=1)
+    found = list(read_reports((tmp_path / "f.log").read_bytes()))
+    assert [(report.duration_s, report.has_failed) for report in found] == [(0.0125, False), (1.0, True)]
+
+
+def test_an_access_log_is_read_by_its_status_and_time() -> None:
+    """As the deployed format writes them, as text."""
+    assert list(read_answers(b'{"status": "503", "latency_ms": "12"}\n')) == [GatewayAnswer(503, 12.0)]
+
+
+def test_a_function_is_counted_by_what_became_of_its_invocations() -> None:
+    """Its errors, throttles and times; without an invocation there is nothing but the throttles."""
+    reports = [make_report(took=0.1), make_report(took=0.3, failed=True)]
+    metrics = list(summarize_function("f", reports, 4))
+    assert find_values(metrics, "Invocations") == [(1.0, 2)]
+    assert sum(value * count for value, count in find_values(metrics, "Errors")) == 1
+    assert find_values(metrics, "Throttles") == [(4.0, 1)]
+    assert max(value for value, _ in find_values(metrics, "Duration")) == pytest.approx(300)
+    assert [metric.name for metric in summarize_function("f", [], 0)] == ["Throttles"]
+
+
+def test_the_average_of_errors_is_their_share() -> None:
+    """As AWS documents it of 5XXError."""
+    answers = [GatewayAnswer(status, 1.0) for status in (200, 201, 404, 503)]
+    metrics = list(summarize_api("api", "stage", answers))
+    for name in ("5XXError", "4XXError"):
+        values = find_values(metrics, name)
+        assert sum(value * count for value, count in values) / sum(count for _, count in values) == 0.25
+    assert list(summarize_api("api", "stage", [])) == []
+
+
+def test_a_queue_is_as_old_as_its_oldest_message() -> None:
+    """Also if a worker has it; what can be received is counted apart."""
+    messages = [{"IsVisible": True, "SentTimestamp": NOW - 5}, {"IsVisible": False, "SentTimestamp": NOW - 60}]
+    metrics = list(summarize_queue("q", messages, NOW))
+    assert find_values(metrics, "ApproximateNumberOfMessagesVisible") == [(1.0, 1)]
+    assert find_values(metrics, "ApproximateAgeOfOldestMessage") == [(60.0, 1)]
+    assert find_values(list(summarize_queue("q", [], NOW)), "ApproximateAgeOfOldestMessage") == [(0.0, 1)]
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=200))
+def test_many_times_are_put_as_few_without_losing_a_call_or_the_slowest(values: list[float]) -> None:
+    """Each group stands by its slowest, so a percentile is never too small."""
+    groups = group_values(values)
+    assert len(groups) <= MOST_VALUES
+    assert sum(count for _, count in groups) == len(values)
+    assert max(value for value, _ in groups) == max(values)
+
+
+@given(st.integers(0, 50), st.integers(0, 50))
+def test_a_share_has_a_value_for_each_event(matching: int, others: int) -> None:
+    """A one for each that matches, a zero for each other, and none that stands for no event."""
+    assert dict(count_share(matching, matching + others)) == {
+        value: count for value, count in ((1.0, matching), (0.0, others)) if count
+    }
+
+
+@pytest.mark.parametrize(
+    ("reports", "most"),
+    [
+        ([], 0),
+        ([make_report(ended=1, took=1)], 1),
+        ([make_report(ended=1, took=1), make_report(ended=2, took=1)], 1),  # one after the other
+        ([make_report(ended=2, took=2), make_report(ended=3, took=2), make_report(ended=9, took=1)], 2),
+    ],
+)
+def test_invocations_at_the_same_time_are_counted(reports: list[FunctionReport], most: int) -> None:
+    """Those that followed each other are not."""
+    assert find_most_concurrent(reports) == most
+
+
+class RecordingCloudWatch:
+    """A CloudWatch that keeps what is put."""
+
+    def __init__(self) -> None:
+        self.put: dict[str, list[dict[str, Any]]] = {}
+
+    def call(self, _operation: str, **parameters: Any) -> dict[str, Any]:
+        """Take one call."""
+        self.put[parameters["Namespace"]] = parameters["MetricData"]
+        return {}
+
+
+def test_a_minute_is_put_once_with_what_the_logs_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Throttles as the difference of two looks; what was put is forgotten, and a lost minute is not put later."""
+    throttles = iter([3, 5])
+
+    def fetch(_base: str, path: str) -> Any:
+        if path == service_metrics.STATUS:
+            return {"functions": {"f": {"throttles": next(throttles)}}}
+        return {"messages": {"0": {"r": {QUEUE: [{"IsVisible": True, "SentTimestamp": NOW - 30}]}}}}
+
+    monkeypatch.setattr(service_metrics, "fetch_json", fetch)
+    cloudwatch = RecordingCloudWatch()
+    stack = make_stack([make_function("f")], [], outputs={"f": "stack-f-1", "High": QUEUE, "Url": "http://x/api"})
+    publisher = ServiceMetricsPublisher(stack, "s", "http://g", tmp_path, cloudwatch, threading.Event())  # type: ignore[arg-type]
+    log = FunctionLog(tmp_path / "f.log")
+    log.record("report", requestId="1", status="error", durationMs=5.0, pid=1)
+    publisher.read_logs()
+    publisher.publish(NOW)
+    first = {datum["MetricName"]: datum for datum in cloudwatch.put["AWS/Lambda"]}
+    assert first["Errors"]["Dimensions"] == [{"Name": "FunctionName", "Value": "stack-f-1"}]
+    assert (first["Errors"]["Values"], first["Errors"]["Timestamp"]) == ([1.0], NOW)
+    [queue_name] = {datum["Dimensions"][0]["Value"] for datum in cloudwatch.put["AWS/SQS"]}
+    assert queue_name == "queue-high"
+    publisher.publish(NOW + 60)
+    assert {datum["MetricName"]: datum["Values"] for datum in cloudwatch.put["AWS/Lambda"]} == {"Throttles": [2.0]}
+    assert json.dumps(cloudwatch.put)
