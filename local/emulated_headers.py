@@ -20,7 +20,8 @@ def keep_headers() -> None:
     async def handle_request(method: str, path: str, headers: Any, body: bytes, query: Any) -> Any:
         answer = await send(method, path, headers, body, query)
         if method == "POST" and path.endswith(SEND) and answer[0] == HTTPStatus.OK:
-            _list_records()[json.loads(answer[2])["MessageId"]]["Headers"] = _read_headers(body)
+            record = _list_records().get(json.loads(answer[2])["MessageId"], {})
+            record["Headers"] = _read_headers(body)
         return answer
 
     async def handle_messages_request(*request: Any) -> Any:
@@ -40,7 +41,7 @@ def _add_headers(answer: tuple[int, dict[str, str], bytes]) -> tuple[int, dict[s
     document, records = json.loads(body), _list_records()
     for messages in document["messages"].values():
         for message in messages:
-            message["Headers"] = records[message["MessageId"]].get("Headers", {})
+            message["Headers"] = records.get(message["MessageId"], {}).get("Headers", {})
     return status, headers, json.dumps(document).encode()
 
 

@@ -4,6 +4,7 @@ Once a minute and for the minute that is over, as on AWS. What nothing here can 
 DynamoDB, the reputation of mails, the connections of RDS Proxy.
 """
 
+import contextlib
 import http.client
 import json
 import logging
@@ -72,20 +73,25 @@ class ServiceMetric:
 
 
 def read_reports(lines: bytes) -> Iterator[FunctionReport]:
-    """Yield the reports of whole lines of a function's log."""
+    """Yield the reports of whole lines of a function's log; a line that can't be read is the function's own."""
     for line in lines.splitlines():
         if b'"platform.report"' in line:
-            document = json.loads(line)
-            record = document["record"]
-            ended_at = datetime.fromisoformat(document["time"]).timestamp()
-            yield FunctionReport(ended_at, record["durationMs"] / 1000, record["status"] != "success")
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                yield _read_report(json.loads(line))
+
+
+def _read_report(document: Mapping[str, Any]) -> FunctionReport:
+    record = document["record"]
+    ended_at = datetime.fromisoformat(document["time"]).timestamp()
+    return FunctionReport(ended_at, record["durationMs"] / 1000, record["status"] != "success")
 
 
 def read_answers(lines: bytes) -> Iterator[GatewayAnswer]:
-    """Yield the requests of whole lines of the access log."""
+    """Yield the requests of whole lines of the access log, as far as they say status and time."""
     for line in lines.splitlines():
-        document = json.loads(line)
-        yield GatewayAnswer(int(document["status"]), float(document["latency_ms"]))
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            document = json.loads(line)
+            yield GatewayAnswer(int(document["status"]), float(document["latency_ms"]))
 
 
 def summarize_function(name: str, reports: Sequence[FunctionReport], throttles: int) -> Iterator[ServiceMetric]:

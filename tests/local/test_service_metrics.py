@@ -63,7 +63,7 @@ def test_every_metric_is_one_that_aws_documents() -> None:
 def test_a_functions_log_is_read_as_it_is_written(tmp_path: Path) -> None:
     """By the runtime's own writer, between lines of other kinds."""
     log = FunctionLog(tmp_path / "f.log")
-    log.write(b'{"message": "hello"}\nSTART "platform.start"\n')
+    log.write(b'{"message": "hello"}\nSTART "platform.report"\n{"type": "platform.report", "record": 1}\n')
     log.record("report", requestId="1", status="success", durationMs=12.5, pid=1)
     log.record("report", requestId="2", status="error", durationMs=1000.0, pid=1)
     found = list(read_reports((tmp_path / "f.log").read_bytes()))
@@ -72,7 +72,8 @@ def test_a_functions_log_is_read_as_it_is_written(tmp_path: Path) -> None:
 
 def test_an_access_log_is_read_by_its_status_and_time() -> None:
     """As the deployed format writes them, as text."""
-    assert list(read_answers(b'{"status": "503", "latency_ms": "12"}\n')) == [GatewayAnswer(503, 12.0)]
+    lines = b'{"status": "503", "latency_ms": "12"}\n{"status": "200", "latency_ms": "-"}\nno JSON\n'
+    assert list(read_answers(lines)) == [GatewayAnswer(503, 12.0)]
 
 
 def test_a_function_is_counted_by_what_became_of_its_invocations() -> None:
