@@ -5,16 +5,19 @@ Seconds stand for the alarms' minutes: each call of the deep check writes its me
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
+import psycopg
 import pytest
 
 from local.alarms import EXTRA_PERIODS, judge, rule_of
 from local.emulator import REGION
 from local.events.cloudwatch import CloudWatch
+from local.postgres import DATABASE
 from local.state_folder import StateFolder
 from tests.e2e.cloud import ROOT, RunningCloud, run_cloud, wait_until
 from tests.e2e.test_circuits import force, states
@@ -24,6 +27,7 @@ STACK = {"stack": "interdomestik"}
 PERIOD_S = 2  # in the place of a minute
 MOST_PERIODS = 15 + EXTRA_PERIODS  # that any alarm of ours looks at
 WRITTEN_S = 3.0  # from the log to the emulator
+CROWDED = 46  # of 50 connections that the functions may have
 KEPT_S = 6.0  # somewhat longer than the deep check keeps its answer
 
 
@@ -105,6 +109,18 @@ def add_job(watched: Watched, *, kind: str, priority: str, state: str, age_s: in
         age_s,
     )
     return job
+
+
+def count_sessions(watched: Watched) -> int:
+    """Return how many sessions the functions' roles have."""
+    [row] = watched.cloud.query_rows("SELECT count(*) AS n FROM pg_stat_activity WHERE usename LIKE 'interdomestik_%%'")
+    return int(row["n"])
+
+
+def open_session(watched: Watched) -> psycopg.Connection[Any]:
+    """Open a session of a function's role, past the stand-in for RDS Proxy."""
+    port = StateFolder(ROOT, watched.cloud.folder).read_state().ports["postgres"]
+    return psycopg.connect(f"host=127.0.0.1 port={port} user=interdomestik_app dbname={DATABASE}", autocommit=True)
 
 
 def control_database_proxy(watched: Watched, method: str, path: str, **body: object) -> None:
@@ -200,6 +216,20 @@ def test_without_a_database_the_service_is_unhealthy_and_nothing_else(watched: W
     time.sleep(KEPT_S)
     began = time.time()
     assert watched.ringing(since=began, now=watched.report(PERIOD_S * MOST_PERIODS)) == set()
+
+
+def test_connections_that_stay_in_use_ring(watched: Watched) -> None:
+    """Nine in ten of them; when they are free again, nothing rings."""
+    with ExitStack() as sessions:
+        while count_sessions(watched) < CROWDED:
+            sessions.enter_context(open_session(watched))
+        time.sleep(KEPT_S)
+        began = time.time()
+        now = watched.report(PERIOD_S * 12)
+        assert watched.ringing(since=began, now=now) == {"DatabaseConnectionsAlarm"}
+    time.sleep(KEPT_S)
+    began = time.time()
+    assert watched.ringing(since=began, now=watched.report(PERIOD_S * 12)) == set()
 
 
 def test_an_open_circuit_rings_after_all_of_its_periods(watched: Watched) -> None:
