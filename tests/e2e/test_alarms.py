@@ -3,9 +3,11 @@
 Seconds stand for the alarms' minutes: each call of the deep check writes its metrics anew.
 """
 
+import os
+import signal
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID, uuid4
@@ -123,6 +125,18 @@ def open_session(watched: Watched) -> psycopg.Connection[Any]:
     return psycopg.connect(f"host=127.0.0.1 port={port} user=interdomestik_app dbname={DATABASE}", autocommit=True)
 
 
+@contextmanager
+def freeze_emulator(watched: Watched) -> Iterator[None]:
+    """Stop the emulator's process within the block: connections to it are accepted, and nothing answers."""
+    children = StateFolder(ROOT, watched.cloud.folder).read_state().children
+    [pid] = [child.pid for child in children if child.name == "emulator"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
 def control_database_proxy(watched: Watched, method: str, path: str, **body: object) -> None:
     """Switch a fault of the stand-in for RDS Proxy on or off."""
     port = StateFolder(ROOT, watched.cloud.folder).read_state().ports["database_proxy_control"]
@@ -230,6 +244,18 @@ def test_connections_that_stay_in_use_ring(watched: Watched) -> None:
     time.sleep(KEPT_S)
     began = time.time()
     assert watched.ringing(since=began, now=watched.report(PERIOD_S * 12)) == set()
+
+
+def test_without_the_state_table_calls_run_without_limits_and_ring(watched: Watched) -> None:
+    """By the time at which they were counted, though CloudWatch is away as well and learns of it later."""
+    began = time.time()
+    with freeze_emulator(watched):
+        now = watched.report(PERIOD_S * 8)
+    time.sleep(WRITTEN_S)
+    assert watched.ringing(since=began, now=now) == {"StateStoreUnavailableAlarm"}
+    time.sleep(KEPT_S)
+    began = time.time()
+    assert watched.ringing(since=began, now=watched.report(PERIOD_S * MOST_PERIODS)) == set()
 
 
 def test_an_open_circuit_rings_after_all_of_its_periods(watched: Watched) -> None:
