@@ -258,6 +258,16 @@ def test_without_the_state_table_calls_run_without_limits_and_ring(watched: Watc
     assert watched.ringing(since=began, now=watched.report(PERIOD_S * MOST_PERIODS)) == set()
 
 
+def test_silence_of_the_health_report_rings_until_it_speaks(watched: Watched) -> None:
+    """As if its schedule were off; what it says of other things is kept as it was."""
+    watched.report(PERIOD_S * 2)
+    time.sleep(PERIOD_S * (3 + EXTRA_PERIODS))
+    now = time.time()
+    assert watched.ringing(since=now - PERIOD_S * (3 + EXTRA_PERIODS), now=now) == {"UnhealthyAlarm"}
+    began = time.time()
+    assert watched.ringing(since=began, now=watched.report(PERIOD_S * 5)) == set()
+
+
 def test_an_open_circuit_rings_after_all_of_its_periods(watched: Watched) -> None:
     """Health has been degraded for as long; the alarm ends when the circuit is released."""
     force(watched.cloud, "storage", "open")
