@@ -10,6 +10,7 @@ from health.parallel_queries import HealthQuery
 from health.process_stats import ProcessStats
 from shared.clock import read_monotonic
 from shared.container import Container
+from shared.database.schema_version import list_shipped
 from shared.deadline import Deadline
 from shared.logging import observe
 from shared.settings import Settings
@@ -76,7 +77,12 @@ class HealthContainer(Container):
         from health.one_off_read import read_once
 
         deadline = Deadline(read_monotonic() + QUERIES_S, read_monotonic)
-        return HealthQuery(DATABASE, lambda: read_once(self._connect_once, service.query_database, deadline))
+        query = partial(service.query_database, shipped=self._shipped_migrations)
+        return HealthQuery(DATABASE, lambda: read_once(self._connect_once, query, deadline))
+
+    @cached_property
+    def _shipped_migrations(self) -> tuple[str, ...]:
+        return list_shipped(os.environ)
 
     def _connect_once(self, _within_s: float) -> "Connection":
         return self._connect(CONNECT_S)

@@ -29,6 +29,15 @@ class ConnectionUsage(ResponseModel):
     max: int = Field(description="Limit of the proxy's pool and of the roles; health is degraded from 90 % of it on")
 
 
+class SchemaCheck(ResponseModel):
+    """The version of the database's schema."""
+
+    newest: str | None = Field(description="Newest migration that is applied")
+    missing: int | None = Field(
+        description="Migrations of this release that are not applied; with any of them health is unhealthy"
+    )
+
+
 class LastFailover(ResponseModel):
     """The last change of the writer."""
 
@@ -43,6 +52,7 @@ class DatabaseCheck(ResponseModel):
     latency_ms: float
     role: Role | None
     server: str | None = Field(description="Opaque id of the server that answers")
+    schema_version: SchemaCheck
     connections: ConnectionUsage
     failover: LastFailover
 
@@ -104,6 +114,6 @@ class Findings(ResponseModel):
 
 
 class HealthReport(Findings):
-    """The service's health: `degraded` still accepts work, `unhealthy` has no writable database."""
+    """The service's health: `degraded` still accepts work, `unhealthy` has no database that it can use."""
 
     runtime: ProcessUsage

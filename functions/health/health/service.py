@@ -1,13 +1,23 @@
 """The figures read from the database, and the status that follows from all findings."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from health.lateness import COUNTED_AT_MOST, LOOK_BACK_S, is_late
-from health.model import ConnectionUsage, DatabaseCheck, DependencyChecks, JobCounts, LastFailover, ServiceCheck, Status
+from health.model import (
+    ConnectionUsage,
+    DatabaseCheck,
+    DependencyChecks,
+    JobCounts,
+    LastFailover,
+    SchemaCheck,
+    ServiceCheck,
+    Status,
+)
 from health.parallel_queries import QueryOutcome
 from shared.aws.dynamodb_shared_state import CircuitStatus, LastWriter
+from shared.database.schema_version import SchemaVersion, query_schema_version
 from shared.database.transaction import Pending, Row, Transaction
 from shared.sql import load_queries
 
@@ -56,30 +66,42 @@ class DatabaseAnswer:
     writable: bool
     server: str
     used: int
+    schema: SchemaVersion
     jobs: OutboxCounts
 
 
-def query_database(tx: Transaction) -> Pending[DatabaseAnswer]:
-    """Query which server answers, and the state of the jobs."""
+def query_database(tx: Transaction, shipped: Sequence[str]) -> Pending[DatabaseAnswer]:
+    """Query which server answers, the schema's version, and the state of the jobs.
+
+    `shipped` are the versions of this release's migrations.
+    """
     server = tx.fetch_one(SQL["server"])
+    schema = query_schema_version(tx, shipped)
     jobs = tx.fetch_one(SQL["jobs"], most=COUNTED_AT_MOST, look_back=timedelta(seconds=LOOK_BACK_S))
-    return Pending(lambda: _make_database_answer(server.resolve() or {}, jobs.resolve() or {}))
+    return Pending(lambda: _make_database_answer(server.resolve() or {}, schema.resolve(), jobs.resolve() or {}))
 
 
-def _make_database_answer(server: Row, jobs: Row) -> DatabaseAnswer:
-    return DatabaseAnswer(**server, jobs=OutboxCounts(**jobs))
+def _make_database_answer(server: Row, schema: SchemaVersion, jobs: Row) -> DatabaseAnswer:
+    return DatabaseAnswer(**server, schema=schema, jobs=OutboxCounts(**jobs))
 
 
 def build_database_check(outcome: QueryOutcome, *, most: int, failover: LastFailover) -> DatabaseCheck:
-    """Return the database's part of the report; `most` is the connection limit of all environments."""
+    """Return the database's part of the report; `most` is the connection limit of all environments.
+
+    A schema that is older than this release is as bad as no database: some statements of the release can't be run.
+    """
     found: DatabaseAnswer | None = outcome.value
     writable = found is not None and found.writable
+    usable = writable and found is not None and found.schema.is_current
     strained = outcome.latency_s > DATABASE_SLOW_S or is_nearly_used_up(found, most)
     return DatabaseCheck(
-        status="unhealthy" if not writable else "degraded" if strained else "healthy",
+        status="unhealthy" if not usable else "degraded" if strained else "healthy",
         latency_ms=_convert_to_ms(outcome),
         role=None if found is None else "writer" if writable else "reader",
         server=found.server if found else None,
+        schema_version=SchemaCheck(
+            newest=found.schema.newest if found else None, missing=len(found.schema.missing) if found else None
+        ),
         connections=ConnectionUsage(used=found.used if found else None, max=most),
         failover=failover,
     )
@@ -105,7 +127,7 @@ def _is_impaired(outcome: QueryOutcome, circuit: CircuitStatus) -> bool:
 
 
 def combine_status(checks: DependencyChecks) -> Status:
-    """Return the overall status: unhealthy without a writable database, degraded if any check is not healthy."""
+    """Return the overall status: unhealthy without a usable database, degraded if any check is not healthy."""
     if checks.database.status == "unhealthy":
         return "unhealthy"
     found = {getattr(checks, name).status for name in DependencyChecks.model_fields}

@@ -14,9 +14,7 @@ Each is safe to repeat.
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal
-from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -33,17 +31,19 @@ from shared.background import BackgroundInvocation, background_handler
 from shared.circuit.store import StoreUnavailable
 from shared.clock import read_epoch_micros, read_monotonic
 from shared.container import get_container
+from shared.database.migration_errors import MigrationError
+from shared.database.schema_version import find_migrations
+from shared.database.transaction import UseCase
 from shared.deadline import Deadline
 from shared.fields import RequestModel
 from shared.ids import make_uuid7
 from shared.logging import describe_failure, logger
+from shared.outbox.audit import NO_RECORD, record_migrations
 from shared.settings import DEFAULT_CIRCUITS
 from shared.sql import load_queries
 
 SQL = load_queries("operations")
 
-MIGRATIONS_DIR = "/opt/migrations"  # where the layer has them
-NO_RECORD = UUID(int=0)  # the audit's subject of a command that is about no record
 AUDIT_S = 5.0  # a database that takes longer to write the entry counts as down
 
 
@@ -95,25 +95,30 @@ def read_command(event: dict[str, Any]) -> Command:
     return command
 
 
-def _record_command(query: str, request_id: str, **facts: object) -> None:
+def _record_command(entry: str, write_entry: UseCase[Any], request_id: str, **facts: object) -> None:
     """Write the audit entry of a command that is about no record, unless an earlier run of the command has written it.
 
     A circuit is forced during an outage, which may be the database's: if the entry can't be written, it is logged.
     """
-    ids = {"audit_id": make_uuid7(), "subject": NO_RECORD, "actor": OPERATOR, "request_id": request_id}
     deadline = Deadline.from_seconds(AUDIT_S, read_monotonic)
     try:
-        get_container().database.run(lambda tx: tx.fetch_one(SQL[query], **ids, **facts), deadline)
+        get_container().database.run(write_entry, deadline)
     except Exception as error:  # noqa: BLE001 - the command was carried out
         logger.error(
             "audit_not_written",
-            extra={"entry": query, "request": request_id, "facts": facts, **describe_failure(error)},
+            extra={"entry": entry, "request": request_id, "facts": facts, **describe_failure(error)},
         )
 
 
-def _migrate(request_id: str) -> dict[str, Any]:
-    applied = get_container().migrate(Path(os.environ.get("MIGRATIONS_DIR") or MIGRATIONS_DIR))
-    _record_command("record_migrations", request_id)
+def _migrate(invocation: BackgroundInvocation) -> dict[str, Any]:
+    request_id, within_s = invocation.request_id, invocation.deadline.seconds_left - AUDIT_S
+    try:
+        applied = get_container().migrate(find_migrations(os.environ), within_s=within_s)
+    except MigrationError as error:
+        raise CommandError(str(error)) from None
+    _record_command(
+        "record_migrations", lambda tx: record_migrations(tx, actor=OPERATOR, request_id=request_id), request_id
+    )
     return {"applied": applied}
 
 
@@ -137,7 +142,13 @@ def _record_forced(command: ForceCircuit, forced: Mapping[str, Any], request_id:
         "generation": forced["generation"],
         "since": forced["since"],
     }
-    _record_command("record_forced_circuit", request_id, facts=json.dumps(facts))
+    ids = {"audit_id": make_uuid7(), "subject": NO_RECORD, "actor": OPERATOR, "request_id": request_id}
+    _record_command(
+        "record_forced_circuit",
+        lambda tx: tx.fetch_one(SQL["record_forced_circuit"], **ids, facts=json.dumps(facts)),
+        request_id,
+        **facts,
+    )
 
 
 def _run_people_command(command: PeopleCommand, context: OperatorContext) -> dict[str, Any]:
@@ -170,7 +181,7 @@ def _run_command(command: Command, invocation: BackgroundInvocation) -> dict[str
     if isinstance(command, ShowCircuits | ForceCircuit):
         return _run_circuit_command(command, invocation.request_id)
     if isinstance(command, Migrate):
-        return _migrate(invocation.request_id)
+        return _migrate(invocation)
     if isinstance(command, ReconcileRestore):
         return _reconcile_restore(command, invocation)
     container = get_container()

@@ -73,10 +73,11 @@ class Container:
         settings = self.settings
         return sign_database_password(host=settings.db_host, port=settings.db_port, user=settings.db_user)
 
-    def migrate(self, directory: Path) -> list[str]:
+    def migrate(self, directory: Path, *, within_s: float, connect_within_s: float = 0.0) -> list[str]:
         """Apply the missing migrations as the settings' database user, and return their versions.
 
-        The functions' role may then open as many connections as the settings say.
+        The functions' roles may then open as many connections as the settings say. It takes at most `within_s` seconds,
+        of which a connection that fails is tried again for `connect_within_s`. Raise MigrationError.
         """
         from shared.database.connection import build_connect_arguments
         from shared.database.migrate import migrate
@@ -87,6 +88,8 @@ class Container:
             directory,
             connection_limit=settings.db_max_connections,
             iam=settings.db_auth == "iam",
+            within_s=within_s,
+            connect_within_s=connect_within_s,
             observer=observe,
             **build_connect_arguments(settings, self._read_password()),
         )

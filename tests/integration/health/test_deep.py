@@ -101,6 +101,24 @@ def test_all_well(settings: Settings) -> None:
     assert reply.json["transaction_retries"] == {"last_minute": 0}
 
 
+def test_a_schema_older_than_the_release_is_unhealthy(settings: Settings, fresh_database: FreshDatabase) -> None:
+    """A migration that is not applied is counted, and whoever asks gets a 503."""
+    [newest] = fresh_database.query_rows(
+        "DELETE FROM schema_migrations WHERE version = (SELECT max(version) FROM schema_migrations) RETURNING *"
+    )
+    try:
+        reply = make_health_client(settings).call("GET", "/health/deep")
+    finally:
+        columns = ("version", "checksum", "applied_at")
+        fresh_database.query_rows(
+            "INSERT INTO schema_migrations (version, checksum, applied_at) VALUES (%s, %s, %s)",
+            *(newest[name] for name in columns),
+        )
+    assert (reply.status, reply.json["status"]) == (503, "unhealthy")
+    assert reply.json["checks"]["database"]["role"] == "writer"
+    assert reply.json["checks"]["database"]["schema_version"]["missing"] == 1
+
+
 def test_connections_of_all_roles_are_counted(settings: Settings, fresh_database: FreshDatabase) -> None:
     """All functions', those of the release before and the check's own among them, and nobody else's."""
     roles = (*FUNCTIONS.values(), BEFORE, "postgres")

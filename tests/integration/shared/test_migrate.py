@@ -11,7 +11,8 @@ import pytest
 
 from local.database_proxy.proxy import run_proxy
 from local.postgres import OWNER
-from shared.database.migrate import MigrationChecksumMismatch, migrate, read_migrations
+from shared.database.migrate import migrate, read_migrations
+from shared.database.migration_errors import MigrationChecksumMismatch, StatementFailed
 from tests.databases import MIGRATIONS, PostgresHandle
 from tests.roles import LIMITED
 
@@ -154,7 +155,9 @@ def test_a_migration_that_fails_leaves_nothing_and_can_be_mended(empty: str, tmp
     """Each is a transaction: those before it stand, it does not."""
     (tmp_path / "0001_a.sql").write_text("CREATE TABLE a (id int);")
     (tmp_path / "0002_b.sql").write_text("CREATE TABLE b (id int); SELECT 1 / 0;")
-    with pytest.raises(psycopg.errors.DivisionByZero):
+    with pytest.raises(
+        StatementFailed, match=r"0002_b failed, and nothing of it stays: DivisionByZero \(SQLSTATE 22012"
+    ):
         migrate(empty, tmp_path)
     (tmp_path / "0002_b.sql").write_text("CREATE TABLE b (id int);")
     assert migrate(empty, tmp_path) == ["0002_b"]

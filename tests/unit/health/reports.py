@@ -7,6 +7,7 @@ from health.deep_check import DATABASE, SERVICES, STATE_STORE, DeepCheck
 from health.parallel_queries import HealthQuery, ParallelQueries, QueryOutcome
 from health.service import DatabaseAnswer, OutboxCounts
 from shared.aws.dynamodb_shared_state import LastWriter, SharedState
+from shared.database.schema_version import SchemaVersion
 from tests.fakes.clock import ManualClock
 
 JOBS = OutboxCounts(
@@ -17,7 +18,8 @@ JOBS = OutboxCounts(
     oldest_s={"high": 1.5, "normal": 0.0, "low": 4.0},
     sent={"high": 0, "normal": 0, "low": 0},
 )
-WRITER = DatabaseAnswer(writable=True, server="a1", used=7, jobs=JOBS)
+SCHEMA = SchemaVersion("0002_claims", missing=())
+WRITER = DatabaseAnswer(writable=True, server="a1", used=7, schema=SCHEMA, jobs=JOBS)
 FLEET = SharedState(circuits={}, server=LastWriter("a1", None), retries=3)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from health.deep_check import SERVICES, STATE_STORE
 from shared.aws.dynamodb_shared_state import CircuitStatus, LastWriter
+from shared.database.schema_version import SchemaVersion
 from tests.unit.health.reports import FLEET, JOBS, WRITER, ScriptedDependencies
 
 SINCE = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
@@ -34,6 +35,7 @@ def test_all_well_is_healthy_and_says_what_it_saw(dependencies: ScriptedDependen
         "latency_ms": 10.0,
         "role": "writer",
         "server": "a1",
+        "schema_version": {"newest": "0002_claims", "missing": 0},
         "connections": {"used": 7, "max": 50},
         "failover": {"detected": False, "at": None},
     }
@@ -51,6 +53,14 @@ def test_nine_tenths_of_the_connections_used_is_degraded(
     found = run_check(dependencies)
     assert (found["status"], found["checks"]["database"]["status"]) == (status, status)
     assert found["checks"]["database"]["connections"] == {"used": used, "max": 50}
+
+
+def test_a_schema_older_than_the_release_is_unhealthy(dependencies: ScriptedDependencies) -> None:
+    """Some statements of this release can't be run on it."""
+    dependencies.found["database"] = replace(WRITER, schema=SchemaVersion("0001_people", missing=("0002_claims",)))
+    found = run_check(dependencies)
+    assert (found["status"], found["checks"]["database"]["status"]) == ("unhealthy", "unhealthy")
+    assert found["checks"]["database"]["schema_version"] == {"newest": "0001_people", "missing": 1}
 
 
 @pytest.mark.parametrize(

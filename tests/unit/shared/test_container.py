@@ -50,8 +50,9 @@ def test_the_migrate_command_gives_rds_iam_where_functions_sign_in_by_it(
     monkeypatch.setattr("shared.database.migrate.migrate", migrate)
     container = Container(Settings(db_auth=auth, db_password="p4ss-w0rd"))
     monkeypatch.setattr(container, "_read_password", lambda: "p4ss-w0rd")
-    container.migrate(Path())
+    container.migrate(Path(), within_s=60)
     assert (given["iam"], given["password"], given["sslmode"]) == (iam, "p4ss-w0rd", "verify-full")
+    assert (given["within_s"], given["connect_within_s"]) == (60, 0)
 
 
 class Refused(Exception):

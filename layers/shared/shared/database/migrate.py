@@ -8,11 +8,17 @@ may use all connections; RDS Proxy limits their sum over all roles (docs/decisio
 
 A schema changes in two releases: the first one expands it, a later one contracts it. Code that is still running must
 find what it needs in the new schema.
+
+All runs take turns by a lock on the ledger, which each transaction takes first: also runs of earlier releases, and
+behind a proxy that gives each transaction another session. A run that dies frees it, since the server ends its session.
 """
 
 import hashlib
 import re
 import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, LiteralString, cast
@@ -21,8 +27,34 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import tuple_row
 
+from shared.clock import read_monotonic
 from shared.crash_points import crash_point
 from shared.database.connection import Observer, ignore, report_connect_failure
+from shared.database.errors import is_retryable
+from shared.database.migration_errors import (
+    DatabaseNotReached,
+    MigrationChecksumMismatch,
+    MigrationError,
+    MigrationTimedOut,
+    StatementFailed,
+    describe_connect_error,
+    describe_database_error,
+)
+from shared.database.watchdog import WATCHDOG, WatchedSocket
+
+# A run that nobody gave a limit: Lambda's longest one, less what the answer takes.
+WITHIN_S = 840.0
+# Whoever wants a table for itself makes every later statement on it wait too. So a migration waits for a lock for less
+# time than a call may take, lets the others go first, and tries again until its time is up.
+LOCK_WAIT_S = 5.0
+LOCK_PAUSE_S = 2.0
+# The pause between attempts to connect. An attempt that is refused is repeated for a shorter time than one that finds
+# no server: all that can change by itself is that a new role's policy is not known everywhere yet.
+CONNECT_PAUSE_S = 5.0
+REFUSED_S = 60.0
+# By these the server ends a run whose process is gone: while it executes a statement, and between two.
+CLIENT_CHECK_S = 2.0
+IDLE_S = 30.0
 
 # Sessions beyond those of the functions' roles: one of the operations function, which connects as the owner, and one of
 # a person. Three more are for workers of autovacuum, which older minor releases of PostgreSQL count in a database's
@@ -63,10 +95,6 @@ _CREATED_CONCURRENTLY = (
 _FORMER_CHECKSUM = re.compile(r"^-- Formerly: ([0-9a-f]{64})\b", re.MULTILINE)
 
 
-class MigrationChecksumMismatch(Exception):
-    """A migration was changed after it was applied: write a new one instead."""
-
-
 @dataclass(frozen=True, slots=True)
 class Migration:
     """One file, `NNNN_name.sql`."""
@@ -100,26 +128,62 @@ def migrate(
     *,
     connection_limit: int | None = None,
     iam: bool | None = None,
+    within_s: float = WITHIN_S,
+    connect_within_s: float = 0.0,
     observer: Observer = ignore,
     **connect: Any,
 ) -> list[str]:
-    """Apply the missing migrations and return their versions. Raise MigrationChecksumMismatch, psycopg.Error.
+    """Apply the missing migrations within so many seconds and return their versions. Raise MigrationError.
 
     `connection_limit` is how many connections the functions may have in total; None leaves the limits unchanged. `iam`
-    is whether the functions' roles sign in to RDS by IAM; None leaves that unchanged.
+    is whether the functions' roles sign in to RDS by IAM; None leaves that unchanged. `connect_within_s` is for how
+    long a connection that fails is tried again.
     """
+    until = read_monotonic() + within_s
     # No prepared statements: RDS Proxy would pin the connection.
     arguments = {**connect, "autocommit": True, "prepare_threshold": None, "row_factory": tuple_row}
-    with report_connect_failure(observer, redact=connect.get("password")):
-        connected = psycopg.connect(conninfo, **arguments)
-    with connected as connection:
+
+    def open_connection() -> psycopg.Connection[Any]:
+        with report_connect_failure(observer, redact=connect.get("password")):
+            return psycopg.connect(conninfo, **arguments)
+
+    connected = _connect_patiently(open_connection, min(connect_within_s, within_s), redact=connect.get("password"))
+    with connected as connection, _cut_at(connection, until):
         _make_ledger(connection)
-        applied = [m.version for m in read_migrations(directory) if _apply_if_missing(connection, m)]
-        if connection_limit is not None:
-            _set_connection_limits(connection, connection_limit)
-        if iam is not None:
-            _set_iam(connection, iam)
+        applied = [m.version for m in read_migrations(directory) if _apply_when_free(connection, m, until)]
+        with _translate_errors("the settings of the functions' roles", until):
+            if connection_limit is not None:
+                _set_connection_limits(connection, connection_limit, until)
+            if iam is not None:
+                _set_iam(connection, until, iam=iam)
         return applied
+
+
+def _connect_patiently(
+    connect: Callable[[], psycopg.Connection[Any]], patience_s: float, *, redact: str | None
+) -> psycopg.Connection[Any]:
+    """Return a connection, trying again for so many seconds. Raise DatabaseNotReached."""
+    began = read_monotonic()
+    while True:
+        try:
+            return connect()
+        except psycopg.OperationalError as error:
+            may_take_s = patience_s if is_retryable(error) else min(patience_s, REFUSED_S)
+            if read_monotonic() + CONNECT_PAUSE_S > began + may_take_s:
+                reason = describe_connect_error(error, redact=redact)
+                raise DatabaseNotReached(f"no connection to the database: {reason}") from error
+        time.sleep(CONNECT_PAUSE_S)
+
+
+@contextmanager
+def _cut_at(connection: psycopg.Connection[Any], until: float) -> Iterator[None]:
+    """Cut the connection at that time, for a migration of many statements or a server that no longer answers."""
+    watched = WatchedSocket(connection)
+    try:
+        with WATCHDOG.watch(watched, until - read_monotonic()):
+            yield
+    finally:
+        watched.close()
 
 
 def _make_ledger(connection: psycopg.Connection[Any]) -> None:
@@ -129,10 +193,71 @@ def _make_ledger(connection: psycopg.Connection[Any]) -> None:
         connection.execute(_CREATE_LEDGER)
 
 
-def _apply_if_missing(connection: psycopg.Connection[Any], migration: Migration) -> bool:
-    """Apply the migration unless the ledger has it; return whether it was applied."""
+@contextmanager
+def _translate_errors(subject: str, until: float) -> Iterator[None]:
+    """Raise what the database says about the subject as a MigrationError."""
+    try:
+        yield
+    except psycopg.Error as error:
+        reason = describe_database_error(error)
+        if isinstance(error, psycopg.errors.QueryCanceled) or read_monotonic() >= until:
+            raise MigrationTimedOut(f"{subject}: the time is up, and nothing of it stays: {reason}") from error
+        if error.sqlstate is None:
+            raise StatementFailed(
+                f"{subject}: the connection was lost, a repetition finds what stays: {reason}"
+            ) from error
+        raise StatementFailed(f"{subject} failed, and nothing of it stays: {reason}") from error
+
+
+@contextmanager
+def _take_turn(connection: psycopg.Connection[Any], until: float) -> Iterator[None]:
+    """Open a transaction that no other run's overlaps. Raise MigrationTimedOut if another one has its turn too long."""
     with connection.transaction():
-        connection.execute("LOCK TABLE schema_migrations IN EXCLUSIVE MODE")
+        _limit_transaction(connection, until, lock_wait_s=until - read_monotonic())
+        try:
+            connection.execute("LOCK TABLE schema_migrations IN EXCLUSIVE MODE")
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled) as error:
+            raise MigrationTimedOut(
+                "another run of the migrations did not end in time: it holds the lock on the table schema_migrations"
+            ) from error
+        _limit_transaction(connection, until, lock_wait_s=LOCK_WAIT_S)
+        yield
+
+
+def _limit_transaction(connection: psycopg.Connection[Any], until: float, *, lock_wait_s: float) -> None:
+    """Set how long the transaction may wait and work, so that the server ends it in time whatever becomes of us."""
+    left_s = max(0.001, until - LOCK_PAUSE_S - read_monotonic())
+    limits_s = {
+        "statement_timeout": left_s,
+        "lock_timeout": max(0.001, min(lock_wait_s, left_s)),
+        "idle_in_transaction_session_timeout": IDLE_S,
+        "client_connection_check_interval": CLIENT_CHECK_S,
+    }
+    each = sql.SQL(", ").join([sql.SQL("set_config(%s, %s, true)")] * len(limits_s))
+    values = [text for name, seconds in limits_s.items() for text in (name, f"{round(seconds * 1000)}ms")]
+    connection.execute(sql.SQL("SELECT {}").format(each), values)
+
+
+def _apply_when_free(connection: psycopg.Connection[Any], migration: Migration, until: float) -> bool:
+    """Apply the migration unless the ledger has it, again while others hold what it needs; return whether it did.
+
+    Raise MigrationError.
+    """
+    while True:
+        try:
+            with _translate_errors(f"migration {migration.version}", until):
+                return _apply_if_missing(connection, migration, until)
+        except StatementFailed as error:
+            if not isinstance(error.__cause__, psycopg.errors.LockNotAvailable):
+                raise
+            if read_monotonic() + 2 * LOCK_PAUSE_S + LOCK_WAIT_S > until:  # the last wait would be cut short
+                raise MigrationTimedOut(f"{error}; whoever held the lock did not end in time") from error.__cause__
+        time.sleep(LOCK_PAUSE_S)
+
+
+def _apply_if_missing(connection: psycopg.Connection[Any], migration: Migration, until: float) -> bool:
+    """Apply the migration unless the ledger has it; return whether it was applied."""
+    with _take_turn(connection, until):
         found = connection.execute(
             "SELECT checksum FROM schema_migrations WHERE version = %s", (migration.version,)
         ).fetchone()
@@ -149,10 +274,9 @@ def _apply_if_missing(connection: psycopg.Connection[Any], migration: Migration)
     return True
 
 
-def _set_connection_limits(connection: psycopg.Connection[Any], limit: int) -> None:
-    """Set the limits that differ. The lock keeps two runs from altering a role at the same time, which would fail."""
-    with connection.transaction():
-        connection.execute("LOCK TABLE schema_migrations IN EXCLUSIVE MODE")
+def _set_connection_limits(connection: psycopg.Connection[Any], limit: int, until: float) -> None:
+    """Set the limits that differ. Two runs that altered a role at the same time would fail, so they take turns."""
+    with _take_turn(connection, until):
         _set_connection_limit(connection, "ROLE", _SELECT_ROLES_WITH_OTHER_LIMIT, limit)
         _set_connection_limit(connection, "DATABASE", _SELECT_DATABASE_WITH_OTHER_LIMIT, limit + OTHER_SESSIONS)
 
@@ -165,11 +289,10 @@ def _set_connection_limit(
         connection.execute(statement.format(sql.SQL(kind), sql.Identifier(name), sql.Literal(limit)))
 
 
-def _set_iam(connection: psycopg.Connection[Any], iam: bool) -> None:  # noqa: FBT001 - a setting's value
+def _set_iam(connection: psycopg.Connection[Any], until: float, *, iam: bool) -> None:
     """Grant rds_iam to the functions' roles, or revoke it; change only the roles that differ."""
     statement = sql.SQL("GRANT rds_iam TO {}" if iam else "REVOKE rds_iam FROM {}")
-    with connection.transaction():
-        connection.execute("LOCK TABLE schema_migrations IN EXCLUSIVE MODE")
+    with _take_turn(connection, until):
         for name, is_member in connection.execute(_SELECT_IAM_MEMBERSHIPS).fetchall():
             if is_member is not iam:
                 connection.execute(statement.format(sql.Identifier(name)))
@@ -183,7 +306,12 @@ def _check_checksum(migration: Migration, checksum: str) -> None:
 def main(arguments: list[str]) -> int:
     """Run the command line."""
     directory, conninfo, connection_limit = arguments
-    for version in migrate(conninfo, Path(directory), connection_limit=int(connection_limit)):
+    try:
+        applied = migrate(conninfo, Path(directory), connection_limit=int(connection_limit))
+    except MigrationError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    for version in applied:
         sys.stdout.write(f"applied {version}\n")
     return 0
 

@@ -4,12 +4,14 @@ import json
 from dataclasses import dataclass
 from uuid import UUID
 
-from shared.database.transaction import Transaction
+from shared.database.transaction import Pending, Row, Transaction
 from shared.ids import make_uuid7
 from shared.outbox.jobs import Table
 from shared.sql import load_queries
 
 SQL = load_queries("shared.outbox", "audit.sql")
+
+NO_RECORD = UUID(int=0)  # the subject of an action that is about no record
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +46,9 @@ def record_audit(
         facts=json.dumps(facts, default=str),
         if_written=if_written,
     )
+
+
+def record_migrations(tx: Transaction, *, actor: str, request_id: str) -> Pending[Row | None]:
+    """Write the audit entry of the applied migrations that no entry names yet."""
+    ids = {"id": make_uuid7(), "subject": NO_RECORD}
+    return tx.fetch_one(SQL["record_migrations"], **ids, actor=actor, request_id=request_id)
