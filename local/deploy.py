@@ -16,7 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from local.emulator import REGION
-from local.template import list_dangling_references, read_template, replace_code
+from local.template import drop_custom_resources, list_dangling_references, read_template, replace_code
 
 STACK_NAME = "interdomestik"
 BUCKET = "interdomestik-deploy"
@@ -89,7 +89,8 @@ def is_deployed(clients: EmulatorClients) -> bool:
 def deploy(clients: EmulatorClients, template: str, parameters: Mapping[str, str]) -> None:
     """Create or update the stack from the text of template.yaml. Raise DeployFailed.
 
-    Leave out parameters that the template doesn't have, so that a smaller template deploys as well.
+    Leave out custom resources: the local cloud migrates by itself, before its gateway takes calls. Leave out parameters
+    that the template doesn't have, so that a smaller template deploys as well.
     """
     document = read_template(template)
     if unknown := list_dangling_references(document):
@@ -99,7 +100,7 @@ def deploy(clients: EmulatorClients, template: str, parameters: Mapping[str, str
         _delete_stack(cloudformation)
     request = {
         "StackName": STACK_NAME,
-        "TemplateURL": _upload_template(clients, replace_code(document, f"s3://{BUCKET}/stub.zip")),
+        "TemplateURL": _upload_template(clients, prepare_template(document)),
         "Parameters": [
             {"ParameterKey": k, "ParameterValue": v} for k, v in parameters.items() if k in document["Parameters"]
         ],
@@ -108,6 +109,11 @@ def deploy(clients: EmulatorClients, template: str, parameters: Mapping[str, str
     _apply_template(cloudformation, request)
     if "MailSender" in parameters:
         verify_sender(clients.get("sesv2"), parameters["MailSender"])
+
+
+def prepare_template(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the template as the emulator gets it."""
+    return replace_code(drop_custom_resources(document), f"s3://{BUCKET}/stub.zip")
 
 
 def verify_sender(ses: Any, sender: str) -> None:

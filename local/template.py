@@ -4,11 +4,13 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+CUSTOM_RESOURCE = "AWS::CloudFormation::CustomResource"
 REMOVED = object()  # what AWS::NoValue stands for
 VARIABLE = re.compile(r"\$\{([^!{}][^{}]*)\}")  # not ${!Literal}
 
@@ -62,6 +64,21 @@ def _stub_resource(resource: dict[str, Any], location: str) -> dict[str, Any]:
     properties = resource.get("Properties", {})
     stubs = {key: location for key in ("CodeUri", "ContentUri") if key in properties}
     return {**resource, "Properties": {**properties, **stubs}} if stubs else resource
+
+
+def drop_custom_resources(template: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy without custom resources: the emulator would wait for the answer of a function that never runs."""
+    kept = {k: v for k, v in template["Resources"].items() if v["Type"] != CUSTOM_RESOURCE}
+    dropped = template["Resources"].keys() - kept.keys()
+    return {**template, "Resources": {k: _drop_dependencies(v, dropped) for k, v in kept.items()}}
+
+
+def _drop_dependencies(resource: dict[str, Any], dropped: AbstractSet[str]) -> dict[str, Any]:
+    depends = resource.get("DependsOn", [])
+    names = [depends] if isinstance(depends, str) else depends
+    rest = {key: value for key, value in resource.items() if key != "DependsOn"}
+    kept = [name for name in names if name not in dropped]
+    return {**rest, "DependsOn": kept} if kept else rest
 
 
 def list_dangling_references(template: Mapping[str, Any]) -> set[str]:

@@ -26,6 +26,7 @@ FUNCTIONS = {
     "WorkerFunction": "interdomestik_worker",
     "HousekeepingFunction": "interdomestik_housekeeping",
     "AdminFunction": OWNER,
+    "MigrationFunction": OWNER,
 }
 # The package of each function.
 PACKAGES = {
@@ -38,6 +39,7 @@ PACKAGES = {
     "worker": "WorkerFunction",
     "housekeeping": "HousekeepingFunction",
     "operations": "AdminFunction",
+    "migration": "MigrationFunction",
 }
 # Those whose connections are limited: the owner of the schema is none of them.
 LIMITED = sorted({BEFORE, *FUNCTIONS.values()} - {OWNER})

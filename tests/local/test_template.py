@@ -7,6 +7,7 @@ import pytest
 from local.template import (
     IntrinsicResolver,
     UnreadableTemplate,
+    drop_custom_resources,
     list_code_folders,
     list_dangling_references,
     read_template,
@@ -86,6 +87,23 @@ def test_code_is_replaced_by_a_stub_and_nothing_else_is() -> None:
     assert stubbed["Resources"]["Work"]["Properties"] == {"CodeUri": "s3://b/k", "Handler": "w.handler"}
     assert stubbed["Resources"]["Queue"] == {"Type": "AWS::SQS::Queue"}
     assert list_code_folders(template, Path("/checkout")) == {"Work": Path("/checkout/functions/work")}
+
+
+def test_custom_resources_are_left_out_with_what_waits_for_them() -> None:
+    """The emulator runs no function that could answer; other dependencies stay."""
+    template = {
+        "Resources": {
+            "Migration": {"Type": "AWS::CloudFormation::CustomResource", "Properties": {"ServiceToken": "arn"}},
+            "Work": {"Type": "AWS::Serverless::Function", "DependsOn": "Migration"},
+            "Rest": {"Type": "AWS::Serverless::Function", "DependsOn": ["Migration", "Work"]},
+            "Queue": {"Type": "AWS::SQS::Queue", "DependsOn": "Work"},
+        }
+    }
+    assert drop_custom_resources(template)["Resources"] == {
+        "Work": {"Type": "AWS::Serverless::Function"},
+        "Rest": {"Type": "AWS::Serverless::Function", "DependsOn": ["Work"]},
+        "Queue": {"Type": "AWS::SQS::Queue", "DependsOn": ["Work"]},
+    }
 
 
 def test_a_reference_to_nothing_is_found_in_every_form() -> None:

@@ -70,6 +70,12 @@ CHOSEN: dict[str, Any] = {
     "shared.aws.dynamodb_answered_keys:PAGE_ITEMS": 500,
     "shared.aws.listings:PAGE_OBJECTS": 1000,
     "shared.aws.listings:PAGE_IDENTITIES": 60,  # Cognito returns no more
+    "migration.app:RESERVE_S": 30.0,
+    "migration.app:AUDIT_S": 5.0,
+    "migration.app:CONNECT_WITHIN_S": 300.0,
+    "migration.app:ROLLBACK_WITHIN_S": 60.0,
+    "migration.custom_resource:ANSWER_S": 10.0,
+    "migration.custom_resource:REASON_CHARACTERS": 1000,
     "database_setup.app:ATTEMPTS": 12,
     "database_setup.app:PAUSE_S": 10.0,
     "database_setup.app:ANSWER_S": 10.0,

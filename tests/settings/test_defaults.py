@@ -158,8 +158,8 @@ def test_every_parameter_has_the_default_decided_on() -> None:
 
 @pytest.mark.parametrize("name", list_functions())
 def test_every_variable_is_the_parameter_of_its_name(name: str) -> None:
-    """Two that are swapped would pass where only their presence is looked at. AdminFunction connects as the owner."""
-    expected = VARIABLES | ({"DB_USER": "DatabaseOwner"} if name == "AdminFunction" else {})
+    """Two that are swapped would pass where only their presence is looked at. Two connect as the owner."""
+    expected = VARIABLES | ({"DB_USER": "DatabaseOwner"} if FUNCTIONS.get(name) == OWNER else {})
     found = {variable: _parameter(value) for variable, value in variables_of(name).items() if _parameter(value)}
     assert found == {variable: parameter for variable, parameter in expected.items() if variable in variables_of(name)}
 
@@ -189,7 +189,8 @@ def test_every_function_connects_as_a_role_of_its_own_or_all_as_the_one_that_is_
         for name, role in FUNCTIONS.items()
         if role != OWNER
     }
-    assert found == {**own, "AdminFunction": {"Ref": "DatabaseOwner"}, "PagesFunction": None}
+    owners = {name: {"Ref": "DatabaseOwner"} for name in ("AdminFunction", "MigrationFunction")}
+    assert found == {**own, **owners, "PagesFunction": None}
     assert load_template()["Conditions"]["OwnRoles"] == {"Fn::Equals": [{"Ref": "DatabaseUser"}, "own"]}
 
 

@@ -9,7 +9,8 @@ AN_API_FUNCTION, A_SIDE_FUNCTION = 190, 100
 SIX_WORKERS, SIX_RELAYS = 6 * 60, 6 * 30  # a message stays hidden for six timeouts of its consumer
 LEAST_CONCURRENCY = 2  # of an event source mapping, by Lambda
 DAY, MINUTE = 86_400, 60
-FUNCTIONS = ["Agents", "Members", "Claims", "Health", "Pages", "Jobs", "Relay", "Worker", "Housekeeping", "Admin"]
+FUNCTIONS = ["Agents", "Members", "Claims", "Health", "Pages", "Jobs", "Relay", "Worker", "Housekeeping", "Admin",
+             "Migration"]  # fmt: skip
 
 
 def _reserve(name: str, executions: int) -> dict[str, Value]:
@@ -101,6 +102,9 @@ VALUES: dict[str, Value] = {
     "HousekeepingFunction/Events/EveryHour/Properties/Schedule": "rate(1 hour)",
     **_reserve("Admin", 1),
     "AdminFunction/Timeout": 900,
+    "MigrationFunction/ReservedConcurrentExecutions": 1,
+    "MigrationFunction/Timeout": 900,
+    "Migration/ServiceTimeout": 900 + MINUTE,  # longer than the function may take, and shorter than an hour
     # ---- the gateway
     "Api/TracingEnabled": True,
     "Api/AlwaysDeploy": True,

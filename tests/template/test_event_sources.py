@@ -24,6 +24,7 @@ FUNCTIONS = {
     "WorkerFunction": ("worker.app.handler", 16),
     "HousekeepingFunction": ("housekeeping.app.handler", 1),
     "AdminFunction": ("operations.app.handler", 1),
+    "MigrationFunction": ("migration.app.handler", 1),
 }
 VARIABLES = """
 SERVICE_VERSION RELEASE DB_HOST DB_PORT DB_NAME DB_AUTH DB_SSLMODE DB_SSLROOTCERT DB_PIPELINE DB_MAX_CONNECTIONS
@@ -45,6 +46,7 @@ SECRETS = {
     "WorkerFunction": {PASSWORD},
     "HousekeepingFunction": {PASSWORD},
     "AdminFunction": {PASSWORD},  # the schema owner's
+    "MigrationFunction": {PASSWORD},  # the same
 }
 READ_BY_LOGGING = ("POWERTOOLS_", "LOG_LEVEL", "STACK_NAME")
 SET_BY_LAMBDA = {"aws_region", "aws_endpoint_url"}

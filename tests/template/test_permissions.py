@@ -64,6 +64,7 @@ MAY = {
     | IDENTITIES,
     "Housekeeping": CIRCUITS | WAKE_UP | {"s3:DeleteObject EvidenceBucket/uploads/*"},
     "Admin": {"rds-db:connect DatabaseOwner"} | CIRCUITS | IDENTITIES | ENDING | RECONCILING,
+    "Migration": {"rds-db:connect DatabaseOwner"},
 }
 
 
@@ -152,14 +153,17 @@ def test_each_function_may_do_what_its_work_needs_and_no_more() -> None:
     assert may == {name: others | connects.get(name, set()) for name, others in MAY.items()}
 
 
-def test_only_the_operators_function_is_the_owner_of_the_schema() -> None:
+def test_only_operators_and_the_deployment_are_the_owner_of_the_schema() -> None:
     """The others connect as the role that can change no table and no history."""
     environments = {
         name: function["Environment"]["Variables"].get("DB_USER", {}).get("Ref")
         for name, function in find_by_type(translate(), "AWS::Lambda::Function").items()
     }
 
-    assert {name for name, user in environments.items() if user == "DatabaseOwner"} == {"AdminFunction"}
+    assert {name for name, user in environments.items() if user == "DatabaseOwner"} == {
+        "AdminFunction",
+        "MigrationFunction",
+    }
 
 
 def test_evidence_is_private_and_travels_encrypted() -> None:

@@ -1,0 +1,1 @@
+"""The function that migrates the database's schema when a release is deployed."""
