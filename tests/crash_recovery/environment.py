@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any
+from typing import Any, Protocol
 from uuid import uuid4
 
 import boto3
@@ -57,6 +57,22 @@ class ProcessResult:
     def points(self) -> list[CrashPoint]:
         """Return the crash points at which such a process can be killed."""
         return [CrashPoint(name, self.crash_points[: n + 1].count(name)) for n, name in enumerate(self.crash_points)]
+
+
+class HandlerRunner(Protocol):
+    """Runs handlers in fresh processes, one at a time."""
+
+    def run(
+        self,
+        handler: str,
+        event: Mapping[str, Any],
+        *,
+        seconds: float = 60.0,
+        kill: CrashPoint | None = None,
+        traced: bool = False,
+    ) -> ProcessResult:
+        """Call a handler in a process of its own, killed at a crash point if one is given and reached."""
+        ...
 
 
 class ProcessRunner:

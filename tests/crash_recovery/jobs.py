@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from relay.app import QUEUE_PATIENCE
 from shared.aws.sqs import format_message
 from shared.clock import read_utc_now
-from tests.crash_recovery.environment import PRIORITIES, CrashPoint, CrashTestEnvironment, ProcessResult, ProcessRunner
+from tests.crash_recovery.environment import PRIORITIES, CrashPoint, CrashTestEnvironment, HandlerRunner, ProcessResult
 from tests.gateway_events import build_batch_event
 from tests.integration.jobs.records import RecordFixtures
 
@@ -44,7 +44,7 @@ class JobProcesses:
     """The jobs' functions of a test environment."""
 
     environment: CrashTestEnvironment
-    processes: ProcessRunner
+    processes: HandlerRunner
 
     @property
     def records(self) -> RecordFixtures:
