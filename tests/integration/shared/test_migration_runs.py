@@ -189,6 +189,13 @@ def test_a_failure_names_the_migration_and_no_row(empty: str, tmp_path: Path, fa
     assert ADDRESS not in str(caught.value)
 
 
+def test_an_owner_without_the_right_to_make_tables_is_told_so(empty: str, tmp_path: Path) -> None:
+    """A database that was made for somebody else."""
+    conninfo = empty.replace(f"user={OWNER}", "user=interdomestik_app")
+    with pytest.raises(StatementFailed, match=r"schema_migrations failed.*permission denied for schema public"):
+        migrate(conninfo, write_migrations(tmp_path / "few", A_TABLE))
+
+
 def test_an_earlier_release_has_nothing_to_do_on_a_later_schema(empty: str, tmp_path: Path) -> None:
     """As when it is deployed again, or a deployment is rolled back."""
     earlier, later = write_migrations(tmp_path / "e", A_TABLE), write_migrations(tmp_path / "l", A_TABLE, "SELECT 1;")

@@ -149,7 +149,8 @@ def migrate(
 
     connected = _connect_patiently(open_connection, min(connect_within_s, within_s), redact=connect.get("password"))
     with connected as connection, _cut_at(connection, until):
-        _make_ledger(connection)
+        with _translate_errors("the table schema_migrations", until):
+            _make_ledger(connection)
         applied = [m.version for m in read_migrations(directory) if _apply_when_free(connection, m, until)]
         with _translate_errors("the settings of the functions' roles", until):
             if connection_limit is not None:
