@@ -36,7 +36,7 @@ def handler(event: Mapping[str, Any], context: Any) -> None:
     try:
         carry_out(ResourceRequest.from_event(event), context)
     except Exception as error:  # noqa: BLE001 - without an answer the deployment would wait
-        logger.error("migration_failed", extra=describe_failure(error))
+        logger.error("migration_failed", extra={"reason": describe_reason(error), **describe_failure(error)})
         place = f"log {context.log_group_name}, {context.aws_request_id}"
         send_answer(event, "FAILED", f"{describe_reason(error)} ({place})")
     else:
