@@ -15,6 +15,7 @@ from shared.outbox.audit import Actor, record_audit
 from shared.retry.backoff import Backoff
 from shared.sql import Query
 from tests.databases import FreshDatabase, make_deadline, make_deployed_connector
+from tests.roles import RoleConnector
 
 SUBJECT = UUID(int=1)
 FACTS = Query("SELECT jsonb_build_object('n', count(*)) AS facts FROM audit WHERE action = %(action)s")
@@ -79,6 +80,22 @@ def test_the_first_statement_that_fails_undoes_them_all(fresh_database: FreshDat
         database.run_once(use("d"), queue_refused, make_deadline())
     assert caught.value.name == "stale-version"
     assert database.run_once(use("d"), make_writing("d"), make_deadline()).value == {"n": 1}
+
+
+@pytest.mark.parametrize("pipeline", [True, False])
+def test_a_use_case_that_raises_in_the_middle_commits_nothing(fresh_database: FreshDatabase, *, pipeline: bool) -> None:
+    """Neither what it has queued nor the key's row, with which a repeat would find no answer for ever."""
+    database = Database(RoleConnector(fresh_database.settings), pipeline=pipeline)
+
+    def broken(tx: Transaction) -> Pending[Row]:
+        record_audit(tx, Actor(None, "r"), f"broken {pipeline}", SUBJECT)
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        database.run_once(use(f"broken {pipeline}"), broken, make_deadline())
+    writing = make_writing(f"broken {pipeline}")
+    again = database.run_once(use(f"broken {pipeline}"), writing, make_deadline())
+    assert (again.value, again.replayed) == ({"n": 1}, False)
 
 
 def test_a_killed_session_is_replaced_and_the_write_still_done_once(fresh_database: FreshDatabase) -> None:

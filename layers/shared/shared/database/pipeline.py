@@ -139,12 +139,26 @@ class Database:
         block: AbstractContextManager[object] = connection.pipeline() if self._pipeline else connection.transaction()
         with _translate_errors():
             with self._connector.limit_waiting(min(ROUND_TRIP_S, deadline.seconds_left)), block:
-                pending = use_case(tx)
+                pending = self._queue_statements(use_case, tx)
                 crash_point("database.queued")
             crash_point("database.committed")
             value = pending.resolve()
         self._connector.return_connection()
         return Committed(value, frozenset(tx.after_commit))
+
+    def _queue_statements(self, use_case: UseCase[T], tx: Transaction) -> Pending[T]:
+        """Let a use case queue its statements; raise what it raises, with nothing of it committed.
+
+        If it raises in the middle, the end of the pipeline would still send the Sync, and so commit the statements that
+        stand before. The connection is closed first, so that the server rolls them back. An error of the server's own
+        has done that already.
+        """
+        try:
+            return use_case(tx)
+        except BaseException as error:
+            if self._pipeline and getattr(error, "sqlstate", None) is None:
+                self._connector.drop()
+            raise
 
     def _wait_or_give_up(self, error: psycopg.Error, attempt: int, deadline: Deadline) -> None:
         lost = is_connection_lost(error)
