@@ -59,7 +59,7 @@ PARAMETERS: dict[str, Any] = {
     "LogRetentionDays": 90,
     "AlarmMailbox": "",
     "WakeMailbox": "",
-    "ReservedConcurrency": 890,
+    "ReservedConcurrency": 891,
     "SubnetIds": "",
     "SecurityGroupIds": "",
 }

@@ -106,6 +106,16 @@ def test_with_existing_and_without_subnets_the_functions_are_in_no_network() -> 
     assert [name for name, each in functions(resources).items() if "VpcConfig" in each] == []
 
 
+@pytest.mark.parametrize("auth", ["iam", "password", "trust"])
+def test_no_policy_is_left_without_a_statement(auth: str) -> None:
+    """IAM refuses such a policy, and with it the deployment."""
+    roles = find_by_type({"Resources": resolved(**EXISTING | {"DatabaseAuth": auth})}, "AWS::IAM::Role")
+    policies = [policy for role in roles.values() for policy in role.get("Policies", [])]
+
+    assert policies
+    assert [each["PolicyName"] for each in policies if not each["PolicyDocument"]["Statement"]] == []
+
+
 def test_outputs_of_what_is_made_are_there_only_then() -> None:
     """A condition on each, or a stack with a database of its own would fail."""
     outputs = translate()["Outputs"]

@@ -90,7 +90,8 @@ def list_values(value: Any) -> list[Any]:
 def allowed(role: Json) -> Iterator[Json]:
     """Yield the Allow statements of a role, those behind a condition included."""
     for policy in role.get("Policies", []):
-        for statement in list_values(policy["PolicyDocument"]["Statement"]):
+        certain = policy["Fn::If"][1] if "Fn::If" in policy else policy
+        for statement in list_values(certain["PolicyDocument"]["Statement"]):
             plain = statement["Fn::If"][1] if "Fn::If" in statement else statement
             if plain["Effect"] == "Allow":
                 yield plain
