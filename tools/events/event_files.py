@@ -40,6 +40,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     "free-address": {"email": "typed@example.test"},
     "circuits": {},
     "force-circuit": {"name": "storage", "state": "auto"},
+    "reconcile-restore": {"restored_to": "2026-01-15T12:00:00Z"},
 }
 OPERATIONS = "AdminFunction"
 
