@@ -79,6 +79,7 @@ test: forget quick oldest-python rules template checkov mutations integration lo
 # The long campaigns, about two hours: each ends by itself, and replays from its seed (CHAOS_SEED=…).
 chaos: dev-environments ## Run the long campaigns: soak, failovers, crash points, quiet minutes, two hours [CHAOS_SEED=…]
 	@$(BIN)/pytest -s tests/chaos
+	@$(BIN)/pytest -m long tests/e2e
 
 # What was measured since `make test` or the last `make guarantees` goes into docs/reference/guarantees.md.
 guarantees: dev-environments ## Keep what was last measured in docs/reference/guarantees.md
@@ -137,9 +138,9 @@ docs: ## Test that the pages refer to things that exist
 rules: ## Test that each import rule finds what breaks it
 integration: ## Test use cases and SQL on a real PostgreSQL
 local: ## Test the local cloud's gateway, runtime and event sources
-e2e: ## Test a whole local cloud over HTTP and in a browser
+e2e: ## Test a whole local cloud over HTTP and in a browser; what waits for minutes is left to make chaos
 unit settings contract docs rules integration local e2e: dev-environments
-	@$(BIN)/pytest tests/$@
+	@$(BIN)/pytest $(if $(filter e2e,$@),-m "not long") tests/$@
 
 # What is deployed, changed in one way after another: each has to turn a test red. ONLY=name for one.
 mutations: dev-environments ## Change what is deployed in many ways: each must turn a test red [ONLY=name]

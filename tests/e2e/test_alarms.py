@@ -183,6 +183,7 @@ def test_a_job_that_was_given_up_rings_and_reaches_no_dead_letter_queue(watched:
     assert watched.ringing(since=began, now=watched.report(PERIOD_S * 5)) == set()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("kind", "priority", "state", "rings"),
     [
@@ -204,6 +205,7 @@ def test_other_jobs_that_wait_for_a_person_ring_by_their_state_and_priority(
     assert watched.ringing(since=began, now=watched.report(PERIOD_S * 5)) == set()
 
 
+@pytest.mark.long
 def test_old_jobs_ring_by_their_priority_and_as_late(watched: Watched) -> None:
     """Each after the time that its priority allows; when they are gone, none."""
     ages_s = {"high": 1_000, "normal": 4_000, "low": 22_000}
@@ -219,6 +221,7 @@ def test_old_jobs_ring_by_their_priority_and_as_late(watched: Watched) -> None:
     assert watched.ringing(since=began, now=watched.report(PERIOD_S * 12)) == set()
 
 
+@pytest.mark.long
 def test_without_a_database_the_service_is_unhealthy_and_nothing_else(watched: Watched) -> None:
     """What can't be known then changes nothing; when it is back, nothing rings."""
     control_database_proxy(watched, "PUT", "/listening", listening=False)
@@ -232,6 +235,7 @@ def test_without_a_database_the_service_is_unhealthy_and_nothing_else(watched: W
     assert watched.ringing(since=began, now=watched.report(PERIOD_S * 6)) == set()
 
 
+@pytest.mark.long
 def test_connections_that_stay_in_use_ring(watched: Watched) -> None:
     """Nine in ten of them; when they are free again, nothing rings."""
     with ExitStack() as sessions:
@@ -246,6 +250,7 @@ def test_connections_that_stay_in_use_ring(watched: Watched) -> None:
     assert watched.ringing(since=began, now=watched.report(PERIOD_S * 12)) == set()
 
 
+@pytest.mark.long
 def test_without_the_state_table_calls_run_without_limits_and_ring(watched: Watched) -> None:
     """By the time at which they were counted, though CloudWatch is away as well and learns of it later."""
     began = time.time()
@@ -258,6 +263,7 @@ def test_without_the_state_table_calls_run_without_limits_and_ring(watched: Watc
     assert watched.ringing(since=began, now=watched.report(PERIOD_S * 6)) == set()
 
 
+@pytest.mark.long
 def test_silence_of_the_health_report_rings_until_it_speaks(watched: Watched) -> None:
     """As if its schedule were off; what it says of other things is kept as it was."""
     watched.report(PERIOD_S * 2)

@@ -102,7 +102,7 @@ VALUES: dict[str, Value] = {
     "HousekeepingFunction/Events/EveryHour/Properties/Schedule": "rate(1 hour)",
     **_reserve("Admin", 1),
     "AdminFunction/Timeout": 900,
-    "MigrationFunction/ReservedConcurrentExecutions": 1,
+    **_reserve("Migration", 1),
     "MigrationFunction/Timeout": 900,
     "Migration/ServiceTimeout": 900 + MINUTE,  # longer than the function may take, and shorter than an hour
     # ---- the gateway
