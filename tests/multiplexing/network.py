@@ -123,7 +123,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self.crashes: list[str] = []
         self.set_exception_handler(lambda _loop, context: self.crashes.append(str(context)))
 
-    def read_time(self) -> float:
+    def time(self) -> float:
         return self._clock.now
 
     def run_once(self) -> None:

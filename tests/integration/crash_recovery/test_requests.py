@@ -32,7 +32,7 @@ def test_everything_that_leaves_a_request_has_a_crash_point_before_and_after_it(
     """Seen from beside the code: HTTP by Python's audit events, SQL by libpq's own trace."""
     trace = reference_runs[use_case.name].trace
     assert list_uncovered(trace) == []
-    left = Counter(what for _, _, what in trace if what.startswith("wire"))
+    left = Counter(what for _, _, what in trace if what.startswith("sent"))
     assert left["sent connect"] == 1
     assert left["sent round trip"] >= 1
     assert left["sent http"] >= 2, "admission and completion"
