@@ -12,7 +12,7 @@ LOCAL := .venvs/local/bin/python -m local --state $(STATE)
 
 STRESS := .venvs/stress/bin/python -m stress
 
-.PHONY: help up reset token circuits logs psql migrate environments dev-environments stress-environments \
+.PHONY: help up reset token circuits logs psql migrate release environments dev-environments stress-environments \
 	stress stress-controls stress-compare stress-keep quick test chaos guarantees forget lint style names generated types imports \
 	template checkov unit settings contract docs rules mutations integration local e2e schemathesis harness readiness openapi reference \
 	oldest-python requirements events sam sam-events sam-local sam-lint sam-build sam-environment deploy released
@@ -52,6 +52,10 @@ psql: environments ## Open a database shell
 
 migrate: environments ## Apply new migrations
 	@$(LOCAL) migrate
+
+MINUTE ?= 60
+release: environments ## Release other code with a canary: CODE=folder or git revision [MINUTE=2: seconds that stand for one]
+	@$(LOCAL) release --code $(CODE) --minute $(MINUTE)
 
 ##@ The readiness report: reports/<time>/report.html
 stress-environments:

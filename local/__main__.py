@@ -11,6 +11,7 @@ from local import circuits, postgres, supervisor, tokens, unprivileged
 from local.deploy import DeployFailed
 from local.layer_build import BuildFailed, build_layer
 from local.processes import ProcessCrashed, end_recorded
+from local.release.command import ReleaseFailed, format_result, run_release
 from local.runtime.variables import VariableOverride
 from local.state_folder import ROOT, AlreadyRunning, PortInUse, StateFolder
 from local.template import UnreadableTemplate
@@ -23,6 +24,7 @@ MORE_PROBLEMS = (
     tokens.TokenError,
     circuits.CircuitCommandFailed,
     UnreadableTemplate,
+    ReleaseFailed,
 )
 
 NO_PROXY_HELP = """for up: functions connect to the database directly. Otherwise they use a stand-in for RDS Proxy, from
@@ -35,6 +37,7 @@ one, over the deployed values; the names that Lambda reserves stay unchanged"""
 
 CHECKPOINTS_HELP = """for up: the emulator writes its state only when it ends; writing it while it runs pauses the
 emulator for up to a second now and then; for measurements"""
+MINUTE_HELP = """for release: the seconds that stand for a minute of the canary and of the alarms' periods"""
 STANDBY_HELP = """for up: a synchronous standby of the database (standby in state.json), copied at each start;
 SELECT pg_promote() makes it the writer, and the proxy's target leads the functions there until the next start"""
 
@@ -69,6 +72,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--role", choices=("staff", "admin"), help="of the token's owner")
     parser.add_argument("--email", default="", help="of the token's owner")
     parser.add_argument("--name", default="", help="of the circuit to force")
+    parser.add_argument("--code", default="", help="a folder or git revision with the functions, for release")
+    parser.add_argument("--minute", type=float, default=60.0, help=MINUTE_HELP)
     parser.add_argument("--force", default="", help="open, closed or auto, for the circuit of that name")
     return parser
 
@@ -144,6 +149,15 @@ def migrate(state_folder: StateFolder, _options: argparse.Namespace) -> None:
     )
 
 
+def release(state_folder: StateFolder, options: argparse.Namespace) -> None:
+    """Release other code on the running cloud. Raise ReleaseFailed unless it is promoted."""
+    require_running(state_folder)
+    result = run_release(state_folder, options.code, minute_s=options.minute, report=print)
+    if result.outcome != "promoted":
+        raise ReleaseFailed(format_result(result))
+    print(format_result(result))
+
+
 def require_running(state_folder: StateFolder) -> None:
     """Raise CloudNotRunning unless the local cloud is running."""
     if not state_folder.is_running():
@@ -158,6 +172,7 @@ COMMANDS: dict[str, Callable[[StateFolder, argparse.Namespace], None]] = {
     "logs": show_logs,
     "psql": open_psql,
     "migrate": migrate,
+    "release": release,
 }
 
 if __name__ == "__main__":

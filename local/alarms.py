@@ -21,7 +21,7 @@ class Rule:
     """An alarm on one metric: `needed` of `of` periods of `period_s` seconds have to breach the threshold."""
 
     statistic: str
-    period_s: int
+    period_s: float
     needed: int
     of: int
     threshold: float

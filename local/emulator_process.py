@@ -20,6 +20,7 @@ from ministack.services import ses
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))  # at the end of the path, for these imports
 from local.emulated_alarms import add_composite_alarms
+from local.emulated_deployments import add_deployments
 from local.emulated_headers import keep_headers
 from local.emulated_traces import keep_trace_headers
 from local.emulator_checkpoints import QUIET_S, CheckpointSchedule, Message, is_write
@@ -84,6 +85,7 @@ def drop_running_calls_at_stop() -> None:
 def main() -> None:
     """Serve until the process is ended."""
     add_composite_alarms()
+    add_deployments()
     keep_mails()
     keep_headers()
     drop_running_calls_at_stop()

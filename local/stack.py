@@ -18,6 +18,7 @@ class DeployedFunction:
     timeout_s: int
     memory_mb: int
     reserved_concurrency: int | None
+    version: str = "1"
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,21 @@ class QueueSource:
     batch_window_s: float
     max_concurrency: int | None
     partial_failures: bool
+
+
+@dataclass(frozen=True)
+class DeploymentGroup:
+    """CodeDeploy's deployment group of one function, which says how a release gets traffic, and the hook of its alias.
+
+    `config` is the deployment configuration's name, like CodeDeployDefault.LambdaAllAtOnce. `hook` is the function that
+    checks a release first, empty if there is none; `alarms` are the properties of the alarms that roll one back, by
+    logical id.
+    """
+
+    function: str
+    config: str
+    hook: str
+    alarms: dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -96,6 +112,7 @@ class Stack:
     minimum_compression: int | None = None
     endpoint_url: str = ""
     access_log_format: str = ""
+    deployment_groups: list[DeploymentGroup] = field(default_factory=list)
 
     def find_function(self, logical_id: str) -> DeployedFunction:
         """Return the function of that logical id. Raise KeyError if the stack has none."""
@@ -124,5 +141,6 @@ class Stack:
             "schedules": [Schedule(**item) for item in document["schedules"]],
             "queue_sources": [QueueSource(**item) for item in document["queue_sources"]],
             "gateway_responses": [GatewayResponse(**item) for item in document.get("gateway_responses", [])],
+            "deployment_groups": [DeploymentGroup(**item) for item in document.get("deployment_groups", [])],
         }
         return cls(**{**document, **parts})

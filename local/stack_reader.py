@@ -15,7 +15,15 @@ from typing import Any
 
 from local.deploy import STACK_NAME, EmulatorClients
 from local.emulator import REGION
-from local.stack import DeployedFunction, DeployedRoute, GatewayResponse, QueueSource, Schedule, Stack
+from local.stack import (
+    DeployedFunction,
+    DeployedRoute,
+    DeploymentGroup,
+    GatewayResponse,
+    QueueSource,
+    Schedule,
+    Stack,
+)
 from local.template import IntrinsicResolver
 
 ACCOUNT = "000000000000"
@@ -85,6 +93,7 @@ def read_stack(clients: EmulatorClients, folders: Mapping[str, Path], layers: li
         minimum_compression=api.get("MinimumCompressionSize"),
         endpoint_url=clients.endpoint,
         access_log_format=stage.get("AccessLogSetting", {}).get("Format", ""),
+        deployment_groups=sorted(read_deployment_groups(deployed), key=attrgetter("function")),
     )
 
 
@@ -116,13 +125,15 @@ def load_document(body: Any) -> dict[str, Any]:
 
 
 def list_arns(listed: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
-    """Yield the `Arn` attributes that integrations, mappings and rules refer to."""
+    """Yield the attributes that integrations, mappings, rules and alarms refer to: ARNs, and numbers of versions."""
     kinds = {"AWS::Lambda::Function": ("lambda", "function:"), "AWS::SQS::Queue": ("sqs", "")}
     for item in listed:
         if item["ResourceType"] in kinds:
             service, prefix = kinds[item["ResourceType"]]
             name = item["PhysicalResourceId"].rpartition("/")[2]
             yield f"{item['LogicalResourceId']}.Arn", f"arn:aws:{service}:{REGION}:{ACCOUNT}:{prefix}{name}"
+        if item["ResourceType"] == "AWS::Lambda::Version":
+            yield f"{item['LogicalResourceId']}.Version", item["PhysicalResourceId"].rpartition(":")[2]
 
 
 def read_functions(
@@ -139,13 +150,23 @@ def read_functions(
             code_dir=str(folders[logical_id]),
             layer_dirs=[str(layer) for layer in layers] if live.get("Layers") else [],
             environment={
-                **replace_addresses(live.get("Environment", {}).get("Variables", {}), clients.endpoint),
+                **replace_addresses(
+                    replace_names(live.get("Environment", {}).get("Variables", {}), deployed), clients.endpoint
+                ),
                 **({"MIGRATIONS_DIR": str(layers[0] / "migrations")} if layers else {}),  # /opt is not writable here
             },
             timeout_s=live["Timeout"],
             memory_mb=live["MemorySize"],
             reserved_concurrency=None if reserved is None else int(reserved),
         )
+
+
+def replace_names(document: Any, deployed: DeployedStack) -> Any:
+    """Return a document with the functions' logical ids for their names, which the emulator has made up of them."""
+    text = json.dumps(document)
+    for logical_id in deployed.find_by_type("AWS::Lambda::Function"):
+        text = text.replace(deployed.physical_ids[logical_id], logical_id)
+    return json.loads(text)
 
 
 def replace_addresses(environment: Mapping[str, str], endpoint: str) -> dict[str, str]:
@@ -254,4 +275,24 @@ def read_queue_sources(clients: EmulatorClients, deployed: DeployedStack) -> Ite
             batch_window_s=float(live.get("MaximumBatchingWindowInSeconds", 0)),
             max_concurrency=live.get("ScalingConfig", {}).get("MaximumConcurrency"),
             partial_failures="ReportBatchItemFailures" in live.get("FunctionResponseTypes", []),
+        )
+
+
+def read_deployment_groups(deployed: DeployedStack) -> Iterator[DeploymentGroup]:
+    """Yield how releases get traffic, of each function whose alias CodeDeploy moves."""
+    logical_ids = {physical: logical for logical, physical in deployed.physical_ids.items()}
+    groups = deployed.find_by_type("AWS::CodeDeploy::DeploymentGroup")
+    alarms = deployed.find_by_type("AWS::CloudWatch::Alarm")
+    for resource in deployed.resources.values():
+        policy = resource.get("UpdatePolicy", {}).get("CodeDeployLambdaAliasUpdate")
+        if policy is None:
+            continue
+        group = groups[logical_ids[policy["DeploymentGroupName"]]]
+        names = [logical_ids[item["Name"]] for item in group.get("AlarmConfiguration", {}).get("Alarms", [])]
+        hook = policy.get("BeforeAllowTrafficHook")
+        yield DeploymentGroup(
+            function=deployed.find_function(resource["Properties"]["FunctionName"]),
+            config=group["DeploymentConfigName"],
+            hook=deployed.find_function(hook) if hook else "",
+            alarms={name: replace_names(dict(alarms[name]), deployed) for name in names},
         )

@@ -233,8 +233,9 @@ def deploy_changes(supervisor: Supervisor, aws: emulator.Emulator, layer: Path, 
 def read_connection_limit(state_folder: StateFolder) -> int:
     """Return how many connections all functions together may have: their setting DB_MAX_CONNECTIONS."""
     functions = Stack.load(state_folder.stack).functions
-    # All functions have the same value; should one differ, the smallest is safe.
-    return min(int(function.environment["DB_MAX_CONNECTIONS"]) for function in functions)
+    # All functions that connect have the same value; should one differ, the smallest is safe.
+    limits = [function.environment.get("DB_MAX_CONNECTIONS") for function in functions]
+    return min(int(limit) for limit in limits if limit)
 
 
 def migrate(state_folder: StateFolder, server: postgres.PostgresServer, layer: Path, connection_limit: int) -> str:

@@ -21,8 +21,8 @@ from local.gateway.restarting_process import RestartingProcess
 from local.http_server import HttpRequest, HttpResponse, serve
 from local.inbox.messages import PATH, InboxMessage, parse_messages
 from local.runtime.logs import FunctionLog
-from local.runtime.pool import EnvironmentPools
 from local.runtime.variables import RuntimePlatform, VariableOverride, override_variables
+from local.runtime.versions import FunctionFleet
 from local.stack import Stack
 
 ROOT = Path(__file__).parents[2]
@@ -57,9 +57,7 @@ class Gateway:
         self._options = options
         platform = RuntimePlatform(options.lambda_python, stack.endpoint_url, os.environ.get("AWS_REGION", REGION))
         functions = override_variables(stack.functions, options.variable)
-        self._environments = EnvironmentPools(
-            functions, platform, lambda name: FunctionLog(options.logs / f"{name}.log")
-        )
+        self._environments = FunctionFleet(functions, platform, lambda name: FunctionLog(options.logs / f"{name}.log"))
         self._local_routes = LocalRoutes(self._environments, self._read_inbox, self._load_dashboard, self._read_status)
         self._events: RestartingProcess | None = None
 

@@ -1,19 +1,21 @@
-"""The routes below /_local that AWS does not have: inbox, dashboard, the environments' status; and the Invoke API."""
+"""The routes below /_local that AWS does not have: inbox, dashboard, releases, status; and the Invoke API."""
 
 import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable
+from urllib.parse import unquote
 from uuid import uuid4
 
 from local.dashboard.page import read_range_s, render_dashboard
 from local.dashboard.widgets import Dashboard
+from local.gateway.release_routes import ReleaseRoutes
 from local.http_server import HttpRequest, HttpResponse, is_from_this_machine
 from local.inbox.messages import InboxMessage
 from local.inbox.page import render_page
 from local.runtime.invocation import FunctionInvocation, InvocationOutcome, ThrottledError
 from local.runtime.lineage import RecursionStopped
-from local.runtime.pool import EnvironmentPool, EnvironmentPools
+from local.runtime.versions import FunctionFleet, FunctionVersions, UnknownVersion
 
 INVOKE = re.compile(r"(?:/_local/lambda)?/2015-03-31/functions/([^/]+)/invocations")
 JSON = ("Content-Type", "application/json")
@@ -32,7 +34,7 @@ class LocalRoutes:
 
     def __init__(
         self,
-        environments: EnvironmentPools,
+        environments: FunctionFleet,
         inbox: Inbox,
         dashboard: LoadDashboard,
         status: Callable[[], dict[str, object]],
@@ -42,6 +44,7 @@ class LocalRoutes:
         self._dashboard = dashboard
         self._status = status
         self._queued: set[asyncio.Task[None]] = set()
+        self._releases = ReleaseRoutes(environments)
 
     def is_local_path(self, path: str) -> bool:
         """Return whether a path is a local route rather than the API's."""
@@ -52,7 +55,9 @@ class LocalRoutes:
         if not is_from_this_machine(request):
             return _make_json_response(403, {"message": "Only for programs and people on this machine"})
         if invoked := INVOKE.fullmatch(request.path):
-            return await self._invoke_function(request, invoked[1].rpartition(":function:")[2])
+            return await self._invoke_function(request, unquote(invoked[1]).rpartition(":function:")[2])
+        if released := self._releases.handle(request):
+            return released
         if request.path == "/_local/status":
             return _make_json_response(200, self._status())
         if request.path in ("/_local/mail", "/_local/mail.json"):
@@ -77,6 +82,7 @@ class LocalRoutes:
         return render_page(messages, query=request.query, listed=LISTED)
 
     async def _invoke_function(self, request: HttpRequest, name: str) -> HttpResponse:
+        name, _, version = name.partition(":")
         pool = self._environments.pools.get(name)
         if pool is None:
             return _build_failure(404, "ResourceNotFoundException", f"Function not found: {name}")
@@ -89,14 +95,16 @@ class LocalRoutes:
             task.add_done_callback(self._queued.discard)
             return HttpResponse(202, [("x-amzn-RequestId", invocation.request_id)])
         try:
-            return _build_outcome(invocation, await pool.invoke(invocation))
+            return _build_outcome(invocation, await pool.invoke(invocation, version=version))
         except ThrottledError:
             return _build_failure(429, "TooManyRequestsException", "Rate Exceeded.")
         except RecursionStopped:
             return _build_failure(400, "RecursiveInvocationException", "Lambda has detected a recursive loop.")
+        except UnknownVersion:
+            return _build_failure(404, "ResourceNotFoundException", f"Version not found: {name}:{version}")
 
 
-async def _run_queued(pool: EnvironmentPool, invocation: FunctionInvocation) -> None:
+async def _run_queued(pool: FunctionVersions, invocation: FunctionInvocation) -> None:
     deadline = asyncio.get_running_loop().time() + QUEUED_LIMIT_S
     while asyncio.get_running_loop().time() < deadline:
         try:
@@ -120,7 +128,7 @@ def _build_failure(status: int, kind: str, message: str) -> HttpResponse:
 
 
 def _build_outcome(invocation: FunctionInvocation, outcome: InvocationOutcome) -> HttpResponse:
-    headers = [JSON, ("x-amzn-RequestId", invocation.request_id), ("X-Amz-Executed-Version", "$LATEST")]
+    headers = [JSON, ("x-amzn-RequestId", invocation.request_id)]
     if outcome.error:
         headers.append(("X-Amz-Function-Error", outcome.error))
     return HttpResponse(200, headers, outcome.payload)

@@ -22,7 +22,7 @@ from local.gateway.routes import RouteMatch, Router
 from local.gateway.throttle import Clock, Throttle
 from local.http_server import HttpRequest, HttpResponse
 from local.runtime.invocation import PAYLOAD_LIMIT, FunctionInvocation, InvocationOutcome, ThrottledError
-from local.runtime.pool import EnvironmentPools
+from local.runtime.versions import FunctionFleet
 from local.stack import DeployedRoute, Stack
 
 BODY_LIMIT = 10 * 1024 * 1024  # bytes of a request's body
@@ -38,7 +38,7 @@ class RequestPipeline:
     def __init__(
         self,
         stack: Stack,
-        environments: EnvironmentPools,
+        environments: FunctionFleet,
         authorizer: Authorizer,
         *,
         port: int,

@@ -166,4 +166,11 @@ class ExecutionEnvironment:
     def _report_end(self, invocation: FunctionInvocation, outcome: InvocationOutcome, *, duration_s: float) -> None:
         status = "error" if outcome.error else "success"
         duration_ms = round(duration_s * 1000, 2)
-        self._log.record("report", requestId=invocation.request_id, status=status, durationMs=duration_ms, pid=self.pid)
+        self._log.record(
+            "report",
+            requestId=invocation.request_id,
+            status=status,
+            durationMs=duration_ms,
+            pid=self.pid,
+            version=self._function.version,
+        )

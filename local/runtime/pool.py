@@ -3,7 +3,6 @@
 import asyncio
 import os
 from collections import deque
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -48,9 +47,16 @@ class EnvironmentPool:
         self.in_flight += 1
         try:
             taken = await self._take()
-            return taken if isinstance(taken, InvocationOutcome) else await taken.run(invocation)
+            if isinstance(taken, InvocationOutcome):
+                return self._report_start(invocation, taken)
+            return await taken.run(invocation)
         finally:
             self.in_flight -= 1
+
+    def _report_start(self, invocation: FunctionInvocation, outcome: InvocationOutcome) -> InvocationOutcome:
+        """Return the outcome of a failed start, which is an error of the invocation that waited for it."""
+        self._log.record("report", requestId=invocation.request_id, status="error", version=self._function.version)
+        return outcome
 
     def close(self) -> None:
         """Kill every environment and start no more."""
@@ -139,22 +145,3 @@ class EnvironmentPool:
             if not place.done():
                 return place
         return None
-
-
-class EnvironmentPools:
-    """The pools of all functions, by logical id."""
-
-    def __init__(
-        self, functions: list[DeployedFunction], platform: RuntimePlatform, open_log: Callable[[str], FunctionLog]
-    ) -> None:
-        self.pools = {f.logical_id: EnvironmentPool(f, platform, open_log(f.logical_id)) for f in functions}
-
-    @property
-    def in_flight(self) -> int:
-        """Return how many invocations are under way."""
-        return sum(pool.in_flight for pool in self.pools.values())
-
-    def close(self) -> None:
-        """Kill every environment."""
-        for pool in self.pools.values():
-            pool.close()

@@ -15,7 +15,7 @@ from tests.local.gateways import make_route, make_stack
 
 if TYPE_CHECKING:
     from local.gateway.authorizer import Authorizer
-    from local.runtime.pool import EnvironmentPools
+    from local.runtime.versions import FunctionFleet
 
 FORMAT = json.dumps(
     {
@@ -42,7 +42,7 @@ class AnsweringFunction:
 def read_log_lines(folder: Path, line_format: str) -> list[str]:
     """Return the log of two calls: one that is answered, one without a route."""
     path = folder / "access.log"
-    environments = cast("EnvironmentPools", SimpleNamespace(pools={"f": AnsweringFunction()}))
+    environments = cast("FunctionFleet", SimpleNamespace(pools={"f": AnsweringFunction()}))
     log = AccessLog(line_format, FunctionLog(path))
 
     async def call() -> None:

@@ -10,7 +10,7 @@ from local.gateway.routes import Router
 from local.gateway.throttle import Throttle
 from local.http_server import HttpRequest, HttpResponse, encode_response, serve
 from local.runtime.invocation import FunctionInvocation, InvocationOutcome
-from local.runtime.pool import EnvironmentPools
+from local.runtime.versions import FunctionFleet
 from tests.local.gateways import make_route, make_stack
 
 
@@ -95,7 +95,7 @@ def test_a_function_over_the_integration_limit_is_a_504_and_goes_on() -> None:
 
     async def scenario() -> tuple[HttpResponse, int, int]:
         slow = SlowFunction()
-        fleet = cast("EnvironmentPools", SimpleNamespace(pools={"f": slow}))
+        fleet = cast("FunctionFleet", SimpleNamespace(pools={"f": slow}))
         description = make_stack([], [make_route("GET", "/a", "f")])
         front = RequestPipeline(description, fleet, cast("Authorizer", None), port=1, integration_limit_s=0.01)
         response = await front.handle(HttpRequest("GET", "/api/a", "", [], "127.0.0.1"))
