@@ -11,6 +11,11 @@ from tests.settings.deployed import load_template
 RUNBOOK = MarkdownPage(ROOT / "docs/how-to/runbook.md")
 LINK = re.compile(rf" {re.escape(RUNBOOK.name)}#([a-z-]+)$")
 SECTION = re.compile(r"^## (.+)$", re.MULTILINE)
+BEGINNINGS = {
+    "wake": "Wakes somebody.",
+    "look": "For tomorrow.",
+    "release": "For the release in progress: CodeDeploy takes it back, and nobody is woken.",
+}
 PARTS = ("**Means** ", "**Look** ", "**Do** ")
 KINDS = ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
 
@@ -56,7 +61,7 @@ def test_every_section_says_when_its_alarms_ring() -> None:
     wanted, found = {}, {}
     for anchor, names in list_alarms_by_section().items():
         [group] = {ALARMS[name].group for name in names}
-        wanted[anchor] = ("Wakes somebody." if group == "wake" else "For tomorrow.", sorted(map(describe_rule, names)))
+        wanted[anchor] = (BEGINNINGS[group], sorted(map(describe_rule, names)))
         lines = read_sections()[anchor].strip().splitlines()
         found[anchor] = (lines[0], sorted(line[2:] for line in lines if line.startswith("- ")))
     assert found == wanted

@@ -4,10 +4,11 @@ docs/how-to/runbook.md has the reason of each figure; docs/decisions/0047 how al
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-Group = Literal["wake", "look"]  # WakeSomebodyAlarm, LookTomorrowAlarm
+# WakeSomebodyAlarm, LookTomorrowAlarm; and those that end a release and tell nobody (docs/decisions/0054)
+Group = Literal["wake", "look", "release"]
 MINUTE, FIVE_MINUTES, HOUR = 60, 300, 3600
 STACK = {"stack": "Ref AWS::StackName"}
 
@@ -185,6 +186,24 @@ SLOW_MS = {
     "Worker": 45_000,
 }
 
+# Functions that are released with a canary: those behind the API, and the worker.
+RELEASED = ("Agents", "Members", "Claims", "Health", "Pages", "Jobs", "Worker")
+
+
+def _released_errors(name: str) -> Watch:
+    """Return the alarm on crashes of the version that is being released."""
+    version = {"Resource": f"Sub ${{{name}Function}}:live", "ExecutedVersion": f"GetAtt {name}Function.Version.Version"}
+    watch = _function(name, "Errors", 1, (1, 1), period_s=MINUTE, group="release")
+    return replace(watch, dimensions={**watch.dimensions, **version})
+
+
+def _released_failures(name: str) -> Watch:
+    """Return the alarm on 5xx answers of the version that is being released, or on jobs that it could not do."""
+    version = {"service": name.lower(), "version": f"GetAtt {name}Function.Version.Version"}
+    watch = _fleet("VersionFailures", 1, (1, 1))
+    return replace(watch, dimensions={**STACK, **version}, group="release")
+
+
 ALARMS: Mapping[str, Watch] = {
     # ---- wake somebody
     "UnhealthyAlarm": _health("Unhealthy", 1, (2, 3), missing="breaching", group="wake"),
@@ -256,6 +275,9 @@ ALARMS: Mapping[str, Watch] = {
     "MailComplaintsAlarm": _reputation("Reputation.ComplaintRate", 0.001),
     # ---- the stack's own proxy
     "SessionPinsAlarm": _proxy("DatabaseConnectionsCurrentlySessionPinned", 2, (10, 10)),
+    # ---- a release
+    **{f"{name}ReleaseErrorsAlarm": _released_errors(name) for name in RELEASED},
+    **{f"{name}ReleaseFailuresAlarm": _released_failures(name) for name in RELEASED},
 }  # fmt: skip
 
 

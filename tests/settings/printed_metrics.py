@@ -10,10 +10,11 @@ from unittest.mock import patch
 from health.app import api
 from health.container import HealthContainer
 from local.events.embedded_metrics import MetricDatum, read_metrics
-from shared.logging import COUNTED, STACK_VARIABLE, observe
+from shared.logging import COUNTED, STACK_VARIABLE, count_version_failure, observe
 from shared.settings import Settings
 from tests.api_client import ApiClient
 from tests.fakes.admission import InMemoryAdmissionStore
+from tests.settings.alarms import RELEASED
 from tests.settings.deployed import load_template
 from tests.unit.health.reports import WRITER, ScriptedDependencies
 
@@ -25,12 +26,14 @@ def as_text(value: object) -> str:
             return f"Ref {name}"
         case {"Fn::GetAtt": [name, attribute]}:
             return f"GetAtt {name}.{attribute}"
+        case {"Fn::Sub": str(text)}:
+            return f"Sub {text}"
     return str(value)
 
 
 @cache
 def printed_metrics() -> frozenset[MetricDatum]:
-    """Return each metric of a deep health check that finds everything, and of every event that is counted.
+    """Return each metric of a deep health check that finds everything, of every event that is counted, and of failures.
 
     The code runs with the template's value of the variable that names the stack, written as text. Of values and times
     nothing is left.
@@ -42,7 +45,18 @@ def printed_metrics() -> frozenset[MetricDatum]:
         _check_health()
         for event in COUNTED:
             observe(event, {})
+        for name in RELEASED:
+            count_failure_of(name)
     return frozenset(_without_values(read_metrics(output.getvalue().encode())))
+
+
+def count_failure_of(name: str) -> None:
+    """Count a failure of a function's version, with the variables that Lambda and the template give it."""
+    properties = load_template()["Resources"][f"{name}Function"]["Properties"]
+    service = properties["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"]
+    version = f"GetAtt {name}Function.Version.Version"
+    with patch.dict("os.environ", {"POWERTOOLS_SERVICE_NAME": service, "AWS_LAMBDA_FUNCTION_VERSION": version}):
+        count_version_failure()
 
 
 def _check_health() -> None:

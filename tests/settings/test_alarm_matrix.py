@@ -26,12 +26,14 @@ from shared.logging import STACK_VARIABLE, observe
 from shared.settings import Settings
 from tests.api_client import ApiClient
 from tests.fakes.admission import InMemoryAdmissionStore
-from tests.settings.alarms import ALARMS
+from tests.settings.alarms import ALARMS, RELEASED
+from tests.settings.printed_metrics import count_failure_of
 from tests.settings.test_alarms import leaves, shown
 from tests.unit.health.reports import FLEET, WRITER, ScriptedDependencies
 
 Series = Mapping[tuple[str, str, frozenset[tuple[str, str]]], Sequence[tuple[float, float]]]
 MINUTE_S = 60
+FAILURE = "failure of "  # an event of this kind names the function whose version fails
 BEGINS, LASTS = 200, 30  # minutes: a fault begins in the middle of an hour
 AFTERWARDS = 300  # the longest that an alarm looks back is three hours
 QUIET = OutboxCounts(
@@ -129,6 +131,10 @@ FAULTS: Mapping[str, Fault] = {
     "a housekeeping task that fails": Fault(
         _rings("ChoresFailed"), events=("housekeeping_task_failed",), minutes=130, every_minutes=60
     ),
+    **{
+        f"a release of {name} that fails": Fault(_rings(f"{name}ReleaseFailures"), events=(FAILURE + name,), minutes=1)
+        for name in RELEASED
+    },
     "a housekeeping task that failed once": Fault(_rings(), events=("housekeeping_task_failed",), minutes=1),
 }  # fmt: skip
 
@@ -162,7 +168,10 @@ def _report(change: Change | None) -> tuple[MetricDatum, ...]:
 def _counted(events: tuple[str, ...]) -> tuple[MetricDatum, ...]:
     def emit() -> None:
         for event in events:
-            observe(event, {})
+            if event.startswith(FAILURE):
+                count_failure_of(event.removeprefix(FAILURE))
+            else:
+                observe(event, {})
 
     return _metrics_of(emit)
 

@@ -9,7 +9,7 @@ import pytest
 
 from shared.logging import COUNTED
 from tests.packages import PACKAGES
-from tests.settings.alarms import ALARMS, BURST_SHARE, ONLY_CREATED, SLOW_MS, Group, Watch, properties
+from tests.settings.alarms import ALARMS, BURST_SHARE, ONLY_CREATED, RELEASED, SLOW_MS, Group, Watch, properties
 from tests.settings.aws_metrics import DOCUMENTED
 from tests.settings.deployed import load_template
 from tests.settings.printed_metrics import as_text, printed_metrics
@@ -22,6 +22,7 @@ TELL_PEOPLE = ("AlarmActions", "OKActions", "InsufficientDataActions")
 LONGEST_RULE, MOST_CHILDREN = 10_240, 100  # of a composite alarm
 LONGEST_NAME = 128  # of an alarm in a stack, far beyond what ours get
 DAY_S = 86_400
+PRE_TRAFFIC = "PreTrafficFunction"
 
 
 def resources(kind: str) -> dict[str, Any]:
@@ -135,7 +136,10 @@ def test_every_dimension_names_what_it_should() -> None:
     api = load_template()["Resources"]["Api"]["Properties"]
     valid = {
         "stack": {"Ref AWS::StackName"},
-        "service": {"health", "fleet"},
+        "service": {"health", "fleet", *(name.lower() for name in RELEASED)},
+        "version": {f"GetAtt {name}Function.Version.Version" for name in RELEASED},
+        "Resource": {f"Sub ${{{name}Function}}:live" for name in RELEASED},
+        "ExecutedVersion": {f"GetAtt {name}Function.Version.Version" for name in RELEASED},
         "FunctionName": {f"Ref {name}" for name in resources("AWS::Serverless::Function")},
         "QueueName": {f"GetAtt {name}.QueueName" for name in resources("AWS::SQS::Queue")},
         "TableName": {f"Ref {name}" for name in resources("AWS::DynamoDB::Table")},
@@ -150,10 +154,11 @@ def test_every_dimension_names_what_it_should() -> None:
 def test_every_function_and_queue_is_watched() -> None:
     """Errors and throttles of each function, age or number of each queue's messages.
 
-    A migration that fails stops the deployment in front of whoever deploys.
+    A migration or a hook that fails stops the deployment in front of whoever deploys.
     """
     watched = {(w.metric, value) for w in ALARMS.values() for value in w.dimensions.values()}
-    functions = [f"Ref {name}" for name in resources("AWS::Serverless::Function") if name != "MigrationFunction"]
+    unwatched = {"MigrationFunction", PRE_TRAFFIC}
+    functions = [f"Ref {name}" for name in resources("AWS::Serverless::Function") if name not in unwatched]
     assert {(m, f) for m in ("Errors", "Throttles") for f in functions} - watched == set()
     queues = {f"GetAtt {name}.QueueName" for name in resources("AWS::SQS::Queue")}
     assert {value for w in ALARMS.values() if w.namespace == "AWS/SQS" for value in w.dimensions.values()} == queues
@@ -265,7 +270,7 @@ def test_a_slow_function_is_noticed_before_it_times_out() -> None:
     functions, usual = resources("AWS::Serverless::Function"), load_template()["Globals"]["Function"]["Timeout"]
     for name, most_ms in {**SLOW_MS, "Housekeeping": ALARMS["HousekeepingDurationAlarm"].threshold}.items():
         assert most_ms < functions[f"{name}Function"].get("Timeout", usual) * 1000, name
-    assert len(SLOW_MS) + 3 == len(functions)
+    assert len(SLOW_MS) + 3 == len(functions) - 1  # PreTrafficFunction, for which a deployment waits
 
 
 def test_concurrency_is_noticed_at_four_fifths_of_what_is_reserved() -> None:

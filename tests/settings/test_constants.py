@@ -77,6 +77,8 @@ CHOSEN: dict[str, Any] = {
     "migration.custom_resource:ANSWER_S": 10.0,
     "migration.custom_resource:REASON_CHARACTERS": 1000,
     "database_setup.app:ATTEMPTS": 12,
+    "pretraffic.app:ATTEMPTS": 3,
+    "pretraffic.app:PAUSE_S": 5.0,
     "database_setup.app:PAUSE_S": 10.0,
     "database_setup.app:ANSWER_S": 10.0,
     "database_setup.app:REASON_CHARACTERS": 1000,

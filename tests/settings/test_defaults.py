@@ -54,6 +54,7 @@ PARAMETERS: dict[str, Any] = {
     "Circuits": "{}",
     "Retry": "{}",
     "EventSources": "ENABLED",
+    "DeploymentPreference": "Canary10Percent10Minutes",
     "ServiceVersion": "dev",
     "LogLevel": "INFO",
     "LogRetentionDays": 90,
@@ -190,7 +191,8 @@ def test_every_function_connects_as_a_role_of_its_own_or_all_as_the_one_that_is_
         if role != OWNER
     }
     owners = {name: {"Ref": "DatabaseOwner"} for name in ("AdminFunction", "MigrationFunction")}
-    assert found == {**own, **owners, "PagesFunction": None}
+    none = {"PagesFunction": None, "PreTrafficFunction": None}
+    assert found == {**own, **owners, **none}
     assert load_template()["Conditions"]["OwnRoles"] == {"Fn::Equals": [{"Ref": "DatabaseUser"}, "own"]}
 
 

@@ -105,6 +105,8 @@ VALUES: dict[str, Value] = {
     **_reserve("Migration", 1),
     "MigrationFunction/Timeout": 900,
     "Migration/ServiceTimeout": 900 + MINUTE,  # longer than the function may take, and shorter than an hour
+    "PreTrafficFunction/MemorySize": 256,
+    "PreTrafficFunction/Timeout": 300,
     # ---- the gateway
     "Api/TracingEnabled": True,
     "Api/AlwaysDeploy": True,

@@ -45,8 +45,9 @@ def resolved(**given: str) -> Json:
 
 
 def functions(resources: Json) -> dict[str, Json]:
-    """Return the functions' properties."""
-    return find_by_type({"Resources": resources}, "AWS::Lambda::Function")
+    """Return the properties of the functions that connect."""
+    found = find_by_type({"Resources": resources}, "AWS::Lambda::Function")
+    return {name: each for name, each in found.items() if name != "PreTrafficFunction"}  # it reaches no database
 
 
 def connects_to(resources: Json) -> set[str]:

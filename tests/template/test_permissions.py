@@ -13,9 +13,11 @@ MANAGED = {
     "service-role/AWSLambdaBasicExecutionRole": "the transform's own: writing logs",
     "AWSXrayWriteOnlyAccess": "traces are no resource with an ARN",
     "service-role/AWSLambdaVPCAccessExecutionRole": "network interfaces have no ARN before they exist",
+    "service-role/AWSCodeDeployRoleForLambda": "CodeDeploy's: moving aliases, reading alarms, invoking its hooks",
     "service-role/AmazonAPIGatewayPushToCloudWatchLogs": "the gateway's, for all APIs of the account: writing logs",
 }
 GATEWAYS_ROLE = "GatewayLoggingRole"
+CODEDEPLOYS_ROLE = "CodeDeployServiceRole"
 STATE = {
     f"dynamodb:{name} StateTable" for name in ("GetItem", "PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem")
 }
@@ -65,6 +67,7 @@ MAY = {
     "Housekeeping": CIRCUITS | WAKE_UP | {"s3:DeleteObject EvidenceBucket/uploads/*"},
     "Admin": {"rds-db:connect DatabaseOwner"} | CIRCUITS | IDENTITIES | ENDING | RECONCILING,
     "Migration": {"rds-db:connect DatabaseOwner"},
+    "PreTraffic": {"lambda:InvokeFunction *", "codedeploy:PutLifecycleEventHookExecutionStatus StackName-*"},
 }
 
 
@@ -145,7 +148,7 @@ def test_each_function_may_do_what_its_work_needs_and_no_more() -> None:
             for resource in list_values(statement["Resource"])
         }
         for name, role in roles.items()
-        if name != GATEWAYS_ROLE
+        if name not in (GATEWAYS_ROLE, CODEDEPLOYS_ROLE)
     }
 
     own = {name.removesuffix("Function"): role for name, role in FUNCTIONS.items() if role != OWNER}

@@ -31,7 +31,8 @@ from tools.release import (
 )
 
 TEXT = TEMPLATE.read_text(encoding="utf-8")
-FUNCTIONS = frozenset(list_code_folders(read_template(TEXT), ROOT))
+# The hook has no alias: CodeDeploy calls what was deployed last.
+FUNCTIONS = frozenset(list_code_folders(read_template(TEXT), ROOT)) - {"PreTrafficFunction"}
 # Another value of each parameter, for those whose default is not enough of one.
 FIRST = {
     "AllowedOrigins": "https://app.example.test",
@@ -64,6 +65,7 @@ SECOND = {
     "Circuits": '{"email": {"open_s": 30}}',
     "Retry": '{"retries": 2}',
     "EventSources": "DISABLED",
+    "DeploymentPreference": "AllAtOnce",
     "ServiceVersion": "1.0.0",
     "LogLevel": "DEBUG",
     "LogRetentionDays": "30",
@@ -274,6 +276,7 @@ def test_the_parameters_of_a_release_are_those_of_samconfig_where_none_are_passe
         "DatabaseMinCapacity=0.5",
         "DatabaseBackupDays=1",
         "DatabaseDeletionProtection=false",
+        "DeploymentPreference=AllAtOnce",
     ]
     assert read_parameters(ROOT / "samconfig.toml", "prod") == []
     build = BEFORE.build_in(tmp_path)

@@ -23,7 +23,8 @@ TRANSLATE = """
 import json, sys
 from types import SimpleNamespace
 from samtranslator.translator.transform import transform
-json.dump(transform(json.load(sys.stdin), {}, SimpleNamespace(load=dict)), sys.stdout)
+template, parameters = json.load(sys.stdin)
+json.dump(transform(template, parameters, SimpleNamespace(load=dict)), sys.stdout)
 """
 
 
@@ -33,10 +34,10 @@ def load_template(path: Path = TEMPLATE) -> Json:
 
 
 @cache
-def _translate_text(path: Path) -> str:
+def _translate_text(path: Path, parameters: str = "{}") -> str:
     answer = subprocess.run(
         [str(EMULATOR_PYTHON), "-c", TRANSLATE],
-        input=json.dumps(replace_code(load_template(path), ARTIFACT)),
+        input=json.dumps([replace_code(load_template(path), ARTIFACT), json.loads(parameters)]),
         capture_output=True,
         text=True,
         check=False,
@@ -49,6 +50,12 @@ def _translate_text(path: Path) -> str:
 def translate(path: Path = TEMPLATE) -> Json:
     """Return a fresh copy of what the SAM transform makes of a template."""
     document: Json = json.loads(_translate_text(path))
+    return document
+
+
+def translate_with(parameters: dict[str, str]) -> Json:
+    """Return what the SAM transform makes of template.yaml with these values of parameters."""
+    document: Json = json.loads(_translate_text(TEMPLATE, json.dumps(parameters)))
     return document
 
 

@@ -16,7 +16,7 @@ from shared.background import BackgroundInvocation, background_handler
 from shared.container import Container
 from shared.deadline import Deadline
 from shared.errors import Unavailable
-from shared.logging import describe_failure, logger
+from shared.logging import count_version_failure, describe_failure, logger
 from shared.settings import Settings
 from worker.circuit_protected import CircuitProtectedIdentityProvider, CircuitProtectedMailer
 from worker.dynamodb_mail_pacing import DynamoDbPacingStore
@@ -87,6 +87,7 @@ def run_batch(event: dict[str, Any], deadline: Deadline, runner: JobRunner) -> d
             raise
         except Exception as error:
             _log_failure(record, error)
+            count_version_failure()
             raise
 
     processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)

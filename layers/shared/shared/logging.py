@@ -17,6 +17,9 @@ NAMESPACE = "Interdomestik"
 # to the same metrics: staging's reports would end the alarm on prod's silence.
 STACK_VARIABLE = "STACK_NAME"
 UNKNOWN_STACK = "unknown"
+UNKNOWN_SERVICE = "unknown"
+UNKNOWN_VERSION = "unknown"
+VERSION_FAILURES = "VersionFailures"
 
 # Events of any function, and the metric that counts each, in the namespace above with the dimension service = fleet.
 COUNTED = {
@@ -45,6 +48,20 @@ def observe(event: str, facts: Mapping[str, object]) -> None:
     logger.warning(event, extra=dict(facts))
     if event in COUNTED:
         count_event(COUNTED[event])
+
+
+def count_version_failure() -> None:
+    """Add one to the failures of this function's version: a 5xx it answered, or a job it could not do.
+
+    The alarms of a release watch the metric. It has the version among its dimensions, so that what the version before
+    does neither ends a release nor hides in what the new one does.
+    """
+    from aws_lambda_powertools.metrics import MetricUnit
+
+    metrics = make_metrics(os.environ.get("POWERTOOLS_SERVICE_NAME") or UNKNOWN_SERVICE)
+    metrics.add_dimension(name="version", value=os.environ.get("AWS_LAMBDA_FUNCTION_VERSION") or UNKNOWN_VERSION)
+    metrics.add_metric(name=VERSION_FAILURES, unit=MetricUnit.Count, value=1)
+    metrics.flush_metrics()
 
 
 def make_metrics(service: str) -> "EphemeralMetrics":

@@ -24,7 +24,7 @@ from tests.services import ROOT
 # that it meets ends the deployment.
 SOURCES = (
     *Path(error_codes.__file__).parent.glob("*.py"),
-    *(path for path in (ROOT / "functions").rglob("*.py") if path.parent.name != "database_setup"),
+    *(path for path in (ROOT / "functions").rglob("*.py") if path.parent.name not in ("database_setup", "pretraffic")),
 )
 SERVICES = ("cognito-idp", "dynamodb", "s3", "sesv2", "sqs")
 KINDS = {

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from shared.admission.ports import StoredAnswer
 from shared.errors import DependencyFailed, Refusal, Unavailable
-from shared.logging import describe_failure, logger
+from shared.logging import count_version_failure, describe_failure, logger
 
 URN = "urn:interdomestik:problem:"
 MEDIA_TYPE = "application/problem+json"
@@ -177,6 +177,7 @@ def build_problem_answer(error: BaseException, instance: str, *, base_path: str)
         # Unavailable has `what`, DependencyFailed has `code`.
         what = getattr(error, "what", None) or getattr(error, "code", None)
         logger.error("request_failed", extra={"request_id": instance, "what": what, **describe_failure(error)})
+        count_version_failure()
     headers = {"Content-Type": MEDIA_TYPE, **problem.headers}
     if problem.docs_path:
         headers["Link"] = f'<{base_path}{problem.docs_path}>; rel="describedby"; type="text/html"'

@@ -1,0 +1,135 @@
+"""A release gets traffic by a canary: its versions are checked, then get a tenth of the calls, watched by alarms."""
+
+import json
+import re
+from functools import cache
+from typing import Any
+
+import pytest
+
+from pretraffic.checks import build_checks
+from tests.settings.alarms import ALARMS, RELEASED, Watch
+from tests.template.translation import Json, find_by_type, load_template, translate_with
+
+HOOK = "PreTrafficFunction"
+WHOLE_API = ["ServerErrorsAlarm", "LatencyAlarm"]  # what a version can't be asked for: answers that the gateway makes
+# From the end of a minute to the alarm: a metric is there after about a minute, and an alarm is judged once a minute.
+DELAY_MINUTES = 2
+CANARY = re.compile(r"Canary10Percent(\d+)Minutes")
+
+
+@cache
+def deployed(preference: str) -> Json:
+    """Return the template that CloudFormation gets with a value of the parameter."""
+    return translate_with({"DeploymentPreference": preference})
+
+
+def alarms_of(group: Json) -> list[str]:
+    """Return the alarms of a deployment group that shifts gradually."""
+    condition, gradually, at_once = group["AlarmConfiguration"]["Fn::If"]
+    assert (condition, at_once) == ("ShiftsGradually", {})
+    assert gradually["Enabled"] is True
+    return [each["Name"]["Ref"] for each in gradually["Alarms"]]
+
+
+def groups() -> dict[str, Json]:
+    """Return the deployment groups by function."""
+    found = find_by_type(deployed("Canary10Percent10Minutes"), "AWS::CodeDeploy::DeploymentGroup")
+    return {name.removesuffix("FunctionDeploymentGroup"): group for name, group in found.items()}
+
+
+def test_every_function_that_clients_or_jobs_reach_is_released_by_a_canary() -> None:
+    """Relay, housekeeping and the operators' function move at once: a schedule calls them, or a person."""
+    assert set(groups()) == set(RELEASED)
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_an_alias_moves_by_its_group_after_the_hook(name: str) -> None:
+    """Which is another resource for each function, in one application."""
+    alias = deployed("Canary10Percent10Minutes")["Resources"][f"{name}FunctionAliaslive"]
+    assert alias["UpdatePolicy"] == {
+        "CodeDeployLambdaAliasUpdate": {
+            "ApplicationName": {"Ref": "ServerlessDeploymentApplication"},
+            "DeploymentGroupName": {"Ref": f"{name}FunctionDeploymentGroup"},
+            "BeforeAllowTrafficHook": {"Ref": HOOK},
+        }
+    }
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_a_release_is_watched_by_the_alarms_on_its_own_version(name: str) -> None:
+    """And, of a function behind the API, by those on all answers."""
+    own = [f"{name}ReleaseErrorsAlarm", f"{name}ReleaseFailuresAlarm"]
+    assert alarms_of(groups()[name]) == [*own, *([] if name == "Worker" else WHOLE_API)]
+
+
+def test_a_release_that_fails_or_rings_is_rolled_back() -> None:
+    """Also one that somebody stops."""
+    for group in groups().values():
+        assert group["AutoRollbackConfiguration"] == {
+            "Enabled": True,
+            "Events": ["DEPLOYMENT_FAILURE", "DEPLOYMENT_STOP_ON_ALARM", "DEPLOYMENT_STOP_ON_REQUEST"],
+        }
+
+
+def preferences() -> list[str]:
+    """Return the values that the parameter may have."""
+    values: list[str] = load_template()["Parameters"]["DeploymentPreference"]["AllowedValues"]
+    return values
+
+
+@pytest.mark.parametrize("preference", preferences())
+def test_the_parameter_names_a_configuration_of_codedeploys(preference: str) -> None:
+    """Of those that it has by itself, of which all at once is one."""
+    named = {"Fn::Sub": ["CodeDeployDefault.Lambda${ConfigName}", {"ConfigName": preference}]}
+    found = find_by_type(deployed(preference), "AWS::CodeDeploy::DeploymentGroup").values()
+    assert [group["DeploymentConfigName"] for group in found] == [named] * len(RELEASED)
+    assert preference == "AllAtOnce" or CANARY.fullmatch(preference)
+
+
+def minutes_to_ring(watch: Watch) -> float:
+    """Return after how many minutes of trouble an alarm rings at the latest."""
+    needed, _ = watch.datapoints
+    return needed * watch.period_s / 60 + DELAY_MINUTES
+
+
+@pytest.mark.parametrize("preference", [each for each in preferences() if each != "AllAtOnce"])
+def test_every_alarm_of_a_release_can_ring_within_its_canary(preference: str) -> None:
+    """One that needs longer would ring when all calls reach the new version."""
+    found = CANARY.fullmatch(preference)
+    assert found
+    names = {name for group in groups().values() for name in alarms_of(group)}
+    assert {name for name in names if minutes_to_ring(ALARMS[name]) > int(found[1])} == set()
+
+
+def test_the_hook_is_given_every_new_version_and_checks_it() -> None:
+    """By the version's ARN, under the name of its service."""
+    function = load_template()["Resources"][HOOK]
+    text, refs = function["Properties"]["Environment"]["Variables"]["VERSIONS"]["Fn::Sub"]
+    assert json.loads(text) == {name.lower(): f"${{{name}}}" for name in RELEASED}
+    assert refs == {name: {"Ref": f"{name}Function.Version"} for name in RELEASED}
+    assert set(build_checks("client")) == set(json.loads(text))
+
+
+def test_the_hook_stands_alone() -> None:
+    """CodeDeploy may invoke it by its name; it has no layer, no network and no alias of the others."""
+    function = load_template()["Resources"][HOOK]
+    assert function["IgnoreGlobals"] == "*"
+    assert function["Properties"]["FunctionName"] == {"Fn::Sub": "CodeDeployHook_${AWS::StackName}"}
+    made: Any = deployed("AllAtOnce")["Resources"][HOOK]["Properties"]
+    assert {"Layers", "VpcConfig"} & made.keys() == set()
+
+
+def test_codedeploy_may_do_what_amazons_policy_for_lambda_allows() -> None:
+    """And nobody else may take its role."""
+    role = deployed("AllAtOnce")["Resources"]["CodeDeployServiceRole"]["Properties"]
+    [statement] = role["AssumeRolePolicyDocument"]["Statement"]
+    assert statement["Principal"] == {"Service": ["codedeploy.amazonaws.com"]}
+    assert len(role["ManagedPolicyArns"]) == 1
+    assert "Policies" not in role
+
+
+def test_alarms_are_left_out_all_at_once_alone() -> None:
+    """There they could say nothing in time, and would stop the release that repairs what rings."""
+    condition = load_template()["Conditions"]["ShiftsGradually"]
+    assert condition == {"Fn::Not": [{"Fn::Equals": [{"Ref": "DeploymentPreference"}, "AllAtOnce"]}]}
