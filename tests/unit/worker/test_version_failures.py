@@ -22,7 +22,7 @@ def count_failures(
     for name, value in VARIABLES.items():
         monkeypatch.setenv(name, value)
 
-    def run_job(_job_id: uuid.UUID, _deadline: Deadline) -> str:
+    def run_job(_job_id: uuid.UUID, _deadline: Deadline, *, hops: int) -> str:
         raise error
 
     queues = SimpleNamespace(delay_message=lambda *_arguments, **_options: True)
