@@ -270,7 +270,8 @@ class ConnectorBefore(RoleConnector):
         return self._holder_in_use.borrow(within_s)
 
 
-@pytest.mark.parametrize("name", ACTS)
+# Operators' commands connect as the schema's owner; this one also moves sequences, which no other role may.
+@pytest.mark.parametrize("name", sorted(ACTS.keys() - {"reconcile-restore"}))
 def test_what_connects_as_before_still_works(fresh_database: FreshDatabase, name: str) -> None:
     """During a deployment the handlers of the previous release run on the new schema."""
     evidence = FakeDocumentStore()
