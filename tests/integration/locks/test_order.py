@@ -38,6 +38,8 @@ WITH_STATEMENTS = (
     "operations.reconciliation",
     *("shared.outbox.jobs", "shared.outbox.audit"),
 )
+# The only statement of its transaction, which inserts one row: it holds no lock while it waits for another.
+ALONE = {"record_migrations"}
 
 
 def make_runner(fresh_database: FreshDatabase, *, database: object = None) -> OperationEnvironment:
@@ -139,4 +141,4 @@ def test_every_statement_that_takes_a_row_is_run_by_one_of_them(fresh_database: 
     listed = claims["claims"]  # what is wrapped around it is run as one statement with it
     files["record_list"] = {"record_list": Query(claims["record_list"].replace("{page}", listed))}
     sections = {name: query for file in files.values() for name, query in file.items() if LOCKING.search(query)}
-    assert {name for name, query in sections.items() if query not in run} == set()
+    assert {name for name, query in sections.items() if query not in run} == ALONE
