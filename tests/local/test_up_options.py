@@ -201,4 +201,4 @@ def test_a_crash_of_the_proxy_ends_the_cloud_and_the_next_start_may_do_without(
 def read_database_ports(state: Path) -> set[str]:
     """Return the ports at which the deployed functions look for the database."""
     functions = json.loads((state / "stack.json").read_text())["functions"]
-    return {function["environment"]["DB_PORT"] for function in functions}
+    return {found["DB_PORT"] for function in functions if "DB_PORT" in (found := function["environment"])}
