@@ -8,6 +8,8 @@ import json
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.cloud import QUICK_MAIL, run_cloud, wait_until
 from tests.e2e.cloud_users import CloudUsers
 from tests.e2e.test_circuits import check_chains, force
@@ -17,6 +19,7 @@ ROUNDS_S = 60.0
 RECOVERY_S = 150.0  # the relay's schedule, twice, and a slow machine
 
 
+@pytest.mark.long
 def test_a_minute_of_quick_rounds_stops_nothing_and_every_mail_leaves_once(tmp_path: Path) -> None:
     """Operators hold both circuits open meanwhile; relay and worker would wake each other some twenty times."""
     parameter = f"Circuits={json.dumps(CIRCUITS)}"
