@@ -4,7 +4,6 @@ Once a minute and for the minute that is over, as on AWS. What nothing here can 
 DynamoDB, the reputation of mails, the connections of RDS Proxy.
 """
 
-import contextlib
 import http.client
 import json
 import logging
@@ -12,13 +11,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from local.events.cloudwatch import CloudWatch, MetricsRejected
 from local.events.log_tail import LogTail
+from local.events.service_logs import FunctionReport, GatewayAnswer, read_answers, read_reports
 from local.runtime.variables import ACCOUNT
 from local.stack import Stack
 
@@ -28,26 +27,9 @@ TIMEOUT_S = 10.0
 MOST_VALUES = 20  # of one metric in a minute: the times of many calls are put as so many groups, each by its longest
 QUEUED = "/_ministack/sqs/messages"
 STATUS = "/_local/status"
-FIRST_SERVER_ERROR, FIRST_CLIENT_ERROR = 500, 400
+FIRST_CLIENT_ERROR = 400
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class FunctionReport:
-    """An invocation that has ended; times are in seconds since the epoch."""
-
-    ended_at: float
-    duration_s: float
-    has_failed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class GatewayAnswer:
-    """A request that API Gateway has answered."""
-
-    status: int
-    latency_ms: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,28 +54,6 @@ class ServiceMetric:
         }
 
 
-def read_reports(lines: bytes) -> Iterator[FunctionReport]:
-    """Yield the reports of whole lines of a function's log; a line that can't be read is the function's own."""
-    for line in lines.splitlines():
-        if b'"platform.report"' in line:
-            with contextlib.suppress(ValueError, KeyError, TypeError):
-                yield _read_report(json.loads(line))
-
-
-def _read_report(document: Mapping[str, Any]) -> FunctionReport:
-    record = document["record"]
-    ended_at = datetime.fromisoformat(document["time"]).timestamp()
-    return FunctionReport(ended_at, record["durationMs"] / 1000, record["status"] != "success")
-
-
-def read_answers(lines: bytes) -> Iterator[GatewayAnswer]:
-    """Yield the requests of whole lines of the access log, as far as they say status and time."""
-    for line in lines.splitlines():
-        with contextlib.suppress(ValueError, KeyError, TypeError):
-            document = json.loads(line)
-            yield GatewayAnswer(int(document["status"]), float(document["latency_ms"]))
-
-
 def summarize_function(name: str, reports: Sequence[FunctionReport], throttles: int) -> Iterator[ServiceMetric]:
     """Yield the metrics of a function's minute; those of its invocations only if there were any."""
     dimensions = {"FunctionName": name}
@@ -115,8 +75,8 @@ def summarize_api(name: str, stage: str, answers: Sequence[GatewayAnswer]) -> It
     if not answers:
         return
     dimensions, total = {"ApiName": name, "Stage": stage}, len(answers)
-    server = sum(answer.status >= FIRST_SERVER_ERROR for answer in answers)
-    client = sum(FIRST_CLIENT_ERROR <= answer.status < FIRST_SERVER_ERROR for answer in answers)
+    server = sum(answer.is_server_error for answer in answers)
+    client = sum(answer.status >= FIRST_CLIENT_ERROR for answer in answers) - server
     times = group_values([answer.latency_ms for answer in answers])
     yield ServiceMetric("AWS/ApiGateway", "Count", dimensions, "Count", [(1.0, total)])
     yield ServiceMetric("AWS/ApiGateway", "5XXError", dimensions, "Count", count_share(server, total))

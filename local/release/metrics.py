@@ -1,21 +1,18 @@
 """The metrics that the alarms of a release watch, read from the logs of the running cloud.
 
 The functions' own stand in their logs, in CloudWatch's embedded metric format. Those of Lambda and API Gateway follow
-from the runtime's reports and from the access log: nothing else here would write them.
+from the runtime's reports and from the access log. They are not read from the emulator's CloudWatch, which gets them
+once a minute and without the version: a minute of a release's alarms may be as short as a second or two.
 """
 
-import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from local.events.embedded_metrics import read_metrics
 from local.events.log_tail import LogTail
-
-SERVER_ERROR = 500
-REPORT = b'"platform.report"'
+from local.events.service_logs import read_answers, read_reports
 
 Key = tuple[str, str, frozenset[tuple[str, str]]]  # namespace, name, dimensions
 
@@ -49,19 +46,16 @@ class LogMetrics:
             for datum in read_metrics(lines):
                 for value in datum.values:
                     self._add(datum.namespace, datum.name, dict(datum.dimensions), datum.at_ms / 1000, value)
-            for record, at in _find_reports(lines):
-                dimensions = _name_version(function, str(record["version"]))
-                self._add("AWS/Lambda", "Errors", dimensions, at, float(record["status"] == "error"))
+            for report in read_reports(lines):
+                dimensions = _name_version(function, report.version)
+                self._add("AWS/Lambda", "Errors", dimensions, report.ended_at, float(report.has_failed))
 
         return add_lines
 
     def _add_requests(self, lines: bytes) -> None:
-        for line in lines.splitlines():
-            request = json.loads(line)
-            at = int(request["time_ms"]) / 1000
-            is_error = int(request["status"]) >= SERVER_ERROR
-            self._add("AWS/ApiGateway", "5XXError", self._api, at, float(is_error))
-            self._add("AWS/ApiGateway", "Latency", self._api, at, float(request["latency_ms"]))
+        for answer in read_answers(lines):
+            self._add("AWS/ApiGateway", "5XXError", self._api, answer.at, float(answer.is_server_error))
+            self._add("AWS/ApiGateway", "Latency", self._api, answer.at, answer.latency_ms)
 
     def _add(self, namespace: str, name: str, dimensions: Mapping[str, str], at: float, value: float) -> None:
         self._values[namespace, name, frozenset(dimensions.items())].append((at, value))
@@ -69,10 +63,3 @@ class LogMetrics:
 
 def _name_version(function: str, version: str) -> dict[str, str]:
     return {"FunctionName": function, "Resource": f"{function}:live", "ExecutedVersion": version}
-
-
-def _find_reports(lines: bytes) -> Iterator[tuple[dict[str, Any], float]]:
-    for line in lines.splitlines():
-        if REPORT in line:
-            document = json.loads(line)
-            yield document["record"], datetime.fromisoformat(document["time"]).timestamp()

@@ -55,7 +55,13 @@ class EnvironmentPool:
 
     def _report_start(self, invocation: FunctionInvocation, outcome: InvocationOutcome) -> InvocationOutcome:
         """Return the outcome of a failed start, which is an error of the invocation that waited for it."""
-        self._log.record("report", requestId=invocation.request_id, status="error", version=self._function.version)
+        self._log.record(
+            "report",
+            requestId=invocation.request_id,
+            status="error",
+            durationMs=0.0,
+            version=self._function.version,
+        )
         return outcome
 
     def close(self) -> None:

@@ -59,7 +59,7 @@ def test_metrics_of_lambda_and_the_gateway_follow_from_the_logs(tmp_path: Path) 
     metrics = LogMetrics(tmp_path, ["F"], API)
     log = FunctionLog(tmp_path / "F.log")
     for version, status in (("1", "success"), ("2", "error"), ("2", "success")):
-        log.record("report", status=status, version=version)
+        log.record("report", status=status, durationMs=1.0, version=version)
     for status in ("200", "502"):
         line = {"time_ms": "1000", "status": status, "latency_ms": "12"}
         FunctionLog(tmp_path / "access.log").write(json.dumps(line).encode() + b"\n")

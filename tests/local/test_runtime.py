@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from local.events.service_logs import read_reports
 from tests.local.gateways import (
     PYTHON,
     ROOT,
@@ -163,6 +164,8 @@ def test_a_handler_that_cannot_be_imported_fails_each_call_and_is_logged(gateway
         assert gateway.invoke("broken").read_json()["errorType"] == "Runtime.ImportModuleError"
     assert "a_module_that_does_not_exist" in gateway.log("broken")
     assert list_pids(gateway, "broken") == []
+    reports = list(read_reports(gateway.log("broken").encode()))
+    assert [report.has_failed for report in reports] == [True, True], "the metrics count them as errors"
 
 
 def test_the_log_has_whole_lines_and_one_report_per_invocation(gateway: RunningGateway) -> None:

@@ -1,4 +1,4 @@
-"""What the local cloud writes in the place of AWS's services: names as documented, figures of what happened."""
+"""The metrics that the local cloud writes in AWS's place have documented names and true figures."""
 
 import json
 import threading
@@ -11,17 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from local.events import service_metrics
+from local.events.service_logs import FunctionReport, GatewayAnswer, read_answers, read_reports
 from local.events.service_metrics import (
     MOST_VALUES,
-    FunctionReport,
-    GatewayAnswer,
     ServiceMetric,
     ServiceMetricsPublisher,
     count_share,
     find_most_concurrent,
     group_values,
-    read_answers,
-    read_reports,
     summarize_api,
     summarize_function,
     summarize_queue,
@@ -36,7 +33,7 @@ QUEUE = "http://127.0.0.1:1/000000000000/queue-high"
 
 def make_report(*, ended: float = 0.0, took: float = 0.1, failed: bool = False) -> FunctionReport:
     """An invocation that ended so many seconds after NOW."""
-    return FunctionReport(NOW + ended, took, failed)
+    return FunctionReport(NOW + ended, took, failed, "1")
 
 
 def find_values(metrics: Sequence[ServiceMetric], name: str) -> list[tuple[float, int]]:
@@ -50,7 +47,7 @@ def test_every_metric_is_one_that_aws_documents() -> None:
     message = {"IsVisible": True, "SentTimestamp": NOW}
     metrics = [
         *summarize_function("f", [make_report()], 0),
-        *summarize_api("api", "stage", [GatewayAnswer(200, 1.0)]),
+        *summarize_api("api", "stage", [GatewayAnswer(200, 1.0, NOW)]),
         *summarize_queue("q", [message], NOW),
     ]
     assert len(metrics) == 11
@@ -64,16 +61,19 @@ def test_a_functions_log_is_read_as_it_is_written(tmp_path: Path) -> None:
     """By the runtime's own writer, between lines of other kinds."""
     log = FunctionLog(tmp_path / "f.log")
     log.write(b'{"message": "hello"}\nSTART "platform.report"\n{"type": "platform.report", "record": 1}\n')
-    log.record("report", requestId="1", status="success", durationMs=12.5, pid=1)
-    log.record("report", requestId="2", status="error", durationMs=1000.0, pid=1)
+    log.record("report", requestId="1", status="success", durationMs=12.5, pid=1, version="1")
+    log.record("report", requestId="2", status="error", durationMs=1000.0, pid=1, version="2")
     found = list(read_reports((tmp_path / "f.log").read_bytes()))
     assert [(report.duration_s, report.has_failed) for report in found] == [(0.0125, False), (1.0, True)]
 
 
 def test_an_access_log_is_read_by_its_status_and_time() -> None:
     """As the deployed format writes them, as text."""
-    lines = b'{"status": "503", "latency_ms": "12"}\n{"status": "200", "latency_ms": "-"}\nno JSON\n'
-    assert list(read_answers(lines)) == [GatewayAnswer(503, 12.0)]
+    lines = (
+        b'{"status": "503", "latency_ms": "12", "time_ms": "1800000000000"}\n'
+        b'{"status": "200", "latency_ms": "-", "time_ms": "1800000000000"}\nno JSON\n'
+    )
+    assert list(read_answers(lines)) == [GatewayAnswer(503, 12.0, NOW)]
 
 
 def test_a_function_is_counted_by_what_became_of_its_invocations() -> None:
@@ -89,7 +89,7 @@ def test_a_function_is_counted_by_what_became_of_its_invocations() -> None:
 
 def test_the_average_of_errors_is_their_share() -> None:
     """As AWS documents it of 5XXError."""
-    answers = [GatewayAnswer(status, 1.0) for status in (200, 201, 404, 503)]
+    answers = [GatewayAnswer(status, 1.0, NOW) for status in (200, 201, 404, 503)]
     metrics = list(summarize_api("api", "stage", answers))
     for name in ("5XXError", "4XXError"):
         values = find_values(metrics, name)
@@ -163,7 +163,7 @@ def test_a_minute_is_put_once_with_what_the_logs_said(tmp_path: Path, monkeypatc
     stack = make_stack([make_function("f")], [], outputs={"f": "stack-f-1", "High": QUEUE, "Url": "http://x/api"})
     publisher = ServiceMetricsPublisher(stack, "s", "http://g", tmp_path, cloudwatch, threading.Event())  # type: ignore[arg-type]
     log = FunctionLog(tmp_path / "f.log")
-    log.record("report", requestId="1", status="error", durationMs=5.0, pid=1)
+    log.record("report", requestId="1", status="error", durationMs=5.0, pid=1, version="1")
     publisher.read_logs()
     publisher.publish(NOW)
     first = {datum["MetricName"]: datum for datum in cloudwatch.put["AWS/Lambda"]}
