@@ -1,4 +1,4 @@
-"""What CloudFormation does with a custom resource: the request, and the address where it waits for the answer."""
+"""CloudFormation's side of a custom resource: the request, and the address where it waits for the answer."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""What `sam local` runs: a build of template.yaml for this machine, made fit for a local stack."""
+"""The build that `sam local` runs: one of template.yaml for this machine, made fit for a local stack."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What starts the runtime in a container of `sam local`, with the stack's two ports on the container's own 127.0.0.1.
+"""The starter of the runtime in a container of `sam local`, with the stack's two ports on its own 127.0.0.1.
 
 A build for `sam local` has this file in the layer, and AWS_LAMBDA_EXEC_WRAPPER names it (a "wrapper script" of Lambda's
 runtimes): it is called with the command that starts the runtime. It imports the standard library alone.

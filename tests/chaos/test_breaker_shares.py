@@ -1,4 +1,4 @@
-"""How small a share of failing calls opens a circuit by chance, in simulated fleets; CHAOS_SEED replays a campaign."""
+"""The smallest share of failing calls that opens a circuit by chance, in simulated fleets; CHAOS_SEED replays it."""
 
 import os
 from random import Random

@@ -169,7 +169,7 @@ def test_a_message_says_nothing_but_the_jobs_id_and_its_hops() -> None:
 
 
 def test_a_batch_has_the_most_hops_of_its_messages() -> None:
-    """What an earlier release or a person has sent counts as none."""
+    """A message of an earlier release or of a person counts as none."""
     bodies = [format_message(make_uuid7(), hops=hops) for hops in (1, 3, 2)]
     assert read_hops(bodies) == 3
     assert read_hops([]) == 0

@@ -225,7 +225,7 @@ def test_old_jobs_ring_by_their_priority_and_as_late(watched: Watched) -> None:
 
 @pytest.mark.long
 def test_without_a_database_the_service_is_unhealthy_and_nothing_else(watched: Watched) -> None:
-    """What can't be known then changes nothing; when it is back, nothing rings."""
+    """A figure that can't be known then changes nothing; when it is back, nothing rings."""
     control_database_proxy(watched, "PUT", "/listening", listening=False)
     control_database_proxy(watched, "POST", "/cut")
     time.sleep(KEPT_S)

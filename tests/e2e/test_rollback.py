@@ -118,7 +118,7 @@ def test_a_good_release_is_promoted_and_no_alarm_rings(rehearsal: Rehearsal) -> 
 
 
 def test_broken_releases_lose_no_write_and_double_none(rehearsal: Rehearsal) -> None:
-    """What was answered, the rows, the audit, the jobs and the mails agree, also of the calls that saw a broken one."""
+    """Answers, rows, audit, jobs and mails agree, also of the calls that saw a broken release."""
     broken = [rehearsal.results[name] for name in BROKEN]
     record(
         "rollback",

@@ -59,7 +59,7 @@ def test_each_function_of_a_chain_runs_sixteen_times_and_no_more() -> None:
     ],
 )
 def test_both_forms_that_aws_has_used_are_read(lineage: str, counts: dict[str, int]) -> None:
-    """What can't be read begins a chain."""
+    """A header that can't be read begins a chain."""
     assert read_lineage(f"{ROOT};Sampled=0;Lineage={lineage}") == counts
 
 

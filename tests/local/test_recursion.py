@@ -55,6 +55,6 @@ def check_loop(clients: EmulatorClients, tmp_path: Path) -> None:
 
 
 def read_queue_size(sqs: Any, url: str) -> int:
-    """How many messages are visible in a queue."""
+    """Return how many messages are visible in a queue."""
     wanted = ["ApproximateNumberOfMessages"]
     return int(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=wanted)["Attributes"][wanted[0]])

@@ -1,4 +1,4 @@
-"""What `make sam-local` prepares: the template, the environment, and the way from a container to the stack's ports."""
+"""`make sam-local` prepares the template, the environment, and the way from a container to the stack's ports."""
 
 import asyncio
 import os

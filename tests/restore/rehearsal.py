@@ -154,7 +154,7 @@ class RehearsedService:
             self.deliver()
 
     def count_mails(self) -> Counter[tuple[str, str]]:
-        """How many mails each address got, by subject."""
+        """Return how many mails each address got, by subject."""
         with urllib.request.urlopen(f"{self.emulator.url}/_ministack/ses/messages") as answer:
             accounts = json.load(answer)["messages"].values()
         return Counter((to, mail["Subject"]) for account in accounts for mail in account for to in mail["To"])

@@ -1,4 +1,4 @@
-"""What people do before and after the moment to which their database will be restored."""
+"""The calls that people make before and after the moment to which their database will be restored."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor

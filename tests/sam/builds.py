@@ -1,4 +1,4 @@
-"""What `sam build` makes for each architecture, and `sam local` prepared for it."""
+"""The builds of `sam build` for each architecture, and `sam local` prepared for them."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""How long a form and a link are valid, read from what is signed."""
+"""A form and a link are valid as long as was decided, by what is signed."""
 
 import base64
 import json

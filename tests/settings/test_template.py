@@ -14,7 +14,7 @@ FUNCTIONS = ["Agents", "Members", "Claims", "Health", "Pages", "Jobs", "Relay", 
 
 
 def _reserve(name: str, executions: int) -> dict[str, Value]:
-    """What a function reserves, where the stack reserves any."""
+    """Return what a function reserves if the stack reserves any."""
     return {f"{name}Function/ReservedConcurrentExecutions/Fn::If/1": executions}
 
 

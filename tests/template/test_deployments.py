@@ -45,7 +45,7 @@ def test_every_function_that_clients_or_jobs_reach_is_released_by_a_canary() -> 
 
 @pytest.mark.parametrize("name", RELEASED)
 def test_an_alias_moves_by_its_group_after_the_hook(name: str) -> None:
-    """Which is another resource for each function, in one application."""
+    """Each function has one, all in one application."""
     alias = deployed("Canary10Percent10Minutes")["Resources"][f"{name}FunctionAliaslive"]
     assert alias["UpdatePolicy"] == {
         "CodeDeployLambdaAliasUpdate": {

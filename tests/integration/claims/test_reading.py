@@ -1,4 +1,4 @@
-"""Who sees which claims, how lists continue, and to whom claims are assigned."""
+"""Claims are seen by whom they concern, lists continue, and claims are assigned to staff."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any

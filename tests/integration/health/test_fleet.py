@@ -1,4 +1,4 @@
-"""What all environments know of failovers and retries, kept in a real table."""
+"""Failovers and retries are shared by all environments in a real table."""
 
 from datetime import UTC, datetime, timedelta
 from threading import Event

@@ -173,7 +173,7 @@ class SimulatedLambda:
 
     @property
     def dead_letters(self) -> list[SimulatedMessage]:
-        """What is in the dead-letter queues."""
+        """Return the messages in the dead-letter queues."""
         return [message for queue in self.queues.values() for message in queue.dead]
 
     def run_until(self, micros: int) -> None:

@@ -127,13 +127,13 @@ def rehearse(
 
 
 def read_other_items(service: RehearsedService) -> dict[str, Any]:
-    """What the state table has besides keys: limits, circuits, the mails' pace."""
+    """Return the items of the state table besides keys: limits, circuits, the mails' pace."""
     items = read_items(clients.get_dynamodb(), service.environment["STATE_TABLE"])
     return {pk: item for pk, item in items.items() if not pk.startswith("key#")}
 
 
 def is_same_answer(reply: ApiReply, first: ApiReply) -> bool:
-    """Whether an answer is another's, but for a form that is signed anew each time."""
+    """Return whether two answers are the same, but for a form that is signed anew each time."""
     return reply.status == first.status and _drop_form(reply.body) == _drop_form(first.body)
 
 
@@ -169,7 +169,7 @@ def test_every_acknowledged_write_that_is_missing_is_named_and_no_other(run: Res
 
 
 def test_until_then_a_repeat_gets_an_answer_about_what_is_not_there(run: RestoreRun) -> None:
-    """Which is why the command is needed."""
+    """That is why the command is needed."""
     assert run.unaware.headers[REPEATED] == "true"
     assert is_same_answer(run.unaware, run.missing[0].reply)
 

@@ -78,7 +78,7 @@ def hold(conninfo: str, statement: str) -> Iterator[None]:
 
 
 def count_waiting(conninfo: str) -> int:
-    """How many sessions of the database wait for a lock."""
+    """Return how many sessions of the database wait for a lock."""
     query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     with psycopg.connect(conninfo) as connection:
         [(count,)] = connection.execute(query.encode()).fetchall()
@@ -86,7 +86,7 @@ def count_waiting(conninfo: str) -> int:
 
 
 def is_asleep(conninfo: str) -> bool:
-    """Whether a migration of the database sleeps."""
+    """Return whether a migration of the database sleeps."""
     query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'"
     with psycopg.connect(conninfo) as connection:
         return connection.execute(query.encode()).fetchone() == (1,)
@@ -160,7 +160,7 @@ def test_a_migration_gives_up_when_its_time_is_used_up_by_waiting(empty: str, tm
 
 @pytest.mark.parametrize("statements", ["SELECT pg_sleep(600);", "SELECT pg_sleep(0.7);" * 100])
 def test_a_migration_that_takes_too_long_is_ended(empty: str, tmp_path: Path, statements: str) -> None:
-    """Whether one statement does, or all of them together; the server rolls it back."""
+    """The server rolls it back, whether one statement takes so long or all of them together."""
     folder = write_migrations(tmp_path / "slow", f"{A_TABLE} {statements}")
     with pytest.raises(MigrationTimedOut, match="migration 0001_a: the time is up, and nothing of it stays"):
         migrate(empty, folder, within_s=4)
@@ -180,7 +180,7 @@ PEOPLE = f"CREATE TABLE people (email text); INSERT INTO people VALUES ('{ADDRES
     ],
 )  # fmt: skip
 def test_a_failure_names_the_migration_and_no_row(empty: str, tmp_path: Path, failing: str, reason: str) -> None:
-    """What the database says about a constraint or a value quotes the row."""
+    """The database's message about a constraint or a value quotes the row."""
     folder = write_migrations(tmp_path / "failing", PEOPLE, failing)
     with pytest.raises(StatementFailed) as caught:
         migrate(empty, folder)

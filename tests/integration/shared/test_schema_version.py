@@ -19,7 +19,7 @@ def own(fresh_database: FreshDatabase) -> FreshDatabase:
 
 
 def read_version(own: FreshDatabase, shipped: tuple[str, ...] = SHIPPED) -> SchemaVersion:
-    """What health's role reads."""
+    """Return the version as health's role reads it."""
     settings = own.settings.model_copy(update={"db_user": "interdomestik_health"})
     connector: ConnectionHolder = make_deployed_connector(lambda within_s: connect(settings, None, within_s))
     database = Database(connector, pipeline=own.is_pipelined)

@@ -1,4 +1,4 @@
-"""How a call runs: admitted, done, kept, answered."""
+"""A call is admitted, done, kept and answered."""
 
 import base64
 import json

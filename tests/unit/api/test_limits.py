@@ -1,4 +1,4 @@
-"""What limits count by, what they answer, and what a call costs that can't be read."""
+"""Limits count by caller, answer with the wait, and charge a call that can't be read."""
 
 import re
 from ipaddress import ip_address

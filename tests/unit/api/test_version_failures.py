@@ -1,4 +1,4 @@
-"""What a version could not do is counted under its number, so that a release of it can be taken back."""
+"""Each failure of a version is counted under its number, so that a release of it can be taken back."""
 
 import pytest
 

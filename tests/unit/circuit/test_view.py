@@ -1,4 +1,4 @@
-"""What an environment knows and decides: requests and answers one by one, with anything in between."""
+"""An environment's view of a circuit: requests and answers one by one, with anything in between."""
 
 from itertools import count
 

@@ -1,4 +1,4 @@
-"""When jobs are late: judged by the rate of mails, in tables and against simulated queues."""
+"""Jobs are late by the rate of mails, in tables and against simulated queues."""
 
 from itertools import accumulate
 

@@ -52,14 +52,14 @@ class FakeContainer:
 
 @pytest.fixture
 def box() -> Iterator[AnswerBox]:
-    """Where CloudFormation waits for an answer."""
+    """Yield the address where CloudFormation waits for an answer."""
     with receive_answers() as waiting:
         yield waiting
 
 
 @pytest.fixture
 def container(monkeypatch: pytest.MonkeyPatch) -> FakeContainer:
-    """What the function works with."""
+    """Return the parts that the function works with."""
     monkeypatch.setenv("MIGRATIONS_DIR", str(ROOT / "migrations"))
     made = FakeContainer()
     monkeypatch.setattr(app, "get_container", lambda: made)

@@ -1,4 +1,4 @@
-"""Where a release finds the migrations that it ships with."""
+"""A release finds the migrations that it ships with."""
 
 from pathlib import Path
 

@@ -111,7 +111,7 @@ def test_a_request_without_a_trace_begins_one_by_its_own_id() -> None:
 
 @pytest.mark.parametrize("request_id", ["request-1", "", str(UUID(int=0))])
 def test_an_id_that_is_no_trace_id_begins_a_random_trace(request_id: str) -> None:
-    """Which is another one each time."""
+    """It is another one each time."""
     found = {begin_trace(request_id).span.trace_id for _ in range(3)}
     assert len(found) == 3
     assert all(parse_traceparent(f"00-{trace_id}-{SPAN}-00") for trace_id in found)

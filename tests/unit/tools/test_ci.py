@@ -1,4 +1,4 @@
-"""What CI does about Docker, which it wants and doesn't need: programs of the test stand for those of the machine."""
+"""CI installs Docker if it can, and goes on without it: programs of the test stand for those of the machine."""
 
 import shutil
 import subprocess
@@ -56,7 +56,7 @@ def test_docker_that_is_there_is_taken(programs: Path) -> None:
 
 
 def test_an_older_debian_has_one_package(programs: Path) -> None:
-    """Which holds the command line."""
+    """That package holds the command line, too."""
     refuse = 'case "$*" in *docker-cli*) exit 100;; esac'
     write_program(programs, "apt-get", f'echo "$*" >> {programs.parent}/asked; {refuse}')
     said, asked = install_docker(programs)

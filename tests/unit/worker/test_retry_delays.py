@@ -1,4 +1,4 @@
-"""How soon a message is shown again whose job could not be looked at."""
+"""A message whose job could not be looked at is shown again after a growing wait."""
 
 import pytest
 
