@@ -54,7 +54,27 @@ def main(arguments: list[str]) -> int:
 def run_isolated(command: Sequence[str], limit_s: float, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run a command in the namespaces. Raise subprocess.TimeoutExpired; nothing of it runs then."""
     inside = [*NAMESPACES, sys.executable, "-m", "tests.sam.isolated", INSIDE, *command]
-    return subprocess.run(inside, timeout=limit_s, check=False, text=True, **options)
+    with subprocess.Popen(inside, text=True, **options) as process:
+        try:
+            output, errors = process.communicate(timeout=limit_s)
+        except subprocess.TimeoutExpired:
+            kill_first_process(process.pid)
+            process.wait()
+            raise
+        except BaseException:
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(inside, process.returncode, output, errors)
+
+
+def kill_first_process(unshare: int) -> None:
+    """Kill the first process of the namespace that `unshare`, a process id, has made.
+
+    The kernel lets it end only after all others of its namespace, and unshare ends after it. Were unshare killed, it
+    would be gone at once, and the others a little later.
+    """
+    for child in Path(f"/proc/{unshare}/task/{unshare}/children").read_text(encoding="ascii").split():
+        os.kill(int(child), signal.SIGKILL)
 
 
 def run_as_first_process(command: list[str]) -> int:
@@ -86,7 +106,12 @@ def try_container() -> str | None:
     """Return why an engine has not run a container; None if it has."""
     with TemporaryDirectory() as folder:
         try:
-            trial = run_isolated([sys.executable, "-m", "tests.sam.engine", folder], TRIAL_S, capture_output=True)
+            trial = run_isolated(
+                [sys.executable, "-m", "tests.sam.engine", folder],
+                TRIAL_S,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
         except subprocess.TimeoutExpired:
             return f"the engine ran no container within {TRIAL_S:.0f} s"
     said = (trial.stdout + trial.stderr).splitlines()
