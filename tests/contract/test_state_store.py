@@ -324,6 +324,18 @@ def test_an_answer_lives_a_day(subject: AdmissionStoreSubject) -> None:
     assert read_token(subject.admit(use=make_use(fingerprint="another")))
 
 
+def test_a_repeated_answer_lives_no_longer_than_the_first(subject: AdmissionStoreSubject) -> None:
+    """Its day is that of the key's row in the database, by which a lost write is told from one that is there."""
+    token, first_used_at = read_token(subject.admit(use=make_use())), subject.clock()
+    subject.clock.advance(5 * 3600)
+    subject.store.complete(make_use(), token, CREATED, first_used_at=first_used_at)
+    subject.clock.advance(DAY_S - 5 * 3600)
+    subject.clock.advance_micros(-1)
+    assert subject.admit(use=make_use()) == Replay(CREATED)
+    subject.clock.advance_micros(1)
+    assert read_token(subject.admit(use=make_use()))
+
+
 def test_a_successor_does_not_inherit_an_old_answer(subject: AdmissionStoreSubject) -> None:
     """A key taken again after its day is running, and shows nothing of its former answer."""
     subject.complete_use(make_use())

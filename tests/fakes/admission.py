@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import count
 from threading import Lock
 
@@ -52,15 +53,16 @@ class InMemoryAdmissionStore:
                 return Admitted(quota=None, token=None)
             return self._read_decision(use) or self._charge_limit(charge) or self._enter(charge, use, lease_s)
 
-    def complete(self, use: KeyUse, token: str, answer: StoredAnswer) -> None:
-        """Keep the answer for a day, if `token` still holds the key."""
+    def complete(self, use: KeyUse, token: str, answer: StoredAnswer, *, first_used_at: datetime | None = None) -> None:
+        """Keep the answer for a day since the key was used first, if `token` still holds the key."""
         with self._lock:
             if self._note_call("complete") and (held := self._find_held(use, token, "complete")):
                 size = len("".join([answer.body, *answer.headers, *answer.headers.values()]).encode())
                 if size > MAX_ANSWER_BYTES:
                     self.events.append(("answer_not_kept", {"bytes": size}))
                 kept = answer if size <= MAX_ANSWER_BYTES else None
-                record = replace(held, free_at=self._read_now() + DAY, answer=kept, answered=True)
+                began = self._read_now() if first_used_at is None else convert_to_epoch_micros(first_used_at)
+                record = replace(held, free_at=began + DAY, answer=kept, answered=True)
                 self._records[use.scope, use.key] = record
 
     def release(self, use: KeyUse, token: str) -> None:

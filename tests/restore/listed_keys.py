@@ -14,6 +14,8 @@ from shared.aws.listings import ListedItem
 from shared.clock import read_utc_now
 
 MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
 
 
 @dataclass

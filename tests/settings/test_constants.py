@@ -67,6 +67,7 @@ CHOSEN: dict[str, Any] = {
     "operations.reconciliation:MOST_LISTED": 2000,
     "operations.reconciliation:PAGE_TIME_S": 30.0,
     "operations.reconciliation:MAIL_BATCH": 200,
+    "operations.reconciliation:RECORD_LIFE": timedelta(hours=25),
     "shared.aws.dynamodb_answered_keys:PAGE_ITEMS": 500,
     "shared.aws.listings:PAGE_OBJECTS": 1000,
     "shared.aws.listings:PAGE_IDENTITIES": 60,  # Cognito returns no more

@@ -167,7 +167,7 @@ def _reconcile_restore(command: ReconcileRestore, invocation: BackgroundInvocati
     return RestoreReconciliation(
         command,
         container.database,
-        AnsweredKeys(get_dynamodb(), settings.state_table, now=container.clock),
+        AnsweredKeys(get_dynamodb(), settings.state_table),
         EvidenceListing(get_s3(), settings.evidence_bucket),
         IdentityListing(get_cognito(), settings.user_pool_id),
         container.document_store,

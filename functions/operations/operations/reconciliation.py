@@ -4,7 +4,8 @@ A database restored to a moment has lost the writes since, but the state table s
 repeats such a write would get its old answer, and the write would be missing for ever. The command lists those writes.
 With `apply` it deletes the records of their keys, so that each is made again when its client repeats it, and marks
 mails that may have been sent already as uncertain, so that none is sent twice by itself. It puts back the uploads of
-documents whose completion was lost.
+documents whose completion was lost. A restore may take days, and what expires meanwhile proves nothing: a key is not
+judged if its row may have been deleted after its day.
 
 It works in pages, in this order: mails, writes, objects, identities. When time or room is up, it answers `next`, to be
 passed to the next run. What a run has done, a later one finds done. Calls that run meanwhile lose nothing, since a row
@@ -25,6 +26,7 @@ from operations.errors import CommandError
 from operations.lost_writes import SKIPPED_NUMBERS, LostWrite, find_last_numbers, format_time, is_refusal
 from operations.staff import OPERATOR
 from shared.admission.ports import KEY_LIFE_S
+from shared.aws.dynamodb_admission_items import TTL_MARGIN_S
 from shared.aws.dynamodb_answered_keys import AnsweredKey
 from shared.aws.errors import AwsError
 from shared.aws.listings import ListedItem
@@ -43,10 +45,13 @@ SQL = load_queries("operations", "reconciliation.sql", parts=PAYLOAD_SQL)
 
 # The clocks of functions and database differ by less; they follow the same time service.
 CLOCK_SKEW = timedelta(minutes=1)
-# Housekeeping deletes a key's row after a day, and a record's day begins when its call was answered. Within this last
-# part of the day a row may be gone although its write is there.
+# A call is answered within this time after its key's row was inserted, so its record's day ends that much later.
 EXPIRING = timedelta(minutes=5)
 KEY_LIFE = timedelta(seconds=KEY_LIFE_S)
+# The row is older than the record by at most this, if the first answer was lost and the client repeated its call.
+OLDEST_ROW = KEY_LIFE + CLOCK_SKEW
+# A record is in the state table at least until this time after its call was answered; then DynamoDB may delete it.
+RECORD_LIFE = KEY_LIFE + timedelta(seconds=TTL_MARGIN_S)
 # An answer to the operator stays far below Lambda's 6 MB.
 MOST_LISTED = 2000
 # No page begins with less time left; a page takes a second or two.
@@ -59,10 +64,14 @@ Position = tuple[Part, str | None]  # a part, and after what in it
 
 
 class ReconcileRestore(RequestModel):
-    """Compare the database, restored to a moment, with what outlived it; with `apply` also reconcile them."""
+    """Compare the database, restored to a moment, with what outlived it; with `apply` also reconcile them.
+
+    `expiry_off_since` is when the operator had switched off the state table's expiry, None if it is on.
+    """
 
     command: Literal["reconcile-restore"]
     restored_to: AwareDatetime = Field(strict=False)
+    expiry_off_since: AwareDatetime | None = Field(default=None, strict=False)
     apply: bool = False
     next: str | None = None
 
@@ -105,6 +114,7 @@ class ReconciliationReport:
     possibly_sent: list[dict[str, Any]] = field(default_factory=list)
     objects: list[dict[str, Any]] = field(default_factory=list)
     identities: list[dict[str, Any]] = field(default_factory=list)
+    rows_known_since: datetime | None = None  # the beginning of the time whose keys' rows were all there
 
     @property
     def size(self) -> int:
@@ -136,6 +146,8 @@ class RestoreReconciliation:
         """
         if self.command.restored_to > self.clock():
             raise CommandError("restored_to: lies in the future")
+        if self.command.expiry_off_since is not None and self.command.expiry_off_since > self.clock():
+            raise CommandError("expiry_off_since: lies in the future")
         position: Position | None = _read_position(self.command.next)
         stopped_by = None
         while position is not None and self._has_room():
@@ -167,11 +179,10 @@ class RestoreReconciliation:
         }
 
     def _describe(self, position: Position | None, stopped_by: str | None) -> dict[str, Any]:
-        report, known_since = self.report, self.clock() - KEY_LIFE + EXPIRING
+        report, known_since = self.report, self._find_known_since()
         return {
             "restored_to": format_time(self.command.restored_to),
             "applied": self.command.apply,
-            # Keys live for a day: what was answered before this is not known here.
             "known_since": format_time(known_since),
             "complete": known_since <= self.command.restored_to,
             "lost_writes": sorted(report.lost_writes, key=lambda write: str(write["answered_at"])),
@@ -183,6 +194,11 @@ class RestoreReconciliation:
             "stopped_by": stopped_by,
             "next": None if position is None else f"{position[0]}:{position[1] or ''}",
         }
+
+    def _find_known_since(self) -> datetime:
+        """Return the moment since which every answered write is known here: neither record nor row has expired."""
+        records_known_since = (self.command.expiry_off_since or self.clock()) - RECORD_LIFE + CLOCK_SKEW
+        return max(records_known_since, self.report.rows_known_since or records_known_since)
 
     # ---- mails ------------------------------------------------------------------------------------------------------
     def _reconcile_mails(self, after: str | None) -> str | None:
@@ -227,28 +243,41 @@ class RestoreReconciliation:
         self.report.earlier_writes += [write.fields for write in lost if write.key.answered_at < cutoff]
         self.report.refusals += len(refusals)
         if self.command.apply:
+            if after is None:
+                self.database.run(_skip_unknown_numbers, self.deadline)
             self._release_keys(explained, refusals)
         return following
 
     def _find_lost_writes(self, keys: list[AnsweredKey]) -> list[LostWrite]:
-        """Return the writes without a row; the rows are read after the keys' records."""
-        known_since = self.clock() - KEY_LIFE + EXPIRING
-        asked = [key for key in keys if key.answered_at >= known_since]
-        if not asked:
-            return []
-        answered = [key.answered_at for key in asked]
+        """Return the writes without a row; the rows are read after the keys' records.
 
-        def find(tx: Transaction) -> Pending[list[Row]]:
-            return tx.fetch_all(
+        A key whose row may have been deleted by housekeeping is not judged: its write may be there, and would be made
+        twice if the key were released.
+        """
+        answered = [key.answered_at for key in keys]
+
+        def find(tx: Transaction) -> Pending[tuple[list[Row], list[Row]]]:
+            lost = tx.fetch_all(
                 SQL["lost_keys"],
-                records=[key.record for key in asked],
+                records=[key.record for key in keys],
                 answered=answered,
-                since=min(answered) - EXPIRING,
+                since=min(answered, default=self.clock()) - OLDEST_ROW,
+                oldest_row=OLDEST_ROW,
                 skew=CLOCK_SKEW,
             )
+            # Read afterwards: if housekeeping deletes rows between the two statements, fewer keys are judged.
+            kept = tx.fetch_all(SQL["kept_since"], life=KEY_LIFE)
+            return Pending(lambda: (lost.resolve(), kept.resolve()))
 
-        lost = {row["record"] for row in self.database.run(find, self.deadline).value}
-        return [LostWrite.from_key(key) for key in asked if key.record in lost]
+        lost, [kept] = self.database.run(find, self.deadline).value
+        known_since = self._note_known_rows(kept["since"] + EXPIRING)
+        records = {row["record"] for row in lost}
+        return [LostWrite.from_key(key) for key in keys if key.record in records and key.answered_at >= known_since]
+
+    def _note_known_rows(self, known_since: datetime) -> datetime:
+        """Return the moment since which the rows of all answered keys are there; keep the latest for the report."""
+        self.report.rows_known_since = max(known_since, self.report.rows_known_since or known_since)
+        return known_since
 
     def _release_keys(self, writes: list[LostWrite], refusals: list[AnsweredKey]) -> None:
         """Delete the keys' records, after the writes are in the audit and the log: a run may die at any point."""
@@ -278,12 +307,21 @@ class RestoreReconciliation:
         With `apply` put back the upload of a document that waits for its completion again, so that it can be completed.
         """
         listed, following = self.objects.read_page(self.command.restored_to - CLOCK_SKEW, after)
-        for row in self._compare("unnamed_objects", listed):
+        rows = self._compare("unnamed_objects", listed)
+        uploads = [row["upload_key"] for row in rows if row["upload_key"] is not None]
+        if self.command.apply and uploads:
+            # Before an upload is put back, so that housekeeping, if it runs again, does not delete it.
+            self.database.run(lambda tx: self._renew_announcements(tx, uploads), self.deadline)
+        for row in rows:
             key = row["upload_key"]
             is_put_back = self.command.apply and key is not None and self.copier.copy(row["name"], key)
             found = {"key": row["name"], "stored_at": row["began_at"], "upload_put_back": is_put_back}
             self.report.objects.append(found)
         return following
+
+    def _renew_announcements(self, tx: Transaction, uploads: list[str]) -> Pending[None]:
+        tx.add(SQL["renew_announcements"], upload_keys=uploads, actor=OPERATOR, request_id=self.request_id)
+        return Pending(lambda: None)
 
     def _list_unlinked_identities(self, after: str | None) -> str | None:
         """List the identities created since the moment that no account is linked to."""
@@ -302,6 +340,12 @@ class RestoreReconciliation:
 
 
 PARTS: tuple[Part, ...] = ("mails", "writes", "objects", "identities")
+
+
+def _skip_unknown_numbers(tx: Transaction) -> Pending[None]:
+    """Skip numbers past the restored ones: those told since may be in no record any more."""
+    tx.add(SQL["skip_unknown_numbers"], count=SKIPPED_NUMBERS)
+    return Pending(lambda: None)
 
 
 def _read_position(text: str | None) -> Position:

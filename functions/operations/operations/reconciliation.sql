@@ -24,14 +24,21 @@ SELECT gen_random_uuid(), 'job.marked_uncertain', id, %(actor)s, %(request_id)s,
 FROM marked
 
 -- name: lost_keys
--- Select the records whose write is not in the database: no row has the key, or only one of a later call. The hash is
--- that of the state table; rows from before `since` belong to none of these records.
+-- Select the records whose write is not in the database: no row has the key, or only one of a later call or of an
+-- earlier life of the key. A row may be older than its record by a key's life, if the first answer was lost and the
+-- client repeated its call. The hash is that of the state table; rows from before `since` belong to none of these.
 SELECT r.record
 FROM unnest(%(records)s::text[], %(answered)s::timestamptz[]) AS r(record, answered_at)
 WHERE NOT EXISTS (
     SELECT FROM idempotency_keys k
-    WHERE k.created_at >= %(since)s AND k.created_at <= r.answered_at + %(skew)s
+    WHERE k.created_at >= %(since)s AND k.created_at >= r.answered_at - %(oldest_row)s
+      AND k.created_at <= r.answered_at + %(skew)s
       AND encode(sha256(convert_to(k.scope, 'UTF8') || '\x00'::bytea || convert_to(k.key, 'UTF8')), 'hex') = r.record)
+
+-- name: kept_since
+-- Select the time since which the rows of all keys are there. Housekeeping deletes rows after a day, the oldest first:
+-- an older row shows that it has deleted none that is younger.
+SELECT least(min(created_at), now() - %(life)s) AS since FROM idempotency_keys
 
 -- name: record_lost_writes
 -- Insert an audit entry for each lost write, unless an earlier run has: the list outlives the command that made it.
@@ -44,6 +51,29 @@ WHERE NOT EXISTS (
 -- name: skip_numbers
 -- Move a sequence past the numbers that people were told, so that nobody else gets them.
 SELECT skip_numbers(%(sequence)s, %(past)s)
+
+-- name: skip_unknown_numbers
+-- Move each sequence past the numbers that the restored database has given, by so many.
+SELECT skip_numbers('member_numbers', coalesce(max(split_part(number, '-', 3)::bigint), 0) + %(count)s) FROM members
+UNION ALL
+SELECT skip_numbers('claim_numbers', coalesce(max(split_part(number, '-', 3)::bigint), 0) + %(count)s) FROM claims
+UNION ALL
+SELECT skip_numbers('payout_numbers', coalesce(max(split_part(number, '-', 3)::bigint), 0) + %(count)s)
+FROM payout_statements
+
+-- name: renew_announcements
+-- Date the announcements of pending documents anew: housekeeping rejects a document a day after its announcement, and
+-- in its last hour it can't be completed.
+WITH announced AS (
+    SELECT id, created_at FROM documents WHERE object_key = ANY(%(upload_keys)s) AND state = 'pending'
+    ORDER BY id FOR NO KEY UPDATE
+), renewed AS (
+    UPDATE documents d SET created_at = now(), updated_at = now() FROM announced WHERE d.id = announced.id
+    RETURNING d.id, announced.created_at AS announced_at)
+INSERT INTO audit (id, action, subject_id, actor, request_id, facts)
+SELECT gen_random_uuid(), 'document.announcement_renewed', id, %(actor)s, %(request_id)s,
+       jsonb_build_object('announced_at', announced_at)
+FROM renewed
 
 -- name: unnamed_objects
 -- Select the objects that no document names; with the key of its upload if the document waits for its completion again.

@@ -7,45 +7,18 @@ import pytest
 
 from operations import reconciliation
 from operations.errors import CommandError
-from operations.reconciliation import PAGE_TIME_S, ReconcileRestore, RestoreReconciliation
+from operations.reconciliation import PAGE_TIME_S
 from shared.clock import read_utc_now
-from tests.databases import FreshDatabase, PostgresHandle, make_deadline
+from tests.databases import FreshDatabase, PostgresHandle
 from tests.integration.jobs.records import RecordFixtures
-from tests.restore.listed_keys import MINUTE, ListedKeys, NothingListed, make_key
-
-DAY = timedelta(days=1)
+from tests.restore.listed_keys import DAY, MINUTE, ListedKeys, make_key
+from tests.restore.reconciliation_runs import add_row, reconcile
 
 
 @pytest.fixture
 def fresh_database(postgres: PostgresHandle) -> FreshDatabase:
     """A database of the test's own."""
     return postgres.make_fresh_database()
-
-
-def add_row(fresh_database: FreshDatabase, key: str, *, ago: timedelta = MINUTE) -> None:
-    """The row of a key whose write is there."""
-    fresh_database.query_rows(
-        "INSERT INTO idempotency_keys (scope, key, fingerprint, created_at) VALUES ('scope', %s, 'asked', %s)",
-        key,
-        read_utc_now() - ago,
-    )
-
-
-def reconcile(fresh_database: FreshDatabase, keys: ListedKeys, *, seconds: float = 900.0, **command: Any) -> Any:
-    """Run the command once; restored to ten minutes ago, unless it says otherwise."""
-    command = {"restored_to": read_utc_now() - 10 * MINUTE, **command}
-    nothing = NothingListed()
-    return RestoreReconciliation(
-        ReconcileRestore(command="reconcile-restore", **command),
-        fresh_database.make_database(),
-        keys,
-        nothing,
-        nothing,
-        nothing,
-        read_utc_now,
-        make_deadline(seconds),
-        "invocation-1",
-    ).run()
 
 
 def test_a_key_with_its_row_is_not_lost(fresh_database: FreshDatabase) -> None:
@@ -155,7 +128,10 @@ def test_a_mail_that_a_person_replayed_or_that_was_written_since_is_left_alone(f
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"next": "elsewhere:"}, {"next": "mails:1"}, {"restored_to": datetime(2999, 1, 1, tzinfo=UTC)}],
+    [
+        *({"next": "elsewhere:"}, {"next": "mails:1"}),
+        *({"restored_to": datetime(2999, 1, 1, tzinfo=UTC)}, {"expiry_off_since": datetime(2999, 1, 1, tzinfo=UTC)}),
+    ],
 )
 def test_a_command_that_can_not_be_meant_is_refused(fresh_database: FreshDatabase, wrong: dict[str, Any]) -> None:
     """It says which part is wrong."""

@@ -6,6 +6,7 @@ count against the client's limit.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 # How long a key returns its first answer.
@@ -127,8 +128,12 @@ class AdmissionStore(Protocol):
         """Take the key and charge the limit, both or neither; the key is held for at most `lease_s` seconds."""
         ...
 
-    def complete(self, use: KeyUse, token: str, answer: StoredAnswer) -> None:
-        """Store the answer for the key's lifetime, unless another call has taken over the key since."""
+    def complete(self, use: KeyUse, token: str, answer: StoredAnswer, *, first_used_at: datetime | None = None) -> None:
+        """Store the answer for the key's lifetime, unless another call has taken over the key since.
+
+        The lifetime begins at `first_used_at` if the answer is that of an earlier use, whose row in the database
+        expires with it; otherwise now.
+        """
         ...
 
     def release(self, use: KeyUse, token: str) -> None:

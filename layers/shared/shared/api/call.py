@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Concatenate, Generic, ParamSpec
 from uuid import UUID
 
@@ -82,7 +83,12 @@ class Call(Generic[I, S]):
     use: KeyUse
     services: S
     after_commit: set[str] = field(default_factory=set)
-    replayed: bool = False
+    first_used_at: datetime | None = None  # when the key was used first, if what it did then is answered again
+
+    @property
+    def replayed(self) -> bool:
+        """Return whether the answer is of the key's first use."""
+        return self.first_used_at is not None
 
     @property
     def versions(self) -> list[int] | None:
@@ -150,7 +156,7 @@ class Call(Generic[I, S]):
             self.use, run_use_case, self.request.deadline, guard=self._add_access_check
         )
         self.after_commit |= committed.after_commit
-        self.replayed |= committed.replayed
+        self.first_used_at = self.first_used_at or committed.first_used_at
         return committed.value
 
     def _add_access_check(self, tx: Transaction) -> None:

@@ -189,7 +189,7 @@ def _run_with_key(operation: Operation, call: Call[Any], key_use: KeyUse | None,
     crash_point("api.ran")
     wait_for_relay = call.services.wake_relay_soon() if WAKE_RELAY in call.after_commit else None
     if key_use is not None and token is not None:
-        call.services.admission_store.complete(key_use, token, answer)
+        call.services.admission_store.complete(key_use, token, answer, first_used_at=call.first_used_at)
     if wait_for_relay is not None:
         wait_for_relay()
     return _add_headers(answer, {"Idempotency-Replayed": "true"}) if call.replayed else answer

@@ -15,6 +15,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -154,13 +155,14 @@ class DynamoDbAdmissionStore:
             self._report_unavailable("admit", error)
             return Admitted(quota=None, token=None)
 
-    def complete(self, use: KeyUse, token: str, answer: StoredAnswer) -> None:
-        """Store the answer for the record's lifetime, if `token` still holds the key."""
+    def complete(self, use: KeyUse, token: str, answer: StoredAnswer, *, first_used_at: datetime | None = None) -> None:
+        """Store the answer for the record's lifetime, if `token` still holds the key; see AdmissionStore.complete."""
         size = _measure_size(answer)
         if size > MAX_ANSWER_BYTES:
             self._observer("answer_not_kept", {"bytes": size})
         stored = answer if size <= MAX_ANSWER_BYTES else None
-        update = items.build_answer_write(self._table, use, token, stored, self._read_now() + self._record_life)
+        began = self._read_now() if first_used_at is None else convert_to_epoch_micros(first_used_at)
+        update = items.build_answer_write(self._table, use, token, stored, began + self._record_life)
         self._write_key("complete", lambda: self._client.update_item(**update))
 
     def release(self, use: KeyUse, token: str) -> None:

@@ -14,8 +14,6 @@ from shared.admission.ports import KEY_LIFE_S, KeyOrigin, StoredAnswer
 from shared.aws.dynamodb import has_condition_failed
 from shared.aws.dynamodb_admission_items import ANSWERED, UNKEPT, Item, read_answer, read_origin
 from shared.aws.errors import BOTO_ERRORS, classify_error
-from shared.clock import Clock, read_utc_now
-from shared.units import convert_to_epoch_micros
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -33,7 +31,8 @@ class AnsweredKey:
     """The record of a key whose call was answered.
 
     `record` is the SHA-256 of the key and its scope in hexadecimal; `holder` fences the record. `origin` is None for a
-    record of a release that did not keep it, `answer` for an answer too large to be stored.
+    record of a release that did not keep it, `answer` for an answer too large to be stored. `answered_at` is when the
+    key's first use was answered.
     """
 
     record: str
@@ -46,18 +45,17 @@ class AnsweredKey:
 class AnsweredKeys:
     """The answered keys in the state table; `page_items` is how many items of any kind are read at once."""
 
-    def __init__(
-        self, client: DynamoDBClient, table: str, *, now: Clock = read_utc_now, page_items: int = PAGE_ITEMS
-    ) -> None:
+    def __init__(self, client: DynamoDBClient, table: str, *, page_items: int = PAGE_ITEMS) -> None:
         self._client = client
         self._table = table
-        self._now = now
         self._page_items = page_items
 
     def read_page(self, after: str | None) -> tuple[list[AnsweredKey], str | None]:
-        """Return the records of a page that still hold their answer, and the item after which the next page begins.
+        """Return the records of a page that hold their answer, and the item after which the next page begins.
 
-        The latter is None at the end. Records that are written meanwhile may be missed. Raise AwsError.
+        The latter is None at the end. A record whose day is over is returned as long as DynamoDB has not deleted it: it
+        answers no repeat any more, but still tells of its write. Records that are written meanwhile may be missed.
+        Raise AwsError.
         """
         start: dict[str, Any] = {"ExclusiveStartKey": {"pk": {"S": after}}} if after else {}
         try:
@@ -65,12 +63,11 @@ class AnsweredKeys:
                 TableName=self._table,
                 ConsistentRead=True,
                 Limit=self._page_items,
-                FilterExpression="begins_with(pk, :prefix) AND phase IN (:answered, :unkept) AND free_at > :now",
+                FilterExpression="begins_with(pk, :prefix) AND phase IN (:answered, :unkept)",
                 ExpressionAttributeValues={
                     ":prefix": {"S": PREFIX},
                     ":answered": {"S": ANSWERED},
                     ":unkept": {"S": UNKEPT},
-                    ":now": {"N": str(convert_to_epoch_micros(self._now()))},
                 },
                 **start,
             )

@@ -13,5 +13,5 @@ WHERE k.scope = %(key_scope)s AND k.key = %(key_key)s
 RETURNING k.answer AS facts
 
 -- name: find_answer
--- Find what the key's first use was answered with.
-SELECT fingerprint, answer FROM idempotency_keys WHERE scope = %(scope)s AND key = %(key)s
+-- Find what the key's first use was answered with, and when it was.
+SELECT fingerprint, answer, created_at FROM idempotency_keys WHERE scope = %(scope)s AND key = %(key)s

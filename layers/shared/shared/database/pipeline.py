@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
 from typing import Any, TypeVar, cast
 
 import psycopg
@@ -123,7 +124,7 @@ class Database:
             guard(tx)
             return use_case(tx)
 
-        def replay(tx: Transaction) -> Pending[Row]:
+        def replay(tx: Transaction) -> Pending[tuple[Row, datetime]]:
             guard(tx)
             return find_answer(tx, use)
 
@@ -131,7 +132,8 @@ class Database:
             return self.run(run_with_key, deadline, use=use)
         except KeyConflict:
             found = self.run(replay, deadline)
-            return Committed(found.value, found.after_commit, replayed=True)
+            facts, first_used_at = found.value
+            return Committed(facts, found.after_commit, first_used_at)
 
     def _run_pipeline(self, use_case: UseCase[T], use: KeyUse | None, deadline: Deadline) -> Committed[T]:
         connection = self._connector.borrow(deadline.seconds_left)
@@ -185,17 +187,17 @@ def _read_facts(row: Row | None) -> Row:
     return cast("Row", row["facts"])
 
 
-def find_answer(tx: Transaction, use: KeyUse) -> Pending[Row]:
-    """Return the facts with which the key's first use was answered."""
+def find_answer(tx: Transaction, use: KeyUse) -> Pending[tuple[Row, datetime]]:
+    """Return the facts with which the key's first use was answered, and when it was."""
     return tx.fetch_one(SQL["find_answer"], scope=use.scope, key=use.key).map(lambda row: _check_fingerprint(row, use))
 
 
-def _check_fingerprint(row: Row | None, use: KeyUse) -> Row:
+def _check_fingerprint(row: Row | None, use: KeyUse) -> tuple[Row, datetime]:
     if row is None:
         raise Unavailable("database")
     if row["fingerprint"] != use.fingerprint:
         raise Refusal("idempotency-key-reused")
-    return cast("Row", row["answer"])
+    return row["answer"], row["created_at"]
 
 
 @contextmanager

@@ -7,6 +7,7 @@ statement's result, and a decision between statements is itself SQL: `require()`
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 
 from shared.admission.ports import KeyUse
@@ -71,7 +72,12 @@ class Committed(Generic[T]):
 
     value: T
     after_commit: frozenset[str]
-    replayed: bool = False  # found under its key, not run again
+    first_used_at: datetime | None = None  # when its key was used first, if the value was found under it
+
+    @property
+    def replayed(self) -> bool:
+        """Return whether the value was found under its key, not made by this run."""
+        return self.first_used_at is not None
 
 
 def require_nothing(_tx: Transaction) -> None:
