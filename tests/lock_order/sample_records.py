@@ -89,7 +89,7 @@ def write_sample_records(
         _write(records, lambda table, **columns: _insert(connection, table, columns), order)
     evidence.objects.clear()
     for document in (records.document, *records.stale):
-        evidence.put(f"uploads/{document}", NOT_AN_IMAGE, "image/png")
+        evidence.put(f"uploads/{records.claim}/{document}", NOT_AN_IMAGE, "image/png")
     return records
 
 
@@ -182,7 +182,7 @@ def _add_claims(records: SampleRecords, insert: Insert, order: random.Random) ->
     for slot, document in enumerate([records.document, *_shuffle(records.stale, order)], start=1):
         insert(
             "documents", id=document, claim_id=records.claim, slot=slot, file_name="a.png", content_type="image/png",
-            size=len(NOT_AN_IMAGE), object_key=f"uploads/{document}", state="pending",
+            size=len(NOT_AN_IMAGE), object_key=f"uploads/{records.claim}/{document}", state="pending",
             created_at="now" if document == records.document else "2026-01-01",
         )  # fmt: skip
 

@@ -29,7 +29,7 @@ from tests.fakes.mailer import FakeMailer
 from tests.fakes.queues import FakeJobQueues
 from tests.integration.function_client import GENEROUS
 from tests.lock_order.sample_records import NOT_AN_IMAGE, SampleRecords
-from tests.restore.listed_keys import ListedKeys, NothingListed, make_key
+from tests.restore.listed_keys import ListedKeys, ListedObjects, NothingListed, make_key
 from tests.sample_people import make_applicant, make_claim_body, make_person
 from worker.job_runner import JobRunner, MailSettings
 
@@ -255,17 +255,18 @@ def _free_an_address(environment: OperationEnvironment) -> object:
 
 
 def _reconcile_restore(environment: OperationEnvironment) -> object:
-    """Give back the key of a lost registration, and mark the mails that wait."""
-    nothing = NothingListed()
+    """Give back the key of a lost registration, mark the mails that wait, and put uploads back."""
+    nothing, records = NothingListed(), environment.records
+    objects = ListedObjects([f"claims/{records.claim}/{each}/1" for each in (records.document, *records.stale)])
     lost = make_key(ago=timedelta(0), answer=StoredAnswer(201, {}, '{"number": "MEM-2026-000001"}'))
     asked = ReconcileRestore(command="reconcile-restore", restored_to=read_utc_now(), apply=True)
     return RestoreReconciliation(
         asked,
         environment.database,
         ListedKeys([[lost]]),
+        objects,
         nothing,
-        nothing,
-        nothing,
+        objects,
         read_utc_now,
         make_deadline(60),
         "invocation-1",

@@ -52,6 +52,21 @@ class NothingListed:
         return False
 
 
+@dataclass(frozen=True)
+class ListedObjects:
+    """A bucket with these objects, all stored now."""
+
+    names: Sequence[str]
+
+    def read_page(self, since: datetime, after: str | None) -> tuple[list[ListedItem], str | None]:
+        """Return all of them."""
+        return [ListedItem(name, read_utc_now()) for name in self.names], None
+
+    def copy(self, key: str, to: str) -> bool:
+        """Return whether the object is there."""
+        return key in self.names
+
+
 def make_key(*, ago: timedelta = MINUTE, status: int = 201, key: str | None = None, **changes: Any) -> AnsweredKey:
     """A key that was answered so long ago."""
     key = key or uuid4().hex

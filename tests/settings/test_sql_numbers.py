@@ -31,7 +31,6 @@ STATEMENTS: dict[str, tuple[str, ...]] = {
     "members/queries.sql:insert_commission": ("2",),  # decimals that it is rounded to
     "members/queries.sql:require_near_end": ("2",),  # years ahead that may be paid
     "members/queries.sql:void_commissions": ("14 days",),
-    "operations/reconciliation.sql:skip_unknown_numbers": ("3", "3", "3"),  # the digits' part of MEM-2026-000123
     "operations/reconciliation.sql:unnamed_objects": ("2", "3"),  # the parts of claims/{claim}/{document}/{attempt}
     "outbox/jobs.sql:enqueue_once_a_day": ONE_MAIL_A_DAY,
     "outbox/payload.sql:account_of_job": ("9", "9"),  # where the id begins in account:<id>

@@ -54,11 +54,11 @@ SELECT skip_numbers(%(sequence)s, %(past)s)
 
 -- name: skip_unknown_numbers
 -- Move each sequence past the numbers that the restored database has given, by so many.
-SELECT skip_numbers('member_numbers', coalesce(max(split_part(number, '-', 3)::bigint), 0) + %(count)s) FROM members
+SELECT skip_numbers('member_numbers', coalesce(max(substring(number FROM '[[:digit:]]+$')::bigint), 0) + %(count)s) FROM members
 UNION ALL
-SELECT skip_numbers('claim_numbers', coalesce(max(split_part(number, '-', 3)::bigint), 0) + %(count)s) FROM claims
+SELECT skip_numbers('claim_numbers', coalesce(max(substring(number FROM '[[:digit:]]+$')::bigint), 0) + %(count)s) FROM claims
 UNION ALL
-SELECT skip_numbers('payout_numbers', coalesce(max(split_part(number, '-', 3)::bigint), 0) + %(count)s)
+SELECT skip_numbers('payout_numbers', coalesce(max(substring(number FROM '[[:digit:]]+$')::bigint), 0) + %(count)s)
 FROM payout_statements
 
 -- name: renew_announcements
