@@ -23,6 +23,22 @@ LONGEST_RULE, MOST_CHILDREN = 10_240, 100  # of a composite alarm
 LONGEST_NAME = 128  # of an alarm in a stack, far beyond what ours get
 DAY_S = 86_400
 PRE_TRAFFIC = "PreTrafficFunction"
+# None of our alarms has such a value.
+OTHER_VALUES: Mapping[str, Any] = {
+    "Namespace": "Elsewhere",
+    "MetricName": "Another",
+    "Dimensions": [{"Name": "Another", "Value": "another"}],
+    "Statistic": "SampleCount",
+    "ExtendedStatistic": "p1",
+    "Period": 90,
+    "EvaluationPeriods": 99,
+    "DatapointsToAlarm": 99,
+    "Threshold": -1,
+    "ComparisonOperator": "LessThanThreshold",
+    "TreatMissingData": "missing",
+    "AlarmActions": [{"Ref": "AlarmTopic"}],
+    "ActionsEnabled": False,
+}
 
 
 def resources(kind: str) -> dict[str, Any]:
@@ -96,6 +112,15 @@ def names_in(rule: str) -> list[str]:
 def test_every_alarm_is_the_one_decided_on() -> None:
     """Metric, dimensions, statistic, periods, threshold, comparison, what silence means, and no action of its own."""
     assert {name: shown(alarm) for name, alarm in leaves().items()} == {n: properties(w) for n, w in ALARMS.items()}
+
+
+@pytest.mark.parametrize("key", OTHER_VALUES)
+def test_each_figure_of_each_alarm_is_compared(key: str) -> None:
+    """With another threshold, period or action, or without it, an alarm is no longer the one decided on."""
+    for name, alarm in leaves().items():
+        decided, without = properties(ALARMS[name]), {each: value for each, value in alarm.items() if each != key}
+        assert shown({**alarm, key: OTHER_VALUES[key]}) != decided, name
+        assert (shown(without) == decided) is (key not in alarm), name
 
 
 @pytest.mark.parametrize("name", ALARMS)
