@@ -187,7 +187,7 @@ async def run(url: str, staff: str, out: Path, progress: ProgressView) -> Readin
         environment=describe_environment(Path(__file__).parent),
         settings={"reconciled": "through the API" if staff else "not at all"},
     )
-    write_report(found, ledger.samples, out)
+    write_report(found, ledger.samples, out, Path(__file__).resolve().parents[1])
     return found
 
 

@@ -11,12 +11,15 @@ from typing import Any
 
 import psutil
 
-from stress import samples, verdict
+from stress import samples, statement, verdict
 from stress.ledger import CallSample
 from stress.limits import TOO_MANY
 from stress.model import Point, ReadinessReport, ScenarioResult, Timeline
 from stress.report import markdown, page
 from stress.report.store import save
+
+# Made at the first run on a machine, and kept out of the repository.
+SIGNING_KEY = Path(__file__).resolve().parents[1] / ".stress" / "signing-key.pem"
 
 
 def build_report(
@@ -46,13 +49,17 @@ def build_report(
     )
 
 
-def write_report(found: ReadinessReport, seen: Sequence[CallSample], folder: Path) -> None:
-    """Write the pages, the samples, and last report.json: if that exists, everything does."""
+def write_report(found: ReadinessReport, seen: Sequence[CallSample], folder: Path, root: Path) -> None:
+    """Write the pages, the samples, report.json, and last the statement: if that exists, everything does.
+
+    `root` is the checkout that was driven.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     samples.write_samples(seen, folder / "samples.csv.gz")
     page.write_page(found, folder)
     markdown.write_markdown(found, folder)
     save(found, folder)
+    statement.sign_report(found, folder, root, SIGNING_KEY)
 
 
 def build_timeline(seen: Sequence[CallSample], end_s: float) -> Timeline:

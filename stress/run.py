@@ -216,5 +216,5 @@ async def run(options: RunOptions, progress: ProgressView) -> ReadinessReport:
     if found.verdict != "PASS" and logs.exists():
         options.out.mkdir(parents=True, exist_ok=True)
         shutil.make_archive(str(options.out / "logs"), "gztar", logs)
-    write_report(found, at_work.ledger.samples, options.out)
+    write_report(found, at_work.ledger.samples, options.out, options.root)
     return found

@@ -22,7 +22,7 @@ def write_samples(samples: Iterable[CallSample], path: Path) -> None:
 
 def _format_line(sample: CallSample) -> tuple[object, ...]:
     call = sample.call
-    times = (f"{sample.meant_s:.4f}", f"{sample.sent_s:.4f}", f"{sample.done_s:.4f}")
+    times = (sample.meant_s, sample.sent_s, sample.done_s)  # all digits: every figure is computed again from these
     wanted = " ".join(map(str, call.wanted))
     made = (sample.record or {}).get("id", "") if sample.is_accepted else ""
     about = call.facts.get("subject") or made

@@ -1,0 +1,139 @@
+"""The signed statement of a run: which files of which code gave which result.
+
+It is an in-toto statement with the predicate test-result v0.1, signed with Ed25519 in a DSSE envelope. Whoever has the
+public key finds any change of any file of the report; `make verify` does. The private key never leaves this machine.
+"""
+
+import base64
+import hashlib
+import json
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from stress.model import ReadinessReport
+
+STATEMENT_FILE = "statement.json"
+SIGNER_FILE = "signer.pub"
+STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+PREDICATE_TYPE = "https://in-toto.io/attestation/test-result/v0.1"
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+LAYER = "layers/shared"
+TEMPLATE = "template.yaml"
+# PASS and FAIL have words of their own there; what could not be judged has none, and must not look like either.
+RESULTS = {"PASS": "PASSED", "FAIL": "FAILED", "INVALID": "WARNED", "SKIPPED": "WARNED"}
+
+
+def sign_report(report: ReadinessReport, folder: Path, root: Path, key_file: Path) -> Path:
+    """Write the statement of all files in `folder`, and the public key beside it; return the statement's path.
+
+    `root` is the checkout that was driven. A key is made in `key_file` if there is none.
+    """
+    key = load_or_make_key(key_file)
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    (folder / SIGNER_FILE).write_bytes(public)
+    payload = json.dumps(build_statement(report, folder, root), indent=1).encode()
+    signature = key.sign(encode_for_signing(PAYLOAD_TYPE, payload))
+    envelope = {
+        "payloadType": PAYLOAD_TYPE,
+        "payload": base64.b64encode(payload).decode(),
+        "signatures": [{"keyid": hashlib.sha256(public).hexdigest(), "sig": base64.b64encode(signature).decode()}],
+    }
+    path = folder / STATEMENT_FILE
+    path.write_text(json.dumps(envelope, indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+def build_statement(report: ReadinessReport, folder: Path, root: Path) -> dict[str, Any]:
+    """Return the statement: its subjects are the code that was driven and every file of the report."""
+    files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != STATEMENT_FILE)
+    tests: dict[str, list[str]] = {"PASSED": [], "WARNED": [], "FAILED": []}
+    for result in report.results:
+        tests[RESULTS[result.status]].append(result.key)
+    return {
+        "_type": STATEMENT_TYPE,
+        "subject": [*_describe_code(root), *(_make_subject(f"report/{p.name}", "sha256", hash_file(p)) for p in files)],
+        "predicateType": PREDICATE_TYPE,
+        "predicate": {
+            "result": RESULTS[report.verdict],
+            "configuration": [{"name": f"profile {report.profile}", "annotations": report.settings}],
+            "passedTests": tests["PASSED"],
+            "warnedTests": tests["WARNED"],
+            "failedTests": tests["FAILED"],
+        },
+    }
+
+
+def hash_file(path: Path) -> str:
+    """Return the file's SHA-256 in hexadecimal digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def encode_for_signing(payload_type: str, payload: bytes) -> bytes:
+    """Return what is signed: both values, each after its length (DSSE v1, Pre-Authentication Encoding)."""
+    kind = payload_type.encode()
+    return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
+
+
+def load_or_make_key(path: Path) -> Ed25519PrivateKey:
+    """Return the file's key; make one, which only its owner can read, if there is no file. Raise TypeError."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        made = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(made)
+    key = load_pem_private_key(path.read_bytes(), password=None)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise TypeError(f"{path} is not an Ed25519 key")
+    return key
+
+
+def _describe_code(root: Path) -> list[dict[str, Any]]:
+    """Return the subjects that name the code: git's hash of it, with changes not committed, and two of its parts."""
+    template = _make_subject(f"code/{TEMPLATE}", "sha256", hash_file(root / TEMPLATE))
+    tree = write_tree(root)
+    if not tree:
+        return [template]
+    layer = _run_git(root, "rev-parse", f"{tree}:{LAYER}")
+    return [_make_subject("code", "gitTree", tree), _make_subject(f"code/{LAYER}", "gitTree", layer), template]
+
+
+def _make_subject(name: str, algorithm: str, digest: str) -> dict[str, Any]:
+    return {"name": name, "digest": {algorithm: digest}}
+
+
+def write_tree(root: Path) -> str:
+    """Return git's hash of the checkout as it is, without touching its index; empty if it is no checkout."""
+    with tempfile.TemporaryDirectory() as folder:
+        index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
+        if not _run_git(root, "rev-parse", "--git-dir"):
+            return ""
+        _run_git(root, "add", "--all", **index)
+        return _run_git(root, "write-tree", **index)
+
+
+def _run_git(root: Path, *arguments: str, **environment: str) -> str:
+    """Return what git printed; empty if it failed or is not there."""
+    try:
+        done = subprocess.run(
+            ["git", *arguments],  # noqa: S607
+            cwd=root,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
