@@ -13,7 +13,7 @@ LOCAL := .venvs/local/bin/python -m local --state $(STATE)
 STRESS := .venvs/stress/bin/python -m stress
 
 .PHONY: help up reset token circuits logs psql migrate release environments dev-environments stress-environments \
-	stress stress-controls stress-compare stress-keep quick test chaos guarantees forget lint style names generated types imports \
+	stress stress-controls stress-compare stress-keep verify quick test chaos guarantees forget lint style names generated types imports \
 	template checkov unit settings contract docs rules mutations integration local e2e schemathesis harness readiness openapi reference \
 	oldest-python requirements events sam sam-events sam-local sam-lint sam-build sam-environment deploy released
 
@@ -69,6 +69,9 @@ stress-controls: stress-environments ## Break the system in one way after anothe
 
 stress-compare: stress-environments ## Show two runs side by side: A=reports/… B=reports/…
 	@$(STRESS) compare $(A) $(B)
+
+verify: stress-environments ## Judge a report again from its raw files [REPORT=reports/… SIGNER=a public key that you trust]
+	@.venvs/stress/bin/python judge/verify.py $(or $(REPORT),measurements/readiness) $(if $(SIGNER),--signer $(SIGNER))
 
 # The kept run is what docs/reference/readiness.md shows.
 stress-keep: stress-environments ## Keep a full run as the published one: REPORT=reports/…
@@ -155,7 +158,7 @@ schemathesis: dev-environments ## Send generated calls to the API, from its desc
 
 # The readiness report's own tests, and the short run of it: three minutes on a cloud of its own.
 harness: dev-environments ## Run the readiness report's own tests
-	@$(BIN)/pytest tests/stress
+	@$(BIN)/pytest tests/stress tests/judge
 
 readiness: dev-environments ## Run the short readiness report as a test
 	@$(BIN)/pytest tests/readiness

@@ -13,11 +13,12 @@ from typing import Any, TypeVar
 from stress.controls.model import FILE, read_controls
 from stress.model import Assertion, Figure, ReadinessReport, ScenarioResult
 from stress.report import store
+from stress.statement import SIGNER_FILE, STATEMENT_FILE
 
 CLAIMS_FILE = Path(__file__).with_name("published_claims.toml")
 REPORT = Path("measurements/readiness")
 PAGE = Path("docs/reference/readiness.md")
-PUBLISHED_FILES = ("report.json", "report.html", "report.md")
+PUBLISHED_FILES = ("report.json", "report.html", "report.md", "samples.csv.gz", SIGNER_FILE, STATEMENT_FILE)
 HEAD = """# Readiness: what was claimed, and what is measured
 
 The predecessor's report made these claims without measuring any of them. Each row names the scenario of `make stress`

@@ -8,7 +8,7 @@ import pytest
 
 from tests.services import ROOT
 
-FOLDERS = ("layers", "functions", "local", "stress", "tools")
+FOLDERS = ("layers", "functions", "judge", "local", "stress", "tools")
 QUESTIONS = ("What", "How", "Who", "Whose", "Where", "Which", "When")
 
 

@@ -17,8 +17,8 @@ from stress import statement
 from stress.ledger import CallLedger, CallSample
 from stress.model import Difference, ReadinessReport
 from stress.profiles import SHORT
-from stress.report_builder import build_report, build_timeline, write_report
 from stress.report.store import load, save
+from stress.report_builder import build_report, build_timeline, write_report
 from stress.scenario_context import ScenarioContext
 from stress.statement import sign_report
 from tests.stress.calls import make_call

@@ -22,6 +22,7 @@ PLANTED = {
         "stress.load_generator",
         "shared.ids",
     ),
+    "Whoever judges a report again imports nothing of what made it": ("judge.verify", "stress.verdict"),
     "In the layer each level imports those below it, and no level is left out": (
         "shared.api.pagination",
         "shared.container",
@@ -55,7 +56,7 @@ def _plant(root: Path, importer: str, imported: str) -> None:
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Return the report on each rule, after an import against each of them was planted."""
     root = tmp_path_factory.mktemp("rules") / "tree"
-    for folder in ("layers", "functions", "local", "stress", "tools"):
+    for folder in ("layers", "functions", "judge", "local", "stress", "tools"):
         shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", root)
     for importer, imported in (*PLANTED.values(), RETURNED):

@@ -61,14 +61,16 @@ def test_the_page_counts_the_controls_that_there_are(report: ReadinessReport) ->
     assert f"breaks the system in {count} ways" in published_claims.build_page(report, [])
 
 
-def test_a_kept_report_can_be_kept_again(report: ReadinessReport, tmp_path: Path) -> None:
+def test_a_kept_report_can_be_kept_again(
+    report: ReadinessReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A changed claim's page is made again from the kept report."""
     folder = tmp_path / published_claims.REPORT
     (tmp_path / published_claims.PAGE).parent.mkdir(parents=True, exist_ok=True)
-    write_report(report, [], folder)
+    monkeypatch.setattr("stress.report_builder.SIGNING_KEY", tmp_path / "key.pem")
+    write_report(report, [], folder, ROOT)
     shutil.copyfile(folder / "report.json", tmp_path / "before.json")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(published_claims, "read_published_claims", list)
-        published_claims.publish(folder, tmp_path)
+    monkeypatch.setattr(published_claims, "read_published_claims", list)
+    published_claims.publish(folder, tmp_path)
     assert (folder / "report.json").read_bytes() == (tmp_path / "before.json").read_bytes()
     assert (tmp_path / published_claims.PAGE).read_text(encoding="utf-8") == published_claims.build_page(report, [])
