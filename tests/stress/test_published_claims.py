@@ -1,4 +1,4 @@
-"""docs/reference/readiness.md says what a run has found, and nothing else."""
+"""docs/reference/readiness.md says what a run and the repository prove, and nothing else."""
 
 import shutil
 from dataclasses import replace
@@ -8,13 +8,15 @@ import pytest
 
 from stress import published_claims
 from stress.controls.model import FILE, read_controls
-from stress.model import ReadinessReport
-from stress.published_claims import PublishedClaim, UnknownEvidence
+from stress.model import Difference, Figure, ReadinessReport, ScenarioResult
+from stress.published_claims import ClaimEvidence, PublishedClaim, UnknownEvidence
 from stress.report import store
 from stress.report_builder import write_report
 from tests.stress import sample
 
 ROOT = Path(__file__).resolve().parents[2]
+# How many numbers the claims of each chapter of the predecessor's report have.
+CHAPTERS = {1: 7, 2: 6, 3: 6, 4: 5, 5: 7, 6: 5, 7: 8, 8: 6, 9: 5, 10: 5}
 
 
 @pytest.fixture
@@ -22,43 +24,122 @@ def report() -> ReadinessReport:
     return sample.make_mixed_report()
 
 
+def build_row(report: ReadinessReport, *evidence: ClaimEvidence, not_shown: str = "") -> str:
+    """Return the page's last line, the row of a claim with this evidence."""
+    claim = PublishedClaim("1.1", "Something", evidence, not_shown)
+    return published_claims.build_page(report, [claim], ROOT).splitlines()[-1]
+
+
+def replace_result(report: ReadinessReport, result: ScenarioResult) -> ReadinessReport:
+    """Return the report with this result in place of the scenario's own."""
+    return replace(report, results=[result if each.key == result.key else each for each in report.results])
+
+
+def find_result(report: ReadinessReport, key: str) -> ScenarioResult:
+    """Return the result of a scenario."""
+    return next(result for result in report.results if result.key == key)
+
+
 def test_the_page_is_what_the_kept_run_makes_of_the_claims() -> None:
     """A changed claim, or another kept run, needs a new page."""
     kept = store.load(ROOT / published_claims.REPORT)
     assert kept.profile == "full"
     assert (ROOT / published_claims.PAGE).read_text(encoding="utf-8") == published_claims.build_page(
-        kept, published_claims.read_published_claims()
+        kept, published_claims.read_published_claims(), ROOT
     )
 
 
-def test_a_check_that_failed_has_no_tick(report: ReadinessReport) -> None:
-    """A check that held has one."""
-    failing = next(result for result in report.results if any(not check.passed for check in result.checks))
+def test_every_claim_is_answered_once() -> None:
+    """In the order of the predecessor's report, none left out."""
+    claims = published_claims.read_published_claims()
+    assert [claim.id for claim in claims] == [f"{n}.{m}" for n, count in CHAPTERS.items() for m in range(1, count + 1)]
+
+
+def test_a_check_that_failed_makes_its_claim_untrue(report: ReadinessReport) -> None:
+    """One that held has a tick."""
+    failing = find_result(report, "claims")
     check = next(check for check in failing.checks if not check.passed)
-    claim = PublishedClaim("something", failing.key, (check.name,))
-    assert f"✗ {check.name}" in published_claims.build_page(report, [claim])
-    mended = replace(failing, checks=[replace(check, passed=True)])
-    assert f"✓ {check.name}" in published_claims.build_page(replace(report, results=[mended]), [claim])
+    evidence = ClaimEvidence(scenario="claims", check=check.name)
+    row = build_row(report, evidence)
+    assert "**untrue**" in row
+    assert f"✗ {check.name}" in row
+    mended = replace(failing, status="PASS", checks=[replace(check, passed=True)])
+    row = build_row(replace_result(report, mended), evidence)
+    assert "**shown**" in row
+    assert f"✓ {check.name}" in row
+
+
+def test_of_checks_with_one_name_the_failed_one_counts(report: ReadinessReport) -> None:
+    """A scenario may make a check several times."""
+    result = find_result(report, "pool")
+    first, *rest = result.checks
+    twice = replace(result, checks=[replace(first, passed=False), first, *rest])
+    evidence = ClaimEvidence(scenario="pool", check=first.name)
+    assert "**untrue**" in build_row(replace_result(report, twice), evidence)
+
+
+def test_a_scenario_that_could_not_be_judged_shows_nothing(report: ReadinessReport) -> None:
+    """Nor does it prove that the claim is untrue."""
+    result = replace(find_result(report, "pool"), status="INVALID")
+    evidence = ClaimEvidence(scenario="pool", check=result.checks[0].name)
+    assert "**not shown**" in build_row(replace_result(report, result), evidence)
 
 
 @pytest.mark.parametrize(
-    "claim",
+    ("value", "at_least", "at_most", "answer"),
+    [(1.5, 5, None, "untrue"), (5, 5, None, "shown"), (2.1, None, 2, "untrue"), (2, None, 2, "shown")],
+)
+def test_a_figure_is_held_to_the_claims_own_number(
+    report: ReadinessReport, value: float, at_least: float | None, at_most: float | None, answer: str
+) -> None:
+    """A claim of five times is untrue at one and a half times, whatever else passed."""
+    result = replace(find_result(report, "pool"), figures=[Figure("after ÷ before", value, "×")])
+    evidence = ClaimEvidence(scenario="pool", figure="after", at_least=at_least, at_most=at_most)
+    assert f"**{answer}**" in build_row(replace_result(report, result), evidence)
+
+
+def test_what_was_compared_must_have_been_there_and_agree(report: ReadinessReport) -> None:
+    """No comparison proves nothing."""
+    result = find_result(report, "pool")
+    evidence = ClaimEvidence(scenario="pool", compared="members")
+    assert "**shown**" in build_row(report, evidence)
+    assert "**untrue**" in build_row(report, ClaimEvidence(scenario="pool", compared="unicorns"))
+    lost = Difference("members", "m-1", "1", "0")
+    changed = replace(result, reconciliation=replace(result.reconciliation, differences=[lost]))
+    assert "**untrue**" in build_row(replace_result(report, changed), evidence)
+
+
+def test_a_reason_makes_it_shown_in_part_or_not_at_all(report: ReadinessReport) -> None:
+    """With evidence and without."""
+    evidence = ClaimEvidence(test="tests/stress/test_store.py::test_a_round_trip_is_exact")
+    assert "**in part**" in build_row(report, evidence, not_shown="Only on Sundays.")
+    assert "**not shown**" in build_row(report, not_shown="Nobody tried.")
+    with pytest.raises(ValueError, match=r"1\.1"):
+        build_row(report)
+
+
+@pytest.mark.parametrize(
+    "evidence",
     [
-        PublishedClaim("no such scenario", "nowhere"),
-        PublishedClaim("no such check", "agents", ("Nobody asserted this",)),
-        PublishedClaim("no such figure", "agents", (), ("Nobody measured this",)),
+        ClaimEvidence(scenario="nowhere", check="x"),
+        ClaimEvidence(scenario="agents", check="Nobody asserted this"),
+        ClaimEvidence(scenario="agents", figure="Nobody measured this"),
+        ClaimEvidence(guarantee="Nobody guaranteed this"),
+        ClaimEvidence(guarantee="A "),  # more than one begins so
+        ClaimEvidence(test="tests/stress/test_nothing.py"),
+        ClaimEvidence(test="tests/stress/test_store.py::test_nothing"),
     ],
 )
-def test_what_no_run_has_found_is_refused(report: ReadinessReport, claim: PublishedClaim) -> None:
-    """A tick that no assertion made can't be written."""
+def test_evidence_that_is_not_there_is_refused(report: ReadinessReport, evidence: ClaimEvidence) -> None:
+    """An answer that nothing supports can't be written."""
     with pytest.raises(UnknownEvidence):
-        published_claims.build_page(report, [claim])
+        build_row(report, evidence)
 
 
 def test_the_page_counts_the_controls_that_there_are(report: ReadinessReport) -> None:
     """A number written by hand stayed behind when a control was added."""
     count = len(read_controls(FILE.read_text(encoding="utf-8")))
-    assert f"breaks the system in {count} ways" in published_claims.build_page(report, [])
+    assert f"breaks the system in {count} ways" in published_claims.build_page(report, [], ROOT)
 
 
 def test_a_kept_report_can_be_kept_again(
@@ -66,11 +147,14 @@ def test_a_kept_report_can_be_kept_again(
 ) -> None:
     """A changed claim's page is made again from the kept report."""
     folder = tmp_path / published_claims.REPORT
-    (tmp_path / published_claims.PAGE).parent.mkdir(parents=True, exist_ok=True)
+    for path in (published_claims.PAGE, published_claims.GUARANTEES):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(ROOT / published_claims.GUARANTEES, tmp_path / published_claims.GUARANTEES)
     monkeypatch.setattr("stress.report_builder.SIGNING_KEY", tmp_path / "key.pem")
     write_report(report, [], folder, ROOT)
     shutil.copyfile(folder / "report.json", tmp_path / "before.json")
     monkeypatch.setattr(published_claims, "read_published_claims", list)
     published_claims.publish(folder, tmp_path)
     assert (folder / "report.json").read_bytes() == (tmp_path / "before.json").read_bytes()
-    assert (tmp_path / published_claims.PAGE).read_text(encoding="utf-8") == published_claims.build_page(report, [])
+    page = (tmp_path / published_claims.PAGE).read_text(encoding="utf-8")
+    assert page == published_claims.build_page(report, [], tmp_path)

@@ -19,7 +19,7 @@ RENDERERS: dict[str, Callable[[], str]] = {
         guarantees.read_guarantees(guarantees.PROMISES.read_text(encoding="utf-8")), guarantees.read_published()
     ),
     "docs/reference/readiness.md": lambda: published_claims.build_page(
-        store.load(ROOT / published_claims.REPORT), published_claims.read_published_claims()
+        store.load(ROOT / published_claims.REPORT), published_claims.read_published_claims(), ROOT
     ),
     "docs/decisions/index.md": decisions_page.render,
 }
