@@ -120,6 +120,7 @@ generated: dev-environments ## Check that generated files are up to date
 	@PYTHONPATH=layers/shared $(BIN)/python -m tools.api_page --check
 	@PYTHONPATH=layers/shared $(BIN)/python -m tools.settings_page --check
 	@$(BIN)/python -m tools.decisions_page --check
+	@$(BIN)/python -m tools.objectives_page --check
 
 types: dev-environments ## Check types (mypy --strict)
 	@$(BIN)/mypy
@@ -169,6 +170,7 @@ reference: dev-environments ## Write the generated pages: API, settings, data mo
 	@PYTHONPATH=layers/shared $(BIN)/python -m tools.settings_page
 	@PYTHONPATH=layers/shared $(BIN)/python -m tools.data_model_page
 	@$(BIN)/python -m tools.decisions_page
+	@$(BIN)/python -m tools.objectives_page
 
 openapi: dev-environments ## Write the API's description, openapi.json
 	@$(BIN)/python -m tools.openapi

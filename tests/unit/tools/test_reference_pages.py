@@ -8,7 +8,7 @@ from stress import published_claims
 from stress.report import store
 from tests.guarantees import page as guarantees
 from tests.services import ROOT
-from tools import api_page, decisions_page, settings_page
+from tools import api_page, decisions_page, objectives_page, settings_page
 
 # That of the data model needs a database: tests/integration/docs. The lane of the oldest Python runs this too: a page
 # kept by one version must be what every version makes.
@@ -21,6 +21,7 @@ RENDERERS: dict[str, Callable[[], str]] = {
     "docs/reference/readiness.md": lambda: published_claims.build_page(
         store.load(ROOT / published_claims.REPORT), published_claims.read_published_claims(), ROOT
     ),
+    "docs/reference/objectives.md": objectives_page.render,
     "docs/decisions/index.md": decisions_page.render,
 }
 
