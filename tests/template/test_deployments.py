@@ -3,11 +3,12 @@
 import json
 import re
 from functools import cache
+from random import Random
 from typing import Any
 
 import pytest
 
-from pretraffic.checks import build_checks
+from pretraffic.checks import build_checks, draw_caller
 from tests.settings.alarms import ALARMS, RELEASED, Watch
 from tests.template.translation import Json, find_by_type, load_template, translate_with
 
@@ -108,7 +109,7 @@ def test_the_hook_is_given_every_new_version_and_checks_it() -> None:
     text, refs = function["Properties"]["Environment"]["Variables"]["VERSIONS"]["Fn::Sub"]
     assert json.loads(text) == {name.lower(): f"${{{name}}}" for name in RELEASED}
     assert refs == {name: {"Ref": f"{name}Function.Version"} for name in RELEASED}
-    assert set(build_checks("client")) == set(json.loads(text))
+    assert set(build_checks("client", draw_caller(Random(1)))) == set(json.loads(text))
 
 
 def test_the_hook_stands_alone() -> None:

@@ -5,81 +5,97 @@ CodeDeploy is reached without an endpoint of its own.
 """
 
 import json
-import logging
 import os
 import time
 from collections.abc import Callable, Mapping
+from random import Random, SystemRandom
+from threading import Thread
 from typing import Any, Protocol
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.config import Config
 
-from pretraffic.checks import Check, build_checks
-
-ATTEMPTS = 3  # a version that was published a moment ago may not be ready yet
-PAUSE_S = 5.0
-
-logger = logging.getLogger(__name__)
-logger.setLevel(logging.INFO)
+from pretraffic import report, versions
+from pretraffic.checks import build_checks, draw_caller
+from pretraffic.logs import log_failure
+from pretraffic.report import REPORT_S, HookRun, Status, report_status
+from pretraffic.versions import VersionChecker
 
 
-class Lambda(Protocol):
-    """The one method that is used of boto3's client `lambda`."""
+class Context(Protocol):
+    """The part of Lambda's context that is used."""
 
-    def invoke(self, *, FunctionName: str, Payload: bytes) -> Mapping[str, Any]:  # noqa: N803 - AWS's names
-        """Invoke a version and wait for its answer. Raise ClientError, BotoCoreError."""
-
-
-def handler(event: Mapping[str, str], _context: object) -> None:
-    """Lambda's entry point: check the new versions, and tell CodeDeploy whether they may get traffic."""
-    faults = check_release(
-        boto3.client("lambda"),
-        json.loads(os.environ["VERSIONS"]),
-        build_checks(os.environ["USER_POOL_CLIENT_ID"]),
-        time.sleep,
-    )
-    boto3.client("codedeploy").put_lifecycle_event_hook_execution_status(
-        deploymentId=event["DeploymentId"],
-        lifecycleEventHookExecutionId=event["LifecycleEventHookExecutionId"],
-        status="Failed" if faults else "Succeeded",
-    )
+    def get_remaining_time_in_millis(self) -> int:
+        """Return the milliseconds until Lambda ends the invocation."""
 
 
-def check_release(
-    client: Lambda, versions: Mapping[str, str], checks: Mapping[str, Check], sleep: Callable[[float], None]
-) -> dict[str, str]:
-    """Return what is wrong, by function; empty if all passed. `versions` are the new versions' ARNs by function."""
-    faults = {name: check_version(client, versions[name], check, sleep) for name, check in checks.items()}
-    for name, fault in faults.items():
-        log(name=name, version=versions[name].rpartition(":")[2], fault=fault)
-    return {name: fault for name, fault in faults.items() if fault}
+class CheckTimedOut(Exception):
+    """The check did not end before the time for the report began."""
 
 
-def check_version(client: Lambda, version: str, check: Check, sleep: Callable[[float], None]) -> str:
-    """Return what is wrong with a version's answer after the last attempt; empty if it passed."""
-    fault = ""
-    for attempt in range(ATTEMPTS):
-        if attempt:
-            sleep(PAUSE_S)
-        fault = try_version(client, version, check)
-        if not fault:
-            break
-    return fault
+def handler(event: Mapping[str, Any], context: Context) -> None:
+    """Check the new versions, and report to CodeDeploy whether they may get traffic: `Failed` whatever goes wrong.
 
+    Raise KeyError for an event that names no run, and what boto3 raises if the report does not succeed. Then nothing is
+    reported, and the alarm on this function's errors ends the deployment.
+    """
+    run = HookRun.from_event(event)
+    random = SystemRandom()
 
-def try_version(client: Lambda, version: str, check: Check) -> str:
-    """Return what is wrong with a version's answer to its event; empty if it is as it must be."""
+    def measure_time_left() -> float:
+        return context.get_remaining_time_in_millis() / 1000 - REPORT_S
+
+    status: Status = "Failed"
     try:
-        result = client.invoke(FunctionName=version, Payload=json.dumps(check.event).encode())
-        answer = json.loads(result["Payload"].read())
-    except (ClientError, BotoCoreError, ValueError) as error:
-        return f"could not be invoked: {type(error).__name__}"
-    if "FunctionError" in result or not isinstance(answer, dict):
-        return f"raised {answer.get('errorType', '?') if isinstance(answer, dict) else type(answer).__name__}"
-    return check.find_fault(answer)
+        if run_within(measure_time_left(), lambda: check_versions(os.environ, random, measure_time_left)):
+            status = "Succeeded"
+    except Exception as error:  # noqa: BLE001 - whatever it is: CodeDeploy waits for an hour for what is not reported
+        log_failure("check_failed", error)
+    report_status(make_codedeploy, run, status, random=random, sleep=time.sleep)
 
 
-def log(*, name: str, version: str, fault: str) -> None:
-    """Write a line for one version: `passed`, or `refused` with the fault."""
-    line = {"message": "version_refused" if fault else "version_passed", "function": name, "version": version}
-    logger.log(logging.ERROR if fault else logging.INFO, json.dumps({**line, **({"fault": fault} if fault else {})}))
+def check_versions(environ: Mapping[str, str], random: Random, measure_time_left: Callable[[], float]) -> bool:
+    """Return whether the versions that the environment names all pass. Raise KeyError, ValueError, BotoCoreError."""
+    checker = VersionChecker(make_lambda(), random, time.sleep, measure_time_left)
+    checks = build_checks(environ["USER_POOL_CLIENT_ID"], draw_caller(random))
+    return checker.check_release(json.loads(environ["VERSIONS"]), checks)
+
+
+def run_within(limit_s: float, check: Callable[[], bool]) -> bool:
+    """Return what a check returns. Raise what it raises, and CheckTimedOut if it does not end in `limit_s` seconds.
+
+    It runs in a thread, which is left behind if it hangs: no timeout of a client's covers the resolution of names.
+    """
+    results: list[bool | BaseException] = []
+
+    def keep_result() -> None:
+        try:
+            results.append(check())
+        except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits
+            results.append(error)
+
+    thread = Thread(target=keep_result, daemon=True)
+    thread.start()
+    thread.join(max(0.0, limit_s))
+    if not results:
+        raise CheckTimedOut
+    result = results[0]
+    if isinstance(result, BaseException):
+        raise result
+    return result
+
+
+def make_lambda() -> versions.Lambda:
+    """Return the client that invokes versions."""
+    return boto3.client("lambda", config=make_config(versions.CONNECT_S, versions.READ_S))
+
+
+def make_codedeploy() -> report.CodeDeploy:
+    """Return the client that reports."""
+    client: report.CodeDeploy = boto3.client("codedeploy", config=make_config(report.CONNECT_S, report.READ_S))
+    return client
+
+
+def make_config(connect_s: float, read_s: float) -> Config:
+    """Return a client's settings: it repeats nothing by itself, so that the time that a call takes is known."""
+    return Config(connect_timeout=connect_s, read_timeout=read_s, retries={"total_max_attempts": 1, "mode": "standard"})
