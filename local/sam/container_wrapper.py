@@ -3,9 +3,10 @@
 A build for `sam local` has this file in the layer, and AWS_LAMBDA_EXEC_WRAPPER names it (a "wrapper script" of Lambda's
 runtimes): it is called with the command that starts the runtime. It imports the standard library alone.
 
-It listens at the ports that the function's environment names, and forwards each connection to a Unix socket in the
-function's code, which `sam local` mounts: `make sam-local` listens there (local/sam/forwarder.py). Where no socket
-passes from this machine into containers, as with Docker Desktop, host.docker.internal leads to its 127.0.0.1.
+It listens at the ports that the function's environment names, of which a function without a database has one. It
+forwards each connection to a Unix socket in the function's code, which `sam local` mounts: `make sam-local` listens
+there (local/sam/forwarder.py). Where no socket passes from this machine into containers, as with Docker Desktop,
+host.docker.internal leads to its 127.0.0.1.
 """
 
 import asyncio
@@ -39,11 +40,12 @@ def main(command: list[str]) -> None:
 
 
 def read_ports(environment: Mapping[str, str]) -> dict[str, int]:
-    """Return the stack's ports that a function's environment names, by socket. Raise KeyError."""
-    return {
-        EMULATOR: urlsplit(environment["AWS_ENDPOINT_URL"]).port or 0,
-        DATABASE: int(environment["DB_PORT"]),
+    """Return the stack's ports that a function's environment names, by socket: both, one or none."""
+    ports = {
+        EMULATOR: urlsplit(environment.get("AWS_ENDPOINT_URL", "")).port,
+        DATABASE: int(environment.get("DB_PORT") or 0),
     }
+    return {name: port for name, port in ports.items() if port}
 
 
 def open_port(port: int) -> socket.socket:

@@ -20,17 +20,19 @@ def write_environment(stack: Stack, files: SamFiles) -> None:
 def build_environment(stack: Stack) -> dict[str, dict[str, str]]:
     """Return the variables of each function, by its logical id.
 
-    The stack's ports stay on 127.0.0.1: the wrapper opens them in the container.
+    The stack's ports stay on 127.0.0.1: the wrapper opens them in the container. It is in the layer, so a function
+    without one, such as the hook of a release, has no way to the stack.
     """
-    own = {
-        "AWS_ENDPOINT_URL": stack.endpoint_url,
+    own = {"AWS_ENDPOINT_URL": stack.endpoint_url, "USER_POOL_CLIENT_ID": CLIENT_ID}
+    in_layer = {
         "AWS_LAMBDA_EXEC_WRAPPER": f"{LAYER_FOLDER}/{WRAPPER}",
         "DB_SSLROOTCERT": f"{LAYER_FOLDER}/{AUTHORITY}",
-        "USER_POOL_CLIENT_ID": CLIENT_ID,
     }
     return {
         function.logical_id: {
-            name: value for name, value in {**function.environment, **own}.items() if name not in NOT_IN_A_CONTAINER
+            name: value
+            for name, value in {**function.environment, **own, **(in_layer if function.layer_dirs else {})}.items()
+            if name not in NOT_IN_A_CONTAINER
         }
         for function in stack.functions
     }

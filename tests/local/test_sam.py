@@ -45,8 +45,12 @@ def test_the_environment_is_that_of_the_stack_but_for_the_layer() -> None:
         "USER_POOL_CLIENT_ID": "of-the-stack",
         "MIGRATIONS_DIR": "/home/somebody/.venvs/layer/migrations",
     }
-    stack = gateways.make_stack([gateways.make_function("claims", environment=variables)], [], endpoint_url=EMULATOR)
-    assert build_environment(stack) == {
+    functions = [
+        gateways.make_function("claims", environment=variables, layer_dirs=["/home/somebody/.venvs/layer"]),
+        gateways.make_function("hook", environment={"VERSIONS": "{}"}),
+    ]
+    assert build_environment(gateways.make_stack(functions, [], endpoint_url=EMULATOR)) == {
+        "hook": {"AWS_ENDPOINT_URL": EMULATOR, "USER_POOL_CLIENT_ID": "events", "VERSIONS": "{}"},
         "claims": {
             "AWS_ENDPOINT_URL": EMULATOR,
             "AWS_LAMBDA_EXEC_WRAPPER": "/opt/local/wrapper",
@@ -55,7 +59,7 @@ def test_the_environment_is_that_of_the_stack_but_for_the_layer() -> None:
             "DB_SSLROOTCERT": "/opt/local/authority.pem",
             "QUEUE_HIGH_URL": f"{EMULATOR}/000000000000/high",
             "USER_POOL_CLIENT_ID": "events",
-        }
+        },
     }
 
 
@@ -102,15 +106,18 @@ def test_a_route_for_any_method_hides_no_other_functions() -> None:
 
 
 class WrappedRuntime:
-    """A runtime that the wrapper has started as in a container; it ends when its stdin is closed."""
+    """A runtime that the wrapper has started as in a container; it ends when its stdin is closed.
 
-    def __init__(self, folder: Path) -> None:
-        self.ports = {EMULATOR_SOCKET: find_free_port(), DATABASE_SOCKET: find_free_port()}
-        self._environment = {
-            "LAMBDA_TASK_ROOT": str(folder),
-            "AWS_ENDPOINT_URL": f"http://{HERE}:{self.ports[EMULATOR_SOCKET]}",
-            "DB_PORT": str(self.ports[DATABASE_SOCKET]),
+    Its environment names the ports of these sockets.
+    """
+
+    def __init__(self, folder: Path, *sockets: str) -> None:
+        self.ports = {name: find_free_port() for name in sockets}
+        variables = {
+            EMULATOR_SOCKET: ("AWS_ENDPOINT_URL", f"http://{HERE}:{self.ports.get(EMULATOR_SOCKET)}"),
+            DATABASE_SOCKET: ("DB_PORT", str(self.ports.get(DATABASE_SOCKET))),
         }
+        self._environment = {"LAMBDA_TASK_ROOT": str(folder), **dict(variables[name] for name in sockets)}
         self.process = self.start()
 
     def start(self) -> subprocess.Popen[str]:
@@ -133,7 +140,7 @@ class WrappedRuntime:
 @pytest.fixture
 def runtime(tmp_path: Path) -> Iterator[WrappedRuntime]:
     """A runtime whose function's code is in `tmp_path`."""
-    started = WrappedRuntime(tmp_path)
+    started = WrappedRuntime(tmp_path, EMULATOR_SOCKET, DATABASE_SOCKET)
     yield started
     if started.process.poll() is None:
         started.stop()
@@ -180,8 +187,8 @@ async def ask(port: int, question: bytes) -> bytes:
             writer.close()
 
 
-async def ask_both(runtime: WrappedRuntime, question: bytes) -> list[bytes]:
-    """Return the answers of the emulator's and the database's port."""
+async def ask_all(runtime: WrappedRuntime, question: bytes) -> list[bytes]:
+    """Return the answers of the ports: the emulator's, then the database's."""
     return [await ask(port, question) for port in runtime.ports.values()]
 
 
@@ -190,19 +197,35 @@ def test_the_ports_of_a_container_lead_to_the_stack(runtime: WrappedRuntime, tmp
 
     async def run() -> list[bytes]:
         async with run_forwarder(tmp_path):
-            return await ask_both(runtime, b"ab" * 200_000)
+            return await ask_all(runtime, b"ab" * 200_000)
 
     assert asyncio.run(run()) == [b"AB" * 200_000, b"ba" * 200_000]
+
+
+@pytest.mark.parametrize("sockets", [(EMULATOR_SOCKET,), (DATABASE_SOCKET,), ()])
+def test_a_function_that_needs_one_port_or_none_gets_it(tmp_path: Path, sockets: tuple[str, ...]) -> None:
+    """The hook of a release reaches no database."""
+    runtime = WrappedRuntime(tmp_path, *sockets)
+
+    async def run() -> list[bytes]:
+        async with run_forwarder(tmp_path):
+            return await ask_all(runtime, b"ab")
+
+    wanted = {EMULATOR_SOCKET: b"AB", DATABASE_SOCKET: b"ba"}
+    try:
+        assert asyncio.run(run()) == [wanted[name] for name in sockets]
+    finally:
+        runtime.stop()
 
 
 def test_a_container_outlives_the_forwarder(runtime: WrappedRuntime, tmp_path: Path) -> None:
     """`make sam-local` may be ended and started again; between, a connection ends without an answer."""
 
     async def run() -> list[list[bytes]]:
-        answers = [await ask_both(runtime, b"ab")]
+        answers = [await ask_all(runtime, b"ab")]
         for _ in range(2):
             async with run_forwarder(tmp_path):
-                answers.append(await ask_both(runtime, b"ab"))
+                answers.append(await ask_all(runtime, b"ab"))
         return answers
 
     assert asyncio.run(run()) == [[b"", b""], [b"AB", b"ba"], [b"AB", b"ba"]]
@@ -229,7 +252,7 @@ def test_a_runtime_that_is_started_again_gets_the_ports(runtime: WrappedRuntime,
     async def run() -> list[bytes]:
         async with run_forwarder(tmp_path):
             await asyncio.sleep(2 * container_wrapper.POLL_S)
-            return await ask_both(runtime, b"ab")
+            return await ask_all(runtime, b"ab")
 
     assert asyncio.run(run()) == [b"AB", b"ba"]
 
