@@ -47,8 +47,8 @@ class LogMetrics:
                 for value in datum.values:
                     self._add(datum.namespace, datum.name, dict(datum.dimensions), datum.at_ms / 1000, value)
             for report in read_reports(lines):
-                dimensions = _name_version(function, report.version)
-                self._add("AWS/Lambda", "Errors", dimensions, report.ended_at, float(report.has_failed))
+                for dimensions in (_name_version(function, report.version), {"FunctionName": function}):
+                    self._add("AWS/Lambda", "Errors", dimensions, report.ended_at, float(report.has_failed))
 
         return add_lines
 

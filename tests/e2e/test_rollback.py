@@ -146,4 +146,5 @@ def test_the_alarms_of_a_release_are_those_of_the_template(rehearsal: Rehearsal)
         "MembersReleaseFailuresAlarm",
         "ServerErrorsAlarm",
         "LatencyAlarm",
+        "PreTrafficErrorsAlarm",
     }

@@ -55,7 +55,7 @@ def test_weights_are_of_versions_that_exist_and_add_up(tmp_path: Path) -> None:
 
 
 def test_metrics_of_lambda_and_the_gateway_follow_from_the_logs(tmp_path: Path) -> None:
-    """An error of one version is none of another; the API's share of errors is the average."""
+    """An error of one version is none of another, but one of the function; the API's share of errors is the average."""
     metrics = LogMetrics(tmp_path, ["F"], API)
     log = FunctionLog(tmp_path / "F.log")
     for version, status in (("1", "success"), ("2", "error"), ("2", "success")):
@@ -72,6 +72,7 @@ def test_metrics_of_lambda_and_the_gateway_follow_from_the_logs(tmp_path: Path) 
     live = {"FunctionName": "F", "Resource": "F:live"}
     assert find("AWS/Lambda", "Errors", **live, ExecutedVersion="1") == [0.0]
     assert find("AWS/Lambda", "Errors", **live, ExecutedVersion="2") == [1.0, 0.0]
+    assert find("AWS/Lambda", "Errors", FunctionName="F") == [0.0, 1.0, 0.0]
     assert find("AWS/ApiGateway", "5XXError", **API) == [0.0, 1.0]
     assert find("AWS/ApiGateway", "Latency", **API) == [12.0, 12.0]
     assert (metrics.count_calls("F", "1"), metrics.count_calls("F", "2")) == (1, 2)

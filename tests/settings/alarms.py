@@ -276,6 +276,7 @@ ALARMS: Mapping[str, Watch] = {
     # ---- the stack's own proxy
     "SessionPinsAlarm": _proxy("DatabaseConnectionsCurrentlySessionPinned", 2, (10, 10)),
     # ---- a release
+    "PreTrafficErrorsAlarm": _function("PreTraffic", "Errors", 1, (1, 1), period_s=MINUTE, group="release"),
     **{f"{name}ReleaseErrorsAlarm": _released_errors(name) for name in RELEASED},
     **{f"{name}ReleaseFailuresAlarm": _released_failures(name) for name in RELEASED},
 }  # fmt: skip

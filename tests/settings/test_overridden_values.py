@@ -75,6 +75,7 @@ OTHER_NUMBERS = {
     "tests/template/test_releases.py": "another value of each parameter is the subject",
     "tests/unit/api/test_api.py": "a limit of one is the subject",
     "tests/unit/api/test_limits.py": "a limit of one or two is the subject",
+    "tests/unit/pretraffic/test_synthetic_calls.py": "it takes the template's own",
     "tests/unit/circuit/test_breaker.py": "a circuit that never opens is the subject",
     "tests/unit/shared/test_settings.py": "how settings are read is the subject",
     "tests/unit/shared/test_container.py": "that the number of retries is followed is the subject, without its pauses",

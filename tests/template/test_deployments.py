@@ -13,6 +13,8 @@ from tests.settings.alarms import ALARMS, RELEASED, Watch
 from tests.template.translation import Json, find_by_type, load_template, translate_with
 
 HOOK = "PreTrafficFunction"
+HOOK_ALARM = "PreTrafficErrorsAlarm"
+MOST_ALARMS = 10  # of a deployment group
 WHOLE_API = ["ServerErrorsAlarm", "LatencyAlarm"]  # what a version can't be asked for: answers that the gateway makes
 # From the end of a minute to the alarm: a metric is there after about a minute, and an alarm is judged once a minute.
 DELAY_MINUTES = 2
@@ -25,12 +27,13 @@ def deployed(preference: str) -> Json:
     return translate_with({"DeploymentPreference": preference})
 
 
-def alarms_of(group: Json) -> list[str]:
-    """Return the alarms of a deployment group that shifts gradually."""
-    condition, gradually, at_once = group["AlarmConfiguration"]["Fn::If"]
-    assert (condition, at_once) == ("ShiftsGradually", {})
-    assert gradually["Enabled"] is True
-    return [each["Name"]["Ref"] for each in gradually["Alarms"]]
+def list_alarms(group: Json, *, gradually: bool) -> list[str]:
+    """Return the alarms of a deployment group, which are enabled, if it shifts gradually or all at once."""
+    condition, *choices = group["AlarmConfiguration"]["Fn::If"]
+    assert condition == "ShiftsGradually"
+    chosen = choices[0 if gradually else 1]
+    assert chosen["Enabled"] is True
+    return [each["Name"]["Ref"] for each in chosen["Alarms"]]
 
 
 def groups() -> dict[str, Json]:
@@ -59,9 +62,27 @@ def test_an_alias_moves_by_its_group_after_the_hook(name: str) -> None:
 
 @pytest.mark.parametrize("name", RELEASED)
 def test_a_release_is_watched_by_the_alarms_on_its_own_version(name: str) -> None:
-    """And, of a function behind the API, by those on all answers."""
+    """And, of a function behind the API, by those on all answers; and by the one on the hook."""
     own = [f"{name}ReleaseErrorsAlarm", f"{name}ReleaseFailuresAlarm"]
-    assert alarms_of(groups()[name]) == [*own, *([] if name == "Worker" else WHOLE_API)]
+    watched = list_alarms(groups()[name], gradually=True)
+    assert watched == [*own, *([] if name == "Worker" else WHOLE_API), HOOK_ALARM]
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_all_at_once_has_an_alarm_of_its_own_and_no_canarys(name: str) -> None:
+    """A list that is left out, or empty, might leave the group the list of the deployment before.
+
+    It is the way out when an alarm rings because of what is live: no alarm may ring there but the hook's.
+    """
+    assert list_alarms(groups()[name], gradually=False) == [HOOK_ALARM]
+    assert ALARMS[HOOK_ALARM].dimensions == {"FunctionName": f"Ref {HOOK}"}
+
+
+def test_a_group_has_no_more_alarms_than_codedeploy_takes() -> None:
+    """Ten, each once."""
+    for group in groups().values():
+        watched = list_alarms(group, gradually=True)
+        assert len(set(watched)) == len(watched) <= MOST_ALARMS
 
 
 def test_a_release_that_fails_or_rings_is_rolled_back() -> None:
@@ -99,7 +120,7 @@ def test_every_alarm_of_a_release_can_ring_within_its_canary(preference: str) ->
     """One that needs longer would ring when all calls reach the new version."""
     found = CANARY.fullmatch(preference)
     assert found
-    names = {name for group in groups().values() for name in alarms_of(group)}
+    names = {name for group in groups().values() for name in list_alarms(group, gradually=True)}
     assert {name for name in names if minutes_to_ring(ALARMS[name]) > int(found[1])} == set()
 
 
@@ -135,7 +156,7 @@ def test_codedeploy_may_do_what_amazons_policy_for_lambda_allows() -> None:
     assert "Policies" not in role
 
 
-def test_alarms_are_left_out_all_at_once_alone() -> None:
+def test_alarms_on_traffic_are_left_out_all_at_once_alone() -> None:
     """There they could say nothing in time, and would stop the release that repairs what rings."""
     condition = load_template()["Conditions"]["ShiftsGradually"]
     assert condition == {"Fn::Not": [{"Fn::Equals": [{"Ref": "DeploymentPreference"}, "AllAtOnce"]}]}
