@@ -17,11 +17,13 @@ import jobs_api.app
 import members.app
 import pages.app
 from health.container import HealthContainer
+from health.metrics import publish
+from local.events.embedded_metrics import read_metrics
 from pretraffic.checks import ADDRESSES, SyntheticCaller, build_checks, draw_caller
 from pretraffic.versions import ATTEMPTS, VersionChecker
 from shared.api.client_address import normalise_address
 from shared.api.router import Api
-from shared.errors import Refusal
+from shared.errors import Refusal, Unavailable
 from shared.settings import Settings
 from tests.api_client import CLIENT_ID, LambdaContext, make_container
 from tests.fakes.admission import InMemoryAdmissionStore
@@ -48,16 +50,19 @@ def forbid() -> None:
 
 
 class NewVersions:
-    """The functions with the limits that are deployed, at one instant, as the client `lambda` invokes them."""
+    """The functions with the limits that are deployed, at one instant, as the client `lambda` invokes them.
 
-    def __init__(self) -> None:
+    `answer` is the database's to a read.
+    """
+
+    def __init__(self, answer: Callable[[], object] = forbid) -> None:
         limits = load_template()["Parameters"]["Limits"]["Default"]
         settings = Settings.from_environ({"LIMITS": limits, "USER_POOL_CLIENT_ID": CLIENT_ID})
         store = InMemoryAdmissionStore(ManualClock())
         dependencies = ScriptedDependencies()
         checked = HealthContainer(settings, dependencies.clock)
         checked.__dict__ |= {"check": dependencies.check, "admission_store": store}
-        others = make_container(settings, database=ScriptedDatabase(forbid), admission_store=store)
+        others = make_container(settings, database=ScriptedDatabase(answer), admission_store=store)
         self._containers = {**dict.fromkeys(APIS, others), "health": checked}
         self.statuses: list[int] = []
 
@@ -107,6 +112,39 @@ def test_one_caller_for_all_hooks_would_meet_the_limits() -> None:
     versions, caller = NewVersions(), draw_caller(Random(1))
     assert not all(run_hooks(versions, lambda: caller))
     assert 429 in versions.statuses
+
+
+def read_printed_metrics(output: str) -> set[str]:
+    """Return the names of the metrics that functions have printed."""
+    return {each.name for each in read_metrics(output.encode())}
+
+
+def test_a_hook_leaves_what_a_health_check_leaves_and_nothing_of_its_caller(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its metrics are the health report's. The database has refused the reads, and ended their transactions."""
+    publish(ScriptedDependencies().check.run())
+    report = read_printed_metrics(capsys.readouterr().out)
+    caller = draw_caller(Random(1))
+    checks = build_checks(CLIENT_ID, caller)
+    checker = VersionChecker(NewVersions(), Random(1), lambda _seconds: None, lambda: 240.0)
+    assert checker.check_release({name: name for name in checks}, checks)
+    assert read_printed_metrics(capsys.readouterr().out) == report
+    logged = [str(vars(record)) for record in caplog.records]
+    assert sum("'pre-traffic'" in line for line in logged) == len(APIS)
+    assert [line for line in logged if caller.sub in line or caller.source_ip in line] == []
+
+
+def test_a_5xx_that_the_hook_gets_is_a_failure_of_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """So the release's alarm rings, even if a later attempt passes: docs/decisions/0054 says so."""
+
+    def lose() -> None:
+        raise Unavailable("database")
+
+    checks = {"members": build_checks(CLIENT_ID, draw_caller(Random(1)))["members"]}
+    checker = VersionChecker(NewVersions(lose), Random(1), lambda _seconds: None, lambda: 240.0)
+    assert not checker.check_release({"members": "members"}, checks)
+    assert read_printed_metrics(capsys.readouterr().out) == {"VersionFailures"}
 
 
 def test_callers_are_nobodys_and_differ() -> None:
