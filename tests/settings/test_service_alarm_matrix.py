@@ -18,7 +18,7 @@ from tests.settings.test_alarms import leaves, shown
 SERVICE_ALARMS = sorted(name for name, watch in ALARMS.items() if watch.namespace.startswith("AWS/"))
 Metric = tuple[str, str, frozenset[tuple[str, str]]]
 MINUTES = range(5, BEGINS + 2 * LASTS + AFTERWARDS + 60)
-SELDOM_RUN = ("Housekeeping", "Admin")  # once an hour, and when an operator asks
+SELDOM_RUN = ("Housekeeping", "Admin", "PreTraffic")  # once an hour, when an operator asks, once a release
 # What a metric has in a minute in which all is well. DynamoDB and Lambda write nothing of throttles and loops then.
 QUIET: Mapping[str, Sequence[float]] = {
     "Errors": [0.0, 0.0],
@@ -105,6 +105,7 @@ FAULTS: Mapping[str, ServiceFault] = {
         {"HealthErrors": CRASHES, "HealthReleaseErrors": CRASHES}, "HealthReleaseErrors", minutes=1
     ),
     "a command crashes": fault({"AdminErrors": [1.0]}, "AdminErrors", minutes=1),
+    "the hook of a release crashes": fault({"PreTrafficErrors": [1.0]}, "PreTrafficErrors", minutes=1),
     "housekeeping crashes": fault({"HousekeepingErrors": [1.0]}, "HousekeepingErrors", minutes=1),
     "the relay crashes each minute": fault({"RelayErrors": CRASHES}, "RelayErrors"),
     "the relay crashes now and then": fault({"RelayErrors": CRASHES}, every=5),
