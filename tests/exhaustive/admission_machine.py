@@ -1,0 +1,505 @@
+"""The shipped admission of requests, by Idempotency-Key and by rate limit, as two machines to be searched.
+
+KeyMachine: whole calls with one key, from the admission to the stored answer (shared.api.execution, shared.database's
+run_once, shared.aws's DynamoDbAdmissionStore). LimitMachine: calls of one client that are charged to a limit, with a key
+or without (DynamoDbAdmissionStore, shared.admission.gcra). The table evaluates the shipped condition expressions
+(state_table.py), the database runs the shipped statements (key_table.py).
+
+Times are microseconds relative to now. A process may outlast its lease.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+from unittest import mock
+
+from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
+
+from shared.admission.ports import Admitted, KeyUse, LimitCharge, OverLimit, RateLimit, StoredAnswer
+from shared.api import execution
+from shared.api.call import Call
+from shared.api.responses import Answer
+from shared.aws import dynamodb_admission
+from shared.aws import dynamodb_admission_items as items
+from shared.aws.dynamodb_admission import DynamoDbAdmissionStore
+from shared.database.pipeline import Database
+from shared.deadline import Deadline
+from shared.errors import Refusal, Unavailable
+from shared.retry.backoff import Backoff
+from shared.retry.budget import RetryBudget
+from tests.exhaustive.key_table import Duplicate, KeyTable
+from tests.exhaustive.replay import LOST, Failure, Outside, PlayedConnection, Player
+from tests.exhaustive.search import Move
+from tests.exhaustive.state_table import StateTable
+
+TICK = 1_000_000
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NOW = 1_000_000 * TICK
+OLDEST = -4 * TICK  # longer ago than a process that goes on began
+SECONDS_LEFT = 1.0  # of an invocation when it takes the key; with its margin a lease lasts two units of time
+LEASE_S = 1.0  # of the calls that only the limit is searched with
+RECORD_LIFE_S = 2.0
+LIMIT = RateLimit("write", burst=2, period_s=2)
+CHARGE = LimitCharge("client", LIMIT)
+
+TWO_EFFECTS = "two effects for one key"
+NO_EFFECT = "answered as done without an effect"
+OTHERS_ANSWER = "another request was answered with the key's answer"
+OVERWRITTEN = "an answer was overwritten or removed before its time"
+STOLEN = "a key was taken from its holder before the lease had expired"
+PASSED = "more requests passed in a window than the limit allows"
+NOT_CHARGED = "a request passed as charged and was not"
+NOT_ATOMIC = "a key was taken and nothing charged, or the other way round"
+CRASHED = "the code raised an error that it does not handle"
+REFUSED = "a request was refused although the bucket was full"
+
+
+class Shared(NamedTuple):
+    """The two items of the table, the key's row with its effects, and when the requests were asked that were charged."""
+
+    record: tuple[tuple[str, Any], ...] | None = None
+    row: tuple[str, str | None] | None = None
+    effects: int = 0
+    tat: int | None = None
+    charged: tuple[int, ...] = ()
+
+
+class Idle(NamedTuple):
+    """An environment without a call; it remembers a bucket's TAT, and that the table was out of reach."""
+
+    tat: int | None = None
+    paused_until: int | None = None
+
+
+class Run(NamedTuple):
+    """A call: what it asks, its environment when it began, the answers it has had, and whether it holds the key."""
+
+    asks: str
+    environment: Idle
+    began: int = 0
+    script: tuple[tuple[int, Any], ...] = ()
+    holds: bool = False
+    is_charged: bool = False
+
+
+class Item(NamedTuple):
+    """An item that an answer shows."""
+
+    attributes: tuple[tuple[str, Any], ...]
+
+
+class Refused(NamedTuple):
+    """A write whose conditions failed: the code, and for each of its items the reason and the item."""
+
+    code: str
+    reasons: tuple[tuple[str, Item | None], ...]
+    is_transaction: bool
+
+
+_TIMES = frozenset({"free_at", "tat"})
+_UNREACHABLE = Failure(lambda: ConnectTimeoutError(endpoint_url="https://dynamodb.example.test"))
+_UNANSWERED = Failure(lambda: ReadTimeoutError(endpoint_url="https://dynamodb.example.test"))
+
+
+def _ignore(*_arguments: Any, **_more: Any) -> None:
+    """Do nothing."""
+
+
+@contextmanager
+def use_few_retries() -> Iterator[None]:
+    """Within the block a conflict is tried again once, and a table out of reach is left alone for one unit of time."""
+    with (
+        mock.patch.object(dynamodb_admission, "CONTENTION_BACKOFF", Backoff(retries=1, base_s=0.1, cap_s=0.1)),
+        mock.patch.object(dynamodb_admission, "UNAVAILABLE_PAUSE_S", 1.0),
+        mock.patch.object(execution, "build_problem_answer", lambda *_a, **_m: StoredAnswer(503, {}, "")),
+    ):
+        yield
+
+
+def freeze(item: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """Return an item as a value, its times relative to now; of its expiry nothing depends."""
+    return tuple(
+        (name, max(int(value["N"]) - NOW, OLDEST) if name in _TIMES else json.dumps(value, sort_keys=True))
+        for name, value in sorted(item.items())
+        if name not in {"pk", "expires_at"}
+    )
+
+
+def thaw(value: tuple[tuple[str, Any], ...], **changes: Any) -> dict[str, Any]:
+    """Return an item as the table has it."""
+    item = {name: {"N": str(NOW + each)} if name in _TIMES else json.loads(each) for name, each in value}
+    return item | changes
+
+
+def _age_item(value: tuple[tuple[str, Any], ...] | None) -> Any:
+    if value is None:
+        return None
+    return tuple((name, max(each - TICK, OLDEST) if name in _TIMES else each) for name, each in value)
+
+
+class AdmissionMachine:
+    """What both machines have in common."""
+
+    asks: tuple[str, ...] = ()
+    longest_run = 2
+    is_answer_an_effect = False
+
+    def begin(self) -> tuple[Shared, Idle]:
+        """Return an empty table, and an environment without a call."""
+        return Shared(), Idle()
+
+    def list_moves(self, environment: Idle | Run, shared: Shared) -> Iterator[Move]:
+        """Return each step that the environment can take next."""
+        if isinstance(environment, Idle):
+            for asks in self.asks:
+                yield self._begin_call(Run(asks, environment), shared)
+            return
+        yield self._make_move("is killed", Idle(), shared, shared, environment, fault=True)
+        yield from self._list_answers(environment, shared)
+
+    def _begin_call(self, run: Run, shared: Shared) -> Move:
+        label, ended = f"begins: {run.asks}", self._play(run)
+        if isinstance(ended, Outside):
+            return self._make_move(label, run, shared, shared, None)
+        result, environment = ended
+        problem = self._check_end(run, result, shared)
+        return self._make_move(f"{label}: {_name_result(result)}", environment, shared, shared, None, problem=problem)
+
+    def _list_answers(self, run: Run, shared: Shared) -> Iterator[Move]:
+        """Return the steps that follow from the call outside that a run waits for."""
+        waiting = self._play(run)
+        assert isinstance(waiting, Outside)
+        if waiting.kind == "transaction":
+            yield from self._list_commits(run, shared, waiting.details)
+            return
+        method, request = waiting.details
+        name = _name_request(method, request)
+        after, answer, holder = self._send(run, shared, method, request)
+        yield self._go_on(holder, shared, after, f"gets the answer to {name}", answer, held=run.holds)
+        yield self._go_on(run, shared, shared, f"can't send {name}", _UNREACHABLE, fault=True)
+        if method == "get_item":
+            return
+        yield self._go_on(holder, shared, after, f"loses the answer to {name}", _UNANSWERED, fault=True, held=run.holds)
+        yield self._make_move(f"is killed right after {name}", Idle(), shared, after, run, fault=True)
+        if after != shared:
+            again, second, holder_again = self._send(holder, after, method, request)
+            label = f"loses the answer to {name}, which its client sends again"
+            yield self._go_on(holder_again, shared, again, label, second, fault=True, held=run.holds)
+        if method != "get_item":
+            yield self._go_on(run, shared, shared, f"is told of a conflict by {name}", _make_conflict(method, request), fault=True)
+
+    def _list_commits(self, run: Run, shared: Shared, statements: Any) -> Iterator[Move]:
+        raise NotImplementedError
+
+    def _send(self, run: Run, shared: Shared, method: str, request: Any) -> tuple[Shared, Any, Run]:
+        """Carry out a request to the table; return what is there then, the answer, and the run."""
+        record_key, bucket_key = items.make_record_key(self._make_use(run)), items.make_bucket_key(CHARGE)
+        holder = {"S": "mine" if run.holds else "other"}
+        held: dict[str, Any] = {}
+        if shared.record is not None:
+            held[record_key] = {"pk": {"S": record_key}, **thaw(shared.record, holder=holder)}
+        if shared.tat is not None:
+            held[bucket_key] = {"pk": {"S": bucket_key}, "tat": {"N": str(NOW + shared.tat)}}
+        table = StateTable(dict(held))
+        answer: Any
+        try:
+            returned = getattr(table, method)(**request)
+            shown = returned.get("Item") or returned.get("Attributes")
+            answer = (method, Item(freeze(shown)) if shown else None)
+        except ClientError as error:
+            answer = _freeze_error(error)
+        record = table.items.get(record_key)
+        bucket = table.items.get(bucket_key)
+        tat = None if bucket is None else max(int(bucket["tat"]["N"]) - NOW, OLDEST)
+        charged = shared.charged
+        is_charged = bucket is not None and bucket is not held.get(bucket_key)
+        if is_charged:
+            charged = tuple(sorted((*charged, _find_asked(request))))
+        value = None if record is None else freeze(record | {"holder": {"S": "other"}})
+        after = shared._replace(record=value, tat=tat, charged=charged)
+        holds = record is not None and record["holder"]["S"] == "mine"
+        return after, answer, run._replace(holds=holds, is_charged=run.is_charged or is_charged)
+
+    def _go_on(
+        self, run: Run, before: Shared, after: Shared, label: str, answer: Any, *, fault: bool = False, held: bool | None = None
+    ) -> Move:
+        """Return the step in which a run gets an answer, and goes on to its next call outside or to its end.
+
+        `held` says whether it held the key before.
+        """
+        asker = run if held is None else run._replace(holds=held)
+        following = run._replace(script=(*run.script, (0, answer)))
+        ended = self._play(following)
+        if isinstance(ended, Outside):
+            return self._make_move(label, following, before, after, asker, fault=fault)
+        result, environment = ended
+        problem = CRASHED if result == CRASHED else self._check_end(following, result, after)
+        return self._make_move(f"{label}: {_name_result(result)}", environment, before, after, asker, fault=fault, problem=problem)
+
+    def _make_move(
+        self, label: str, environment: Any, before: Shared, after: Shared, run: Run | None, *, fault: bool = False, problem: str | None = None
+    ) -> Move:
+        problem = problem or self._check(before, after, run)
+        # Another's key is taken over: nobody else holds it any more.
+        shift = "key" if after.record != before.record else None
+        return Move(label, environment, after, fault, problem, shift)
+
+    def _check(self, before: Shared, after: Shared, run: Run | None) -> str | None:
+        """Return the invariant that a step breaks."""
+        if after.effects > 1:
+            return TWO_EFFECTS
+        if self.is_answer_an_effect and not after.effects and after.record is not None:
+            if json.loads(dict(after.record)["phase"])["S"] != items.RUNNING:
+                return NO_EFFECT
+        old = dict(before.record or ())
+        if before.record != after.record and before.record is not None and old["free_at"] > 0:
+            if json.loads(old["phase"])["S"] != items.RUNNING:
+                return OVERWRITTEN
+            if run is not None and not run.holds:
+                return STOLEN
+        times = after.charged
+        for n, first in enumerate(times):
+            for m in range(n, len(times)):
+                if m - n + 1 > LIMIT.burst + (times[m] - first) // round(LIMIT.interval_s * TICK):
+                    return PASSED
+        return None
+
+    def _check_end(self, run: Run, result: Any, shared: Shared) -> str | None:
+        """Return the invariant that the end of a call breaks."""
+        raise NotImplementedError
+
+    def _play(self, run: Run) -> Any:
+        """Run a call with the answers it has had; return its next call outside, or its result and its environment."""
+        player = Player(run.began, [(time, _thaw_answer(answer)) for time, answer in run.script])
+        client = SimpleNamespace(
+            **{
+                method: lambda _method=method, **request: player.call("table", (_method, request))
+                for method in ("get_item", "put_item", "update_item", "delete_item", "transact_write_items")
+            }
+        )
+        store = DynamoDbAdmissionStore(
+            client, "state", observer=_ignore, now=lambda: EPOCH + timedelta(microseconds=NOW + player.time),
+            new_token=lambda: "mine", uniform=lambda a, _b: a, sleep=_ignore, record_life_s=RECORD_LIFE_S,
+        )  # fmt: skip
+        kept = run.environment
+        bucket = items.make_bucket_key(CHARGE)
+        store._tats.learn(bucket, None if kept.tat is None else NOW + kept.tat)
+        store._paused_until = 0 if kept.paused_until is None else NOW + kept.paused_until
+        try:
+            result = self._run(run, store, player)
+        except Outside as waiting:
+            return waiting
+        except Exception:  # noqa: BLE001 - whatever the code raises here, no client would get an answer
+            return CRASHED, Idle()
+        tat, paused = store._tats.get(bucket), store._paused_until - NOW
+        return result, Idle(None if tat is None or tat <= NOW else tat - NOW, paused if paused > 0 else None)
+
+    def _run(self, run: Run, store: DynamoDbAdmissionStore, player: Player) -> Any:
+        raise NotImplementedError
+
+    def _make_use(self, run: Run) -> KeyUse:
+        return KeyUse("scope", "key", "other" if run.asks.startswith("another") else "first")
+
+    # ---- time and others ---------------------------------------------------------------------------------------------
+    def apply_shift(self, environment: Idle | Run, shift: str) -> Idle | Run:
+        """Return an environment after another one has changed the key's record."""
+        return environment._replace(holds=False) if isinstance(environment, Run) else environment
+
+    def pass_time(self, environment: Idle | Run) -> Idle | Run | None:
+        """Return the environment a unit of time later; the runtime ends a call that takes too long."""
+        if isinstance(environment, Idle):
+            return _age_idle(environment)
+        if environment.began <= -self.longest_run * TICK:
+            return Idle()
+        return environment._replace(
+            began=environment.began - TICK,
+            environment=_age_kept(environment.environment),
+            script=tuple((time - TICK, _age_answer(answer)) for time, answer in environment.script),
+        )
+
+    def pass_time_shared(self, shared: Shared) -> Shared:
+        """Return the table and the database a unit of time later."""
+        record = _age_item(shared.record)
+        return shared._replace(
+            record=record,
+            tat=None if shared.tat is None else max(shared.tat - TICK, OLDEST),
+            charged=tuple(each - TICK for each in shared.charged if each > OLDEST),
+        )
+
+    def count_holders(self, environment: Idle | Run, shared: Shared) -> int:
+        """Return 1 for a call that holds the key."""
+        return int(isinstance(environment, Run) and environment.holds)
+
+    def is_normal(self, environment: Idle | Run, shared: Shared) -> bool:
+        """Return whether no call runs, the key is free or answered, and the bucket is full."""
+        record = dict(shared.record or ())
+        is_settled = not record or record["free_at"] <= 0 or json.loads(record["phase"])["S"] != items.RUNNING
+        return isinstance(environment, Idle) and is_settled and (shared.tat is None or shared.tat <= 0)
+
+
+class KeyMachine(AdmissionMachine):
+    """Calls with one Idempotency-Key, of which some ask for something else."""
+
+    asks = ("the call", "another call with the same key")
+    is_answer_an_effect = True
+
+    def __init__(self, *, asks: tuple[str, ...] | None = None) -> None:
+        self.asks = asks or self.asks
+        self._table = KeyTable()
+
+    def _run(self, run: Run, store: DynamoDbAdmissionStore, player: Player) -> Any:
+        database = Database(
+            PlayedConnection(player),  # type: ignore[arg-type] # a stand-in
+            backoff=Backoff(retries=1), budget=RetryBudget(timer=lambda: 0.0), sleep=_ignore, uniform=lambda a, _b: a,
+        )  # fmt: skip
+        request: Any = SimpleNamespace(
+            headers={"idempotency-key": "key"}, base_path="", request_id="r",
+            deadline=Deadline(at=SECONDS_LEFT, clock=lambda: 0.0),
+        )  # fmt: skip
+        services: Any = SimpleNamespace(admission_store=store, database=database, wake_relay_soon=None)
+        call: Call[Any] = Call(None, {}, None, None, "client", None, request, self._make_use(run), services)
+        operation: Any = SimpleNamespace(is_write=True, limit=None, run=_do_work, media_type="application/json")
+        try:
+            return execution._admit_call(operation, call).status
+        except Refusal as refusal:
+            return refusal.name
+        except Unavailable:
+            return "unavailable"
+
+    def _list_commits(self, run: Run, shared: Shared, statements: Any) -> Iterator[Move]:
+        after, answer = self._table.run(shared.row, shared.effects, statements)
+        changed = shared._replace(row=after[0], effects=min(after[1], 2))
+        name = "the transaction" if changed != shared else "a transaction that changes nothing"
+        yield self._go_on(run, shared, changed, f"commits {name}", answer)
+        yield self._go_on(run, shared, shared, f"loses the connection before {name}", LOST, fault=True)
+        if changed == shared:
+            return
+        yield self._go_on(run, shared, shared, "is refused by a rule", Failure(lambda: Refusal("claim-closed")), fault=True)
+        yield self._go_on(run, shared, changed, f"loses the connection after {name}", LOST, fault=True)
+        yield self._make_move(f"is killed right after {name}", Idle(), shared, changed, run, fault=True)
+
+    def _check_end(self, run: Run, result: Any, shared: Shared) -> str | None:
+        if result != 200:
+            return None
+        if not shared.effects or shared.row is None:
+            return NO_EFFECT
+        return OTHERS_ANSWER if shared.row[0] != self._make_use(run).fingerprint else None
+
+
+class LimitMachine(AdmissionMachine):
+    """Calls of one client that are charged to one limit."""
+
+    asks = ("a charged call", "a charged call with a key")
+    longest_run = 1
+
+    def _run(self, run: Run, store: DynamoDbAdmissionStore, player: Player) -> Any:
+        use = self._make_use(run) if run.asks.endswith("with a key") else None
+        decision = store.admit(charge=CHARGE, use=use, lease_s=LEASE_S)
+        if use is not None and isinstance(decision, Admitted) and decision.token is not None:
+            store.release(use, decision.token)
+        return decision
+
+    def _check_end(self, run: Run, result: Any, shared: Shared) -> str | None:
+        if isinstance(result, Admitted) and result.quota is not None and not run.is_charged:
+            return NOT_CHARGED
+        has_conflicted = any(isinstance(answer, Refused) and _is_conflict(answer) for _, answer in run.script)
+        is_full = shared.tat is None or shared.tat <= 0
+        return REFUSED if isinstance(result, OverLimit) and is_full and not has_conflicted else None
+
+    def _check(self, before: Shared, after: Shared, run: Run | None) -> str | None:
+        is_taken = before.record != after.record and after.record is not None
+        is_charged = before.charged != after.charged
+        if run is not None and run.asks.endswith("with a key") and is_taken != is_charged:
+            return NOT_ATOMIC
+        return super()._check(before, after, run)
+
+
+def _do_work(call: Call[Any]) -> Answer:
+    """Make the effect: one row, whose number is the answer."""
+
+    def use_case(tx: Any) -> Any:
+        tx.add("INSERT INTO effects (made) VALUES (1)")
+        return tx.fetch_answer("SELECT count(*) AS facts FROM effects")
+
+    facts = call.run_once(use_case)
+    return Answer(200, raw=json.dumps(facts))
+
+
+def _find_asked(request: Any) -> int:
+    writes = [write for each in request.get("TransactItems", [{"Update": request}]) for write in each.values()]
+    return next(int(w["ExpressionAttributeValues"][":now"]["N"]) - NOW for w in writes if "UpdateExpression" in w)
+
+
+def _freeze_error(error: ClientError) -> Refused:
+    response: Any = error.response
+    cancelled = response.get("CancellationReasons")
+    reasons = cancelled or [{"Code": response["Error"]["Code"], "Item": response.get("Item")}]
+    frozen = tuple((each["Code"], Item(freeze(each["Item"])) if each.get("Item") else None) for each in reasons)
+    return Refused(response["Error"]["Code"], frozen, bool(cancelled))
+
+
+def _make_conflict(method: str, request: Any) -> Refused:
+    if method == "transact_write_items":
+        reasons = tuple(("TransactionConflict", None) for _ in request["TransactItems"])
+        return Refused("TransactionCanceledException", reasons, is_transaction=True)
+    return Refused("TransactionConflictException", (("TransactionConflictException", None),), is_transaction=False)
+
+
+def _is_conflict(refused: Refused) -> bool:
+    return any("Conflict" in code for code, _ in refused.reasons)
+
+
+def _thaw_answer(answer: Any) -> Any:
+    """Return an answer as the code receives it."""
+    if isinstance(answer, Refused):
+        reasons = [{"Code": code, **({"Item": thaw(item.attributes)} if item else {})} for code, item in answer.reasons]
+        response: Any = {"Error": {"Code": answer.code}}
+        response |= {"CancellationReasons": reasons} if answer.is_transaction else reasons[0]
+        return Failure(lambda: ClientError(response, "Write"))
+    if isinstance(answer, Duplicate):
+        return Failure(answer.make)
+    if isinstance(answer, tuple) and answer and answer[0] in {"get_item", "update_item", "put_item", "delete_item", "transact_write_items"}:
+        method, item = answer
+        return {} if item is None else {"Item" if method == "get_item" else "Attributes": thaw(item.attributes)}
+    return [[dict(row) for row in rows] for rows in answer] if isinstance(answer, tuple) else answer
+
+
+def _age_answer(answer: Any) -> Any:
+    if isinstance(answer, Refused):
+        reasons = tuple((code, Item(_age_item(item.attributes)) if item else None) for code, item in answer.reasons)
+        return answer._replace(reasons=reasons)
+    if isinstance(answer, tuple) and len(answer) == 2 and isinstance(answer[1], Item):
+        return (answer[0], Item(_age_item(answer[1].attributes)))
+    return answer
+
+
+def _age_idle(kept: Idle) -> Idle:
+    return Idle(
+        kept.tat - TICK if kept.tat is not None and kept.tat > TICK else None,
+        kept.paused_until - TICK if kept.paused_until is not None and kept.paused_until > TICK else None,
+    )
+
+
+def _age_kept(kept: Idle) -> Idle:
+    """Return what an environment knew when its call began, seen from a unit of time later."""
+    return Idle(
+        None if kept.tat is None else kept.tat - TICK, None if kept.paused_until is None else kept.paused_until - TICK
+    )
+
+
+def _name_request(method: str, request: Any) -> str:
+    if method == "update_item" and "phase" in request["UpdateExpression"]:
+        return "its write of the answer"
+    return {
+        "get_item": "a read", "put_item": "its write of the key", "update_item": "its charge", "delete_item": "its release",
+        "transact_write_items": "its write of key and charge",
+    }[method]  # fmt: skip
+
+
+def _name_result(result: Any) -> str:
+    return str(result) if isinstance(result, int | str) else type(result).__name__
+
+
