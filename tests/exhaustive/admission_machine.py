@@ -1,15 +1,15 @@
 """The shipped admission of requests, by Idempotency-Key and by rate limit, as two machines to be searched.
 
 KeyMachine: whole calls with one key, from the admission to the stored answer (shared.api.execution, shared.database's
-run_once, shared.aws's DynamoDbAdmissionStore). LimitMachine: calls of one client that are charged to a limit, with a key
-or without (DynamoDbAdmissionStore, shared.admission.gcra). The table evaluates the shipped condition expressions
+run_once, shared.aws's DynamoDbAdmissionStore). LimitMachine: calls of one client that are charged to a limit, with and
+without a key (DynamoDbAdmissionStore, shared.admission.gcra). The table evaluates the shipped condition expressions
 (state_table.py), the database runs the shipped statements (key_table.py).
 
 Times are microseconds relative to now. A process may outlast its lease.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -18,6 +18,7 @@ from unittest import mock
 
 from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
 
+from shared.admission.gcra import compute_quota
 from shared.admission.ports import Admitted, KeyUse, LimitCharge, OverLimit, RateLimit, StoredAnswer
 from shared.api import execution
 from shared.api.call import Call
@@ -38,10 +39,10 @@ from tests.exhaustive.state_table import StateTable
 TICK = 1_000_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NOW = 1_000_000 * TICK
-OLDEST = -4 * TICK  # longer ago than a process that goes on began
-SECONDS_LEFT = 1.0  # of an invocation when it takes the key; with its margin a lease lasts two units of time
+OLDEST = -1 * TICK  # as long ago as a process that goes on began
+SECONDS_LEFT = LEASE_MARGIN_S = 0.5  # of an invocation when it takes the key: together a unit of time
 LEASE_S = 1.0  # of the calls that only the limit is searched with
-RECORD_LIFE_S = 2.0
+RECORD_LIFE_S = 1.0
 LIMIT = RateLimit("write", burst=2, period_s=2)
 CHARGE = LimitCharge("client", LIMIT)
 
@@ -58,7 +59,7 @@ REFUSED = "a request was refused although the bucket was full"
 
 
 class Shared(NamedTuple):
-    """The two items of the table, the key's row with its effects, and when the requests were asked that were charged."""
+    """The two items of the table, the key's row with its effects, and when the charged requests were asked."""
 
     record: tuple[tuple[str, Any], ...] | None = None
     row: tuple[str, str | None] | None = None
@@ -83,6 +84,14 @@ class Run(NamedTuple):
     script: tuple[tuple[int, Any], ...] = ()
     holds: bool = False
     is_charged: bool = False
+    has_conflicted: bool = False
+
+
+class Finished(NamedTuple):
+    """A part of a call that is over, the admission or the work, and its result: what led to it matters no more."""
+
+    part: str
+    result: Any
 
 
 class Item(NamedTuple):
@@ -114,7 +123,8 @@ def use_few_retries() -> Iterator[None]:
     with (
         mock.patch.object(dynamodb_admission, "CONTENTION_BACKOFF", Backoff(retries=1, base_s=0.1, cap_s=0.1)),
         mock.patch.object(dynamodb_admission, "UNAVAILABLE_PAUSE_S", 1.0),
-        mock.patch.object(execution, "build_problem_answer", lambda *_a, **_m: StoredAnswer(503, {}, "")),
+        mock.patch.object(execution, "LEASE_MARGIN_S", LEASE_MARGIN_S),
+        mock.patch.object(execution, "build_problem_answer", return_value=StoredAnswer(503, {}, "")),
     ):
         yield
 
@@ -140,11 +150,74 @@ def _age_item(value: tuple[tuple[str, Any], ...] | None) -> Any:
     return tuple((name, max(each - TICK, OLDEST) if name in _TIMES else each) for name, each in value)
 
 
+class Parts:
+    """The parts of a call that are over: they are not run again."""
+
+    def __init__(self, player: Player, results: Mapping[str, Any]) -> None:
+        self.new: list[tuple[str, int, Any]] = []
+        self.answered = 0
+        self.kept = Idle()
+        self.store: Any = None
+        self.bucket = ""
+        self._player = player
+        self._results = results
+
+    def run(self, part: str, run: Callable[[], Any]) -> Any:
+        """Return a part's result, or raise it."""
+        if part not in self._results:
+            try:
+                result = run()
+            except (Refusal, Unavailable) as error:
+                result = error
+            self.new.append((part, self._player.time, _freeze_result(result)))
+            self.answered = self._player.answered
+            self.kept = self.read_kept()
+        else:
+            result = _thaw_result(self._results[part])
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def read_kept(self) -> Idle:
+        """Return what the environment remembers."""
+        tat, paused = self.store._tats.get(self.bucket), self.store._paused_until - NOW
+        return Idle(None if tat is None or tat <= NOW else tat - NOW, paused if paused > 0 else None)
+
+
+def _freeze_result(result: Any) -> Any:
+    match result:
+        case Refusal():
+            return ("refusal", result.name)
+        case Unavailable():
+            return ("unavailable",)
+        case Admitted():
+            return ("admitted", result.quota is not None, result.token)
+        case Answer():
+            return ("answer", result.raw)
+        case _:
+            return ("decision", result)
+
+
+def _thaw_result(frozen: Any) -> Any:
+    match frozen:
+        case ("refusal", name):
+            return Refusal(name)
+        case ("unavailable",):
+            return Unavailable("database")
+        case ("admitted", has_quota, token):
+            return Admitted(compute_quota(LIMIT, NOW, NOW) if has_quota else None, token)
+        case ("answer", raw):
+            return Answer(200, raw=raw)
+        case _:
+            return frozen[1]
+
+
 class AdmissionMachine:
     """What both machines have in common."""
 
     asks: tuple[str, ...] = ()
-    longest_run = 2
+    longest_run = 1
+    _parts: Parts
     is_answer_an_effect = False
 
     def begin(self) -> tuple[Shared, Idle]:
@@ -189,7 +262,15 @@ class AdmissionMachine:
             label = f"loses the answer to {name}, which its client sends again"
             yield self._go_on(holder_again, shared, again, label, second, fault=True, held=run.holds)
         if method != "get_item":
-            yield self._go_on(run, shared, shared, f"is told of a conflict by {name}", _make_conflict(method, request), fault=True)
+            conflicted = run._replace(has_conflicted=True)
+            yield self._go_on(
+                conflicted,
+                shared,
+                shared,
+                f"is told of a conflict by {name}",
+                _make_conflict(method, request),
+                fault=True,
+            )
 
     def _list_commits(self, run: Run, shared: Shared, statements: Any) -> Iterator[Move]:
         raise NotImplementedError
@@ -224,23 +305,45 @@ class AdmissionMachine:
         return after, answer, run._replace(holds=holds, is_charged=run.is_charged or is_charged)
 
     def _go_on(
-        self, run: Run, before: Shared, after: Shared, label: str, answer: Any, *, fault: bool = False, held: bool | None = None
+        self,
+        run: Run,
+        before: Shared,
+        after: Shared,
+        label: str,
+        answer: Any,
+        *,
+        fault: bool = False,
+        held: bool | None = None,
     ) -> Move:
         """Return the step in which a run gets an answer, and goes on to its next call outside or to its end.
 
         `held` says whether it held the key before.
         """
         asker = run if held is None else run._replace(holds=held)
-        following = run._replace(script=(*run.script, (0, answer)))
+        script = run.script
+        while answer is not LOST and script and script[-1][1] is LOST:
+            script = script[:-1]
+        following = run._replace(script=(*script, (0, answer)))
         ended = self._play(following)
+        following = self._forget(following)
         if isinstance(ended, Outside):
             return self._make_move(label, following, before, after, asker, fault=fault)
         result, environment = ended
         problem = CRASHED if result == CRASHED else self._check_end(following, result, after)
-        return self._make_move(f"{label}: {_name_result(result)}", environment, before, after, asker, fault=fault, problem=problem)
+        return self._make_move(
+            f"{label}: {_name_result(result)}", environment, before, after, asker, fault=fault, problem=problem
+        )
 
     def _make_move(
-        self, label: str, environment: Any, before: Shared, after: Shared, run: Run | None, *, fault: bool = False, problem: str | None = None
+        self,
+        label: str,
+        environment: Any,
+        before: Shared,
+        after: Shared,
+        run: Run | None,
+        *,
+        fault: bool = False,
+        problem: str | None = None,
     ) -> Move:
         problem = problem or self._check(before, after, run)
         # Another's key is taken over: nobody else holds it any more.
@@ -251,21 +354,12 @@ class AdmissionMachine:
         """Return the invariant that a step breaks."""
         if after.effects > 1:
             return TWO_EFFECTS
-        if self.is_answer_an_effect and not after.effects and after.record is not None:
-            if json.loads(dict(after.record)["phase"])["S"] != items.RUNNING:
-                return NO_EFFECT
-        old = dict(before.record or ())
-        if before.record != after.record and before.record is not None and old["free_at"] > 0:
-            if json.loads(old["phase"])["S"] != items.RUNNING:
-                return OVERWRITTEN
-            if run is not None and not run.holds:
-                return STOLEN
-        times = after.charged
-        for n, first in enumerate(times):
-            for m in range(n, len(times)):
-                if m - n + 1 > LIMIT.burst + (times[m] - first) // round(LIMIT.interval_s * TICK):
-                    return PASSED
-        return None
+        if self.is_answer_an_effect and not after.effects and _has_answer(after):
+            return NO_EFFECT
+        is_kept = before.record is not None and dict(before.record)["free_at"] > 0
+        if is_kept and before.record != after.record and (_has_answer(before) or (run is not None and not run.holds)):
+            return OVERWRITTEN if _has_answer(before) else STOLEN
+        return PASSED if _has_passed_limit(after.charged) else None
 
     def _check_end(self, run: Run, result: Any, shared: Shared) -> str | None:
         """Return the invariant that the end of a call breaks."""
@@ -273,7 +367,10 @@ class AdmissionMachine:
 
     def _play(self, run: Run) -> Any:
         """Run a call with the answers it has had; return its next call outside, or its result and its environment."""
-        player = Player(run.began, [(time, _thaw_answer(answer)) for time, answer in run.script])
+        finished = [each for each in run.script if isinstance(each[1], Finished)]
+        began = finished[-1][0] if finished else run.began
+        player = Player(began, [(time, _thaw_answer(answer)) for time, answer in run.script[len(finished) :]])
+        self._parts = Parts(player, {each.part: each.result for _, each in finished})
         client = SimpleNamespace(
             **{
                 method: lambda _method=method, **request: player.call("table", (_method, request))
@@ -287,6 +384,7 @@ class AdmissionMachine:
         kept = run.environment
         bucket = items.make_bucket_key(CHARGE)
         store._tats.learn(bucket, None if kept.tat is None else NOW + kept.tat)
+        self._parts.store, self._parts.bucket = store, bucket
         store._paused_until = 0 if kept.paused_until is None else NOW + kept.paused_until
         try:
             result = self._run(run, store, player)
@@ -294,11 +392,20 @@ class AdmissionMachine:
             return waiting
         except Exception:  # noqa: BLE001 - whatever the code raises here, no client would get an answer
             return CRASHED, Idle()
-        tat, paused = store._tats.get(bucket), store._paused_until - NOW
-        return result, Idle(None if tat is None or tat <= NOW else tat - NOW, paused if paused > 0 else None)
+        return result, self._parts.read_kept()
 
     def _run(self, run: Run, store: DynamoDbAdmissionStore, player: Player) -> Any:
         raise NotImplementedError
+
+    def _forget(self, run: Run) -> Run:
+        """Return a run without what led to the parts of it that are over."""
+        parts = self._parts
+        if not parts.new:
+            return run
+        old = tuple(each for each in run.script if isinstance(each[1], Finished))
+        added = tuple((time, Finished(part, result)) for part, time, result in parts.new)
+        rest = run.script[len(old) + parts.answered :]
+        return run._replace(script=(*old, *added, *rest), environment=parts.kept)
 
     def _make_use(self, run: Run) -> KeyUse:
         return KeyUse("scope", "key", "other" if run.asks.startswith("another") else "first")
@@ -326,7 +433,7 @@ class AdmissionMachine:
         return shared._replace(
             record=record,
             tat=None if shared.tat is None else max(shared.tat - TICK, OLDEST),
-            charged=tuple(each - TICK for each in shared.charged if each > OLDEST),
+            charged=tuple(each - TICK for each in shared.charged if each > -self.longest_run * TICK),
         )
 
     def count_holders(self, environment: Idle | Run, shared: Shared) -> int:
@@ -353,15 +460,28 @@ class KeyMachine(AdmissionMachine):
     def _run(self, run: Run, store: DynamoDbAdmissionStore, player: Player) -> Any:
         database = Database(
             PlayedConnection(player),  # type: ignore[arg-type] # a stand-in
-            backoff=Backoff(retries=1), budget=RetryBudget(timer=lambda: 0.0), sleep=_ignore, uniform=lambda a, _b: a,
-        )  # fmt: skip
+            backoff=Backoff(retries=1),
+            budget=RetryBudget(most_saved=9, timer=lambda: 0.0),
+            sleep=_ignore,
+            uniform=lambda a, _b: a,
+        )
         request: Any = SimpleNamespace(
             headers={"idempotency-key": "key"}, base_path="", request_id="r",
             deadline=Deadline(at=SECONDS_LEFT, clock=lambda: 0.0),
         )  # fmt: skip
-        services: Any = SimpleNamespace(admission_store=store, database=database, wake_relay_soon=None)
+        parts = self._parts
+        admission: Any = SimpleNamespace(
+            admit=lambda **asked: parts.run("admission", lambda: store.admit(**asked)),
+            complete=store.complete, release=store.release,
+        )  # fmt: skip
+        services: Any = SimpleNamespace(admission_store=admission, database=database, wake_relay_soon=None)
         call: Call[Any] = Call(None, {}, None, None, "client", None, request, self._make_use(run), services)
-        operation: Any = SimpleNamespace(is_write=True, limit=None, run=_do_work, media_type="application/json")
+        operation: Any = SimpleNamespace(
+            is_write=True,
+            limit=None,
+            run=lambda call: parts.run("work", lambda: _do_work(call)),
+            media_type="application/json",
+        )
         try:
             return execution._admit_call(operation, call).status
         except Refusal as refusal:
@@ -377,7 +497,9 @@ class KeyMachine(AdmissionMachine):
         yield self._go_on(run, shared, shared, f"loses the connection before {name}", LOST, fault=True)
         if changed == shared:
             return
-        yield self._go_on(run, shared, shared, "is refused by a rule", Failure(lambda: Refusal("claim-closed")), fault=True)
+        yield self._go_on(
+            run, shared, shared, "is refused by a rule", Failure(lambda: Refusal("claim-closed")), fault=True
+        )
         yield self._go_on(run, shared, changed, f"loses the connection after {name}", LOST, fault=True)
         yield self._make_move(f"is killed right after {name}", Idle(), shared, changed, run, fault=True)
 
@@ -393,11 +515,10 @@ class LimitMachine(AdmissionMachine):
     """Calls of one client that are charged to one limit."""
 
     asks = ("a charged call", "a charged call with a key")
-    longest_run = 1
 
     def _run(self, run: Run, store: DynamoDbAdmissionStore, player: Player) -> Any:
         use = self._make_use(run) if run.asks.endswith("with a key") else None
-        decision = store.admit(charge=CHARGE, use=use, lease_s=LEASE_S)
+        decision = self._parts.run("admission", lambda: store.admit(charge=CHARGE, use=use, lease_s=LEASE_S))
         if use is not None and isinstance(decision, Admitted) and decision.token is not None:
             store.release(use, decision.token)
         return decision
@@ -405,9 +526,8 @@ class LimitMachine(AdmissionMachine):
     def _check_end(self, run: Run, result: Any, shared: Shared) -> str | None:
         if isinstance(result, Admitted) and result.quota is not None and not run.is_charged:
             return NOT_CHARGED
-        has_conflicted = any(isinstance(answer, Refused) and _is_conflict(answer) for _, answer in run.script)
         is_full = shared.tat is None or shared.tat <= 0
-        return REFUSED if isinstance(result, OverLimit) and is_full and not has_conflicted else None
+        return REFUSED if isinstance(result, OverLimit) and is_full and not run.has_conflicted else None
 
     def _check(self, before: Shared, after: Shared, run: Run | None) -> str | None:
         is_taken = before.record != after.record and after.record is not None
@@ -415,6 +535,18 @@ class LimitMachine(AdmissionMachine):
         if run is not None and run.asks.endswith("with a key") and is_taken != is_charged:
             return NOT_ATOMIC
         return super()._check(before, after, run)
+
+
+def _has_answer(shared: Shared) -> bool:
+    """Return whether the key's record has an answer."""
+    return shared.record is not None and json.loads(dict(shared.record)["phase"])["S"] != items.RUNNING
+
+
+def _has_passed_limit(times: tuple[int, ...]) -> bool:
+    """Return whether more were charged in any window than the burst and what has come back in it."""
+    interval = round(LIMIT.interval_s * TICK)
+    windows = ((times[m] - first, m - n + 1) for n, first in enumerate(times) for m in range(n, len(times)))
+    return any(count > LIMIT.burst + window // interval for window, count in windows)
 
 
 def _do_work(call: Call[Any]) -> Answer:
@@ -448,10 +580,6 @@ def _make_conflict(method: str, request: Any) -> Refused:
     return Refused("TransactionConflictException", (("TransactionConflictException", None),), is_transaction=False)
 
 
-def _is_conflict(refused: Refused) -> bool:
-    return any("Conflict" in code for code, _ in refused.reasons)
-
-
 def _thaw_answer(answer: Any) -> Any:
     """Return an answer as the code receives it."""
     if isinstance(answer, Refused):
@@ -461,7 +589,11 @@ def _thaw_answer(answer: Any) -> Any:
         return Failure(lambda: ClientError(response, "Write"))
     if isinstance(answer, Duplicate):
         return Failure(answer.make)
-    if isinstance(answer, tuple) and answer and answer[0] in {"get_item", "update_item", "put_item", "delete_item", "transact_write_items"}:
+    if (
+        isinstance(answer, tuple)
+        and answer
+        and answer[0] in {"get_item", "update_item", "put_item", "delete_item", "transact_write_items"}
+    ):
         method, item = answer
         return {} if item is None else {"Item" if method == "get_item" else "Attributes": thaw(item.attributes)}
     return [[dict(row) for row in rows] for rows in answer] if isinstance(answer, tuple) else answer
@@ -494,12 +626,13 @@ def _name_request(method: str, request: Any) -> str:
     if method == "update_item" and "phase" in request["UpdateExpression"]:
         return "its write of the answer"
     return {
-        "get_item": "a read", "put_item": "its write of the key", "update_item": "its charge", "delete_item": "its release",
+        "get_item": "a read",
+        "put_item": "its write of the key",
+        "update_item": "its charge",
+        "delete_item": "its release",
         "transact_write_items": "its write of key and charge",
-    }[method]  # fmt: skip
+    }[method]
 
 
 def _name_result(result: Any) -> str:
     return str(result) if isinstance(result, int | str) else type(result).__name__
-
-

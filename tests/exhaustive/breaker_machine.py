@@ -42,6 +42,8 @@ NOW = 1_000_000 * SECOND
 LONGEST_CALL = 1  # as long as the lease of a probe, so that another may take it over
 MOST_OUTCOMES = 2  # kept of an environment's outcomes: what changes a bucket of this policy
 OLDEST = -2 * SECOND  # as long ago as the window, and longer ago than the other times
+# What a call or an environment without knowledge began at is before what happens in the same unit of time.
+BEFORE = -1
 STALE, GONE = -1, -9
 OLD = 10  # stands for any generation or revision but the first
 
@@ -129,7 +131,7 @@ class Environment(NamedTuple):
     has_token: bool = False
     outcomes: tuple[tuple[int, int, bool], ...] = ()
     last_failure: int | None = None
-    began: int | None = 0
+    began: int | None = BEFORE
     cached: Permit | None = None
     pending: Pending | None = None
     is_exchange_new: bool = False
@@ -348,7 +350,7 @@ class Bench:
         """Return a permit as a value; its time matters only if the circuit was unknown."""
         offset = None if permit.generation is None else permit.generation - generation
         until = permit.until - NOW if is_kept else 0
-        began = _relate(permit.began) if permit.generation is None else 0
+        began = _relate(permit.began) + BEFORE if permit.generation is None else 0
         return Permit(offset, began, until, permit.probe, permit.local)
 
     def read_table(self, has_failed: bool) -> tuple[Table, Shift]:
@@ -387,7 +389,11 @@ class Bench:
             for each in view._outcomes
         )
         is_missed = view.local is None and view.seen.state != "closed"
-        local = self.read_snapshot(view.local, generation, revision)._replace(generation=1, revision=0, since=OLDEST) if view.local else None
+        local = (
+            self.read_snapshot(view.local, generation, revision)._replace(generation=1, revision=0, since=OLDEST)
+            if view.local
+            else None
+        )
         horizon = NOW - round(POLICY.window_s * SECOND)
         cached = self.breaker._permit
         kept = cached is not None and cached.until > NOW
@@ -396,18 +402,26 @@ class Bench:
             local=local,
             asked=bool(view._asked),
             fresh_until=view._fresh_until - NOW if view._fresh_until > NOW else None,
-            unreachable_since=None if view._unreachable_since is None or not is_missed else _relate(view._unreachable_since),
+            unreachable_since=None
+            if view._unreachable_since is None or not is_missed
+            else _relate(view._unreachable_since),
             has_token=bool(view._lease_token),
             outcomes=outcomes,
             last_failure=_relate(view._last_failure) if view._last_failure > horizon else None,
             began=None if view._asked else _relate(view._began),
-            cached=self._fix(self.read_permit(cached, generation, is_kept=True), seen, view.local) if cached and kept else None,
+            cached=self._fix(self.read_permit(cached, generation, is_kept=True), seen, view.local)
+            if cached and kept
+            else None,
             pending=self._read_pending(seen, generation, revision),
             is_exchange_new=self.request is not None and client._began == _read_seconds(),
-            failed_at=None if client._failed_at is None else round(max(client._failed_at - _read_seconds(), -1)) * SECOND,
+            failed_at=None
+            if client._failed_at is None
+            else round(max(client._failed_at - _read_seconds(), -1)) * SECOND,
             call=self._fix_call(call, seen, view.local),
             owns_lease=bool(view._lease_token) and table.holder == view._lease_token,
-            probe_end=probe_end if generation == self.generation and (isinstance(call, Waiting) or self.request) else None,
+            probe_end=probe_end
+            if generation == self.generation and (isinstance(call, Waiting) or self.request)
+            else None,
         )
 
     def _read_pending(self, seen: Snapshot, generation: int, revision: int) -> Pending | None:
@@ -479,7 +493,14 @@ def _read_seconds() -> float:
 class BreakerMachine:
     """A fleet of circuit breakers on one table."""
 
-    def __init__(self, legal: frozenset[tuple[str, str]], *, longest_call: int = LONGEST_CALL, are_requests_short: bool = True, most_faults: int | None = None) -> None:
+    def __init__(
+        self,
+        legal: frozenset[tuple[str, str]],
+        *,
+        longest_call: int = LONGEST_CALL,
+        are_requests_short: bool = True,
+        most_faults: int | None = None,
+    ) -> None:
         self._legal = legal
         self._longest_call = longest_call * SECOND
         self._are_requests_short = are_requests_short
@@ -514,7 +535,9 @@ class BreakerMachine:
         """Return the steps in which the table is late or an answer is lost."""
         if isinstance(environment.call, Waiting):
             call = environment.call
-            yield self._resume(Bench(environment, table), call, "waits no longer for the table", fault=True, give_up=True)
+            yield self._resume(
+                Bench(environment, table), call, "waits no longer for the table", fault=True, give_up=True
+            )
         pending = environment.pending
         if pending is not None:
             what = _name_request(pending)
@@ -532,7 +555,14 @@ class BreakerMachine:
             yield self._finish(bench, new, "is killed right after its write", fault=True)
 
     def _run_call(
-        self, environment: Environment, table: Table, bench: Bench | None, done: frozenset[str], label: str, *, fault: bool = False
+        self,
+        environment: Environment,
+        table: Table,
+        bench: Bench | None,
+        done: frozenset[str],
+        label: str,
+        *,
+        fault: bool = False,
     ) -> Move:
         """Run allow() to its next wait, or to its end."""
         bench = bench or Bench(environment, table)
@@ -565,7 +595,7 @@ class BreakerMachine:
         bad = table.has_failed
         if permit.probe and not permit.local and permit.generation == 0:
             probe_end = "failed" if failed else "well"
-        elif failed and not permit.local:
+        elif failed and permit.generation != GONE:
             bad = True
         had = bench.request is not None
         after: Waiting | None = None
@@ -620,11 +650,18 @@ class BreakerMachine:
         table, shift = bench.read_table(has_failed)
         problem = problem or self._check_write(before, table, shift, probe_end, has_failed)
         if table.circuit == before.circuit and shift == (0, 0):
-            table = table._replace(is_first_generation=before.is_first_generation, is_first_revision=before.is_first_revision)
+            table = table._replace(
+                is_first_generation=before.is_first_generation, is_first_revision=before.is_first_revision
+            )
         if isinstance(after, Environment):
             environment = self.apply_shift(after, shift) if shift != (0, 0) else after
         else:
-            if isinstance(after, InCall | Waiting) and after.permit is not None and shift.generations and after is bench.environment.call:
+            if (
+                isinstance(after, InCall | Waiting)
+                and after.permit is not None
+                and shift.generations
+                and after is bench.environment.call
+            ):
                 after = after._replace(permit=_shift_permit(after.permit, shift))
             environment = bench.read_environment(after, probe_end)
         return Move(label, environment, table, fault, problem, None if shift == (0, 0) else shift)
@@ -633,28 +670,27 @@ class BreakerMachine:
         self, before: Table, after: Table, shift: Shift, probe_end: str | None, has_failed: bool
     ) -> str | None:
         """Return the invariant that a write breaks."""
-        if shift == (0, 0):
-            return TWICE if before.circuit is not None and after.circuit != before.circuit else None
         old, new = before.circuit, after.circuit
-        assert new is not None
         state = old.state if old else "closed"
+        if shift == (0, 0) or new is None:
+            return TWICE if old is not None and new != old else None
         if shift.generations == 0:
             return None if shift.revisions == 1 and state == new.state == "closed" else ILLEGAL
+        return self._check_transition(state, old, new, shift, probe_end, has_failed=has_failed)
+
+    def _check_transition(
+        self, state: str, old: Snapshot | None, new: Snapshot, shift: Shift, probe_end: str | None, *, has_failed: bool
+    ) -> str | None:
+        """Return the invariant that a transition breaks."""
         if shift.generations != 1:
             return TWICE
         if (state, new.state) not in self._legal:
             return ILLEGAL
-        if new.state == "half_open" and old is not None and new.since is not None:
-            due = old.open_until if state == "open" else old.lease_until
-            if due is None or new.since < due:
-                return EARLY
-        if state == "half_open" and new.state != "half_open" and (probe_end == "well") != (new.state == "closed"):
-            return NOT_BY_PROBE
-        if state == "half_open" and new.state == "open" and probe_end != "failed":
-            return NOT_BY_PROBE
-        if state == "closed" and not has_failed:
-            return NOT_FULL
-        return None
+        if new.state == "half_open" and old is not None and _is_early(old, new):
+            return EARLY
+        if state == "half_open" and new.state != "half_open":
+            return None if probe_end == {"closed": "well", "open": "failed"}[new.state] else NOT_BY_PROBE
+        return NOT_FULL if state == "closed" and not has_failed else None
 
     def apply_shift(self, environment: Environment, shift: Shift) -> Environment:
         """Return an environment after another one's write."""
@@ -692,11 +728,15 @@ class BreakerMachine:
             local=_age_snapshot(environment.local) if environment.local else None,
             fresh_until=_age_until(environment.fresh_until),
             unreachable_since=_age(environment.unreachable_since),
-            outcomes=tuple((max(a - SECOND, OLDEST), max(b - SECOND, OLDEST), failed) for a, b, failed in environment.outcomes),
+            outcomes=tuple(
+                (max(a - SECOND, OLDEST), max(b - SECOND, OLDEST), failed) for a, b, failed in environment.outcomes
+            ),
             last_failure=None if last is None or last - SECOND <= -POLICY.window_s * SECOND else last - SECOND,
             began=_age(environment.began),
             cached=cached._replace(until=cached.until - SECOND) if cached and cached.until > SECOND else None,
-            pending=pending._replace(asked=max(pending.asked - SECOND, -refresh), to=_age_snapshot(pending.to) if pending.to else None)
+            pending=pending._replace(
+                asked=max(pending.asked - SECOND, -refresh), to=_age_snapshot(pending.to) if pending.to else None
+            )
             if pending
             else None,
             is_exchange_new=False,
@@ -716,7 +756,7 @@ class BreakerMachine:
         return int(call.permit.probe and not call.permit.local and call.permit.generation == 0)
 
     def is_normal(self, environment: Environment, table: Table) -> bool:
-        """Return whether the circuit is closed without failures, and this environment knows it and waits for nothing."""
+        """Return whether the circuit is closed without failures, and the environment knows it and waits for nothing."""
         circuit = table.circuit
         window = -round(POLICY.window_s * SECOND)
         is_closed = circuit is None or (circuit.state == "closed" and all(each <= window for each in circuit.failures))
@@ -727,6 +767,12 @@ class BreakerMachine:
             and environment.local is None
             and environment.seen.state == "closed"
         )
+
+
+def _is_early(old: Snapshot, new: Snapshot) -> bool:
+    """Return whether a probe took its lease before the circuit's time, or the lease of another, was over."""
+    due = old.open_until if old.state == "open" else old.lease_until
+    return due is None or new.since is None or new.since < due
 
 
 def _name_request(pending: Pending) -> str:

@@ -54,7 +54,7 @@ ENDED = frozenset({"done", "failed", "uncertain", "dismissed"})
 
 
 class Job(NamedTuple):
-    """The job's row, whether a message for it is in the queue, and how often its mail was sent since it was replayed."""
+    """The job's row, whether the queue has a message for it, and how often its mail was sent since it was replayed."""
 
     state: str = "pending"
     attempts: int = 0
@@ -189,7 +189,9 @@ class JobMachine:
                 yield self._go_on(run, job, "finds the circuit open", 1.0, fault=True)
             case "slot":
                 yield self._go_on(run, job, "gets a send slot", None)
-                yield self._go_on(run, job, "gets no send slot", Failure(lambda: RetryLater("mail-rate", 1.0)), fault=True)
+                yield self._go_on(
+                    run, job, "gets no send slot", Failure(lambda: RetryLater("mail-rate", 1.0)), fault=True
+                )
             case "transaction":
                 yield from self._list_commits(run, job, waiting.details)
             case "publish":
@@ -229,13 +231,23 @@ class JobMachine:
         holder = run._replace(owns_lease=owns, is_old=run.is_old and name != BEGUN)
         yield self._go_on(holder, lasting, f"commits {name}", rows, before=job, shift=changed, problem=illegal)
         yield self._go_on(run, job, f"loses the connection before {name}", LOST, fault=True)
-        yield self._go_on(holder, lasting, f"loses the connection after {name}", LOST, fault=True, before=job, shift=changed)
+        yield self._go_on(
+            holder, lasting, f"loses the connection after {name}", LOST, fault=True, before=job, shift=changed
+        )
         if lasting != job:
             yield self._make_move(f"is killed right after {name}", Idle(), job, lasting, fault=True, shift=changed)
 
     def _go_on(
-        self, run: Run, job: Job, label: str, answer: Any, *, fault: bool = False, before: Job | None = None,
-        shift: Any = None, problem: str | None = None,
+        self,
+        run: Run,
+        job: Job,
+        label: str,
+        answer: Any,
+        *,
+        fault: bool = False,
+        before: Job | None = None,
+        shift: Any = None,
+        problem: str | None = None,
     ) -> Move:
         """Return the step in which a run gets an answer, and goes on to its next call outside or to its end."""
         script = run.script
@@ -248,9 +260,13 @@ class JobMachine:
         problem = problem or (CRASHED if ended == CRASHED else None)
         if run.role == "worker" and ended != "again":
             job = job._replace(has_message=False)
-        return self._make_move(f"{label} and ends", Idle(), before or job, job, fault=fault, shift=shift, problem=problem)
+        return self._make_move(
+            f"{label} and ends", Idle(), before or job, job, fault=fault, shift=shift, problem=problem
+        )
 
-    def _make_move(self, label: str, after: Any, job: Job, now: Job, *, fault: bool, shift: Any = None, problem: str | None = None) -> Move:
+    def _make_move(
+        self, label: str, after: Any, job: Job, now: Job, *, fault: bool, shift: Any = None, problem: str | None = None
+    ) -> Move:
         now = now._replace(sent=min(now.sent, 2))
         return Move(label, after, now, fault, problem or self._check(job, now), shift)
 
@@ -270,8 +286,11 @@ class JobMachine:
         player = Player(run.began, [(run.began, _thaw(answer)) for answer in run.script])
         database = Database(
             PlayedConnection(player),  # type: ignore[arg-type] # a stand-in
-            backoff=Backoff(retries=1), budget=RetryBudget(most_saved=9, timer=lambda: 0.0), sleep=_ignore, uniform=lambda _a, b: b,
-        )  # fmt: skip
+            backoff=Backoff(retries=1),
+            budget=RetryBudget(most_saved=9, timer=lambda: 0.0),
+            sleep=_ignore,
+            uniform=lambda _a, b: b,
+        )
         deadline = Deadline(at=1_000_000.0, clock=lambda: 0.0)
 
         def read_clock() -> datetime:
@@ -328,7 +347,8 @@ class JobMachine:
     def _freeze(self, row: dict[str, Any]) -> FrozenRow:
         """Return a row as a value."""
         return FrozenRow(
-            (name, (value - START) // MICROSECOND if isinstance(value, datetime) else value) for name, value in row.items()
+            (name, (value - START) // MICROSECOND if isinstance(value, datetime) else value)
+            for name, value in row.items()
         )
 
     # ---- time and others ---------------------------------------------------------------------------------------------
@@ -402,7 +422,10 @@ def _thaw(answer: Any) -> Any:
 
 
 def _thaw_row(row: FrozenRow) -> dict[str, Any]:
-    found = {name: START + value * MICROSECOND if name == "leased_until" and value is not None else value for name, value in row}
+    found = {
+        name: START + value * MICROSECOND if name == "leased_until" and value is not None else value
+        for name, value in row
+    }
     if "kind" in found:
         found |= {"payload": {"template": "t", "to": "desk", "facts": {}}, "template": "t", "email": None}
     return found
@@ -411,4 +434,7 @@ def _thaw_row(row: FrozenRow) -> dict[str, Any]:
 def _age(answer: Any) -> Any:
     if not isinstance(answer, tuple):
         return answer
-    return tuple(tuple(FrozenRow((n, v - TICK if n == "leased_until" and v is not None else v) for n, v in row) for row in rows) for rows in answer)
+    return tuple(
+        tuple(FrozenRow((n, v - TICK if n == "leased_until" and v is not None else v) for n, v in row) for row in rows)
+        for rows in answer
+    )

@@ -32,6 +32,7 @@ class Player:
 
     def __init__(self, began: int, script: Sequence[tuple[int, Any]]) -> None:
         self.time = began
+        self.answered = 0
         self._script = list(script)
 
     def call(self, kind: str, details: Any = None) -> Any:
@@ -39,6 +40,7 @@ class Player:
         if not self._script:
             raise Outside(kind, details)
         self.time, answer = self._script.pop(0)
+        self.answered += 1
         if isinstance(answer, Failure):
             raise answer.make()
         return answer

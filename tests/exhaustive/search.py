@@ -9,6 +9,7 @@ what it did is remembered.
 from array import array
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Protocol
 
 # Steps of a counterexample are reconstructed from these: the index of the state before, -1 for the first.
@@ -173,7 +174,10 @@ class Search:
                 if shift is None:
                     following = (share, *left, after, *right)
                 else:
-                    moved = [self._shifted(each, shift) for each in left], [self._shifted(each, shift) for each in right]
+                    moved = (
+                        [self._shifted(each, shift) for each in left],
+                        [self._shifted(each, shift) for each in right],
+                    )
                     following = (share, *moved[0], after, *moved[1])
                 steps.append((label, place, fault, problem, following))
         later = [self._later(each) for each in environments]
@@ -181,7 +185,7 @@ class Search:
             steps.append((TIME, -1, False, None, (self._later_shared(shared), *later)))
         return steps
 
-    def run(self, *, most: int | None = None, is_way_back_checked: bool = True) -> Result:
+    def run(self, *, most: int | None = None) -> Result:
         """Search until an invariant breaks, nothing is left, or `most` states have been seen.
 
         If all states were seen, check that each has a way back to normal without a fault.
@@ -196,30 +200,31 @@ class Search:
                 result.steps += 1
                 result.kinds.add(label)
                 following = (unordered[0], *sorted(unordered[1:]))
-                at = seen.get(following)
-                if at is None:
-                    at = seen[following] = len(states)
+                at = seen.setdefault(following, len(states))
+                if at == len(states):
                     states.append(following)
                     parents.append(n)
-                    if sum(self._holds(e, following[0]) for e in following[1:]) > 1:
-                        problem = problem or MORE_THAN_ONE
+                    problem = problem or self._check_holders(following)
                 if problem:
                     result.states = len(states)
                     result.counterexample = self._describe(states, parents, n, problem, label, following)
                     return result
-                if is_way_back_checked and not fault and at != n:
+                if not fault:
                     sources.append(n)
                     targets.append(at)
             n += 1
         result.states, result.closed = len(states), n == len(states)
-        if result.closed and is_way_back_checked:
+        if result.closed:
             result.counterexample = self._find_stuck(states, parents, sources, targets)
         return result
 
+    def _check_holders(self, state: State) -> str | None:
+        holders = sum(self._holds(environment, state[0]) for environment in state[1:])
+        return MORE_THAN_ONE if holders > 1 else None
+
     def _find_stuck(self, states: list[State], parents: Parents, sources: Parents, targets: Parents) -> Any:
         """Return how to come to the nearest state without a way back to normal, None if there is none."""
-        before = _group_by_target(len(states), sources, targets)
-        starts, order = before
+        starts, order = _group_by_target(len(states), sources, targets)
         is_safe = bytearray(len(states))
         todo = [n for n, state in enumerate(states) if all(self._normal(e, state[0]) for e in state[1:])]
         for n in todo:
@@ -243,7 +248,7 @@ class Search:
             path.insert(0, states[n])
             n = parents[n]
         names, steps = list(range(1, len(self._first))), []
-        for before, after in zip(path, path[1:], strict=False):
+        for before, after in pairwise(path):
             taken = [each for each in self._expand(before) if (each[4][0], *sorted(each[4][1:])) == after]
             wanted = [each for each in taken if each[0] == label] if after is last else []
             step, place, _, _, unordered = (wanted or taken)[0]

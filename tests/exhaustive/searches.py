@@ -37,7 +37,9 @@ def make_machine(name: Name, *, most_faults: int | None = None) -> Machine:
 
 def prepare(name: Name) -> AbstractContextManager[None]:
     """Return the context in which a machine is searched: short times, and waits that are steps."""
-    return {"breaker": use_stepped_client, "key": use_few_retries, "limit": use_few_retries, "job": use_short_leases}[name]()
+    return {"breaker": use_stepped_client, "key": use_few_retries, "limit": use_few_retries, "job": use_short_leases}[
+        name
+    ]()
 
 
 @contextmanager

@@ -27,8 +27,8 @@ _SPELLINGS = (
     (r"r\.language, r\.role, .*?FROM outbox o\s+LEFT JOIN .*?WHERE", "'{}' AS payload FROM outbox o WHERE"),
 )
 _SCHEMA = (
-    "CREATE TABLE outbox (id TEXT, kind TEXT, priority TEXT, state TEXT, attempts INT, leased_until INT, available_at INT, "
-    "begun INT, last_error TEXT, dismissal TEXT, replayed_at INT, updated_at INT)"
+    "CREATE TABLE outbox (id TEXT, kind TEXT, priority TEXT, state TEXT, attempts INT, leased_until INT, "
+    "available_at INT, begun INT, last_error TEXT, dismissal TEXT, replayed_at INT, updated_at INT)"
 )
 _ELSEWHERE = ("INSERT INTO audit", "SELECT to_jsonb")  # statements of the same transactions about other things
 
@@ -72,7 +72,9 @@ class JobTable:
             return []
         sql = self._known.get(query) or self._known.setdefault(query, translate(query))
         try:
-            rows = self._connection.execute(sql, {name: _to_sql(value) for name, value in params.items()} | {"now": _to_sql(now)})
+            rows = self._connection.execute(
+                sql, {name: _to_sql(value) for name, value in params.items()} | {"now": _to_sql(now)}
+            )
             return [{name: _from_sql(name, row[name]) for name in row.keys()} for row in rows]  # noqa: SIM118 - a Row
         except sqlite3.OperationalError as error:
             if "user-defined function raised" in str(error):
