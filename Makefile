@@ -14,7 +14,7 @@ STRESS := .venvs/stress/bin/python -m stress
 
 .PHONY: help up reset token circuits logs psql migrate release environments dev-environments stress-environments \
 	stress stress-controls stress-compare stress-keep verify quick test chaos guarantees forget lint style names generated types imports \
-	template checkov unit settings contract docs rules mutations integration local e2e schemathesis harness readiness openapi reference \
+	template checkov unit settings contract docs rules exhaustive mutations integration local e2e schemathesis harness readiness openapi reference \
 	oldest-python requirements events sam sam-events sam-local sam-lint sam-build sam-environment deploy released
 
 # A target is listed if its line has a comment after ##; a line that begins with ##@ is a heading.
@@ -80,7 +80,7 @@ stress-keep: stress-environments ## Keep a full run as the published one: REPORT
 ##@ Tests
 quick: lint types imports unit settings contract docs ## Run lint, types, import rules, unit and contract tests, in a minute: while you work
 
-test: forget quick oldest-python rules template checkov mutations integration local e2e schemathesis harness readiness ## Run all tests but those of `make sam`
+test: forget quick oldest-python rules exhaustive template checkov mutations integration local e2e schemathesis harness readiness ## Run all tests but those of `make sam`
 	@MEASURED=1 $(BIN)/pytest tests/guarantees
 
 # The long campaigns, about two hours: each ends by itself, and replays from its seed (CHAOS_SEED=…).
@@ -144,10 +144,11 @@ settings: ## Test that each deployed value is the one decided on
 contract: ## Test that each fake behaves like its real adapter
 docs: ## Test that the pages refer to things that exist
 rules: ## Test that each import rule finds what breaks it
+exhaustive: ## Search every state of two environments: circuit breaker, keys, limits, jobs
 integration: ## Test use cases and SQL on a real PostgreSQL
 local: ## Test the local cloud's gateway, runtime and event sources
 e2e: ## Test a whole local cloud over HTTP and in a browser; what waits for minutes is left to make chaos
-unit settings contract docs rules integration local e2e: dev-environments
+unit settings contract docs rules exhaustive integration local e2e: dev-environments
 	@$(BIN)/pytest $(if $(filter e2e,$@),-m "not long") tests/$@
 
 # What is deployed, changed in one way after another: each has to turn a test red. ONLY=name for one.

@@ -45,7 +45,7 @@ def test_two_environments_keep_every_invariant_in_every_state(name: Name) -> Non
     assert result.counterexample is None, str(result.counterexample)
     assert result.closed
     assert [what for what in MET[name] if not any(what in kind for kind in result.kinds)] == []
-    record(f"machines.{name}", environments=2, states=result.states, steps=result.steps, depth=result.depth)
+    record("machines.two", machine=name, environments=2, states=result.states, steps=result.steps, depth=result.depth)
 
 
 def test_an_environment_that_loses_an_answer_keeps_every_invariant_in_every_state() -> None:
@@ -56,7 +56,7 @@ def test_an_environment_that_loses_an_answer_keeps_every_invariant_in_every_stat
     assert result.closed
     for kind in ("waits no longer for the table", "loses its read", "which was made"):
         assert any(kind in each for each in result.kinds), kind
-    record("machines.breaker_faults", environments=1, states=result.states, steps=result.steps, depth=result.depth)
+    record("machines.faults", environments=1, states=result.states, steps=result.steps, depth=result.depth)
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: f"{mutant.machine}: {mutant.name}")
