@@ -20,7 +20,7 @@ from shared.circuit.state import (
     replace_bucket,
 )
 from tests.contract.dynamodb_clients import WrappedClient, read_items
-from tests.exhaustive.state_table import Condition, StateTable
+from tests.exhaustive.state_table import Condition, TableInMemory
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -101,7 +101,7 @@ def test_each_request_of_the_admission_store_is_answered_as_by_the_table(
     outcomes = set()
     for held in list_states():
         for method, request in list_requests():
-            memory = StateTable({item["pk"]["S"]: item for item in held})
+            memory = TableInMemory({item["pk"]["S"]: item for item in held})
             for pk in read_items(dynamodb, state_table):
                 dynamodb.delete_item(TableName=state_table, Key={"pk": {"S": pk}})
             for item in held:
@@ -129,7 +129,7 @@ def test_each_write_of_a_circuit_is_answered_as_by_the_table(
 ) -> None:
     """Whatever was seen and whatever is there."""
     results: list[Any] = []
-    make_memory: Callable[[], Any] = StateTable
+    make_memory: Callable[[], Any] = TableInMemory
     for client in (WrappedClient(dynamodb), make_memory()):
         store = DynamoDbCircuitStore(client, state_table)  # type: ignore[arg-type] # stand-ins of a client
         if held is not None:
@@ -139,7 +139,7 @@ def test_each_write_of_a_circuit_is_answered_as_by_the_table(
 
 
 def _build_item(circuit: CircuitSnapshot) -> Any:
-    memory = StateTable()
+    memory = TableInMemory()
     DynamoDbCircuitStore(memory, TABLE).change("email", NEW, circuit)  # type: ignore[arg-type] # a stand-in
     return memory.items["circuit#email"]
 

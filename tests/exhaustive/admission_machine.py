@@ -34,7 +34,7 @@ from shared.retry.budget import RetryBudget
 from tests.exhaustive.key_table import Duplicate, KeyTable
 from tests.exhaustive.replay import LOST, Failure, Outside, PlayedConnection, Player
 from tests.exhaustive.search import Move
-from tests.exhaustive.state_table import StateTable
+from tests.exhaustive.state_table import TableInMemory
 
 TICK = 1_000_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -68,18 +68,18 @@ class Shared(NamedTuple):
     charged: tuple[int, ...] = ()
 
 
-class Idle(NamedTuple):
+class IdleCaller(NamedTuple):
     """An environment without a call; it remembers a bucket's TAT, and that the table was out of reach."""
 
     tat: int | None = None
     paused_until: int | None = None
 
 
-class Run(NamedTuple):
+class CallRun(NamedTuple):
     """A call: what it asks, its environment when it began, the answers it has had, and whether it holds the key."""
 
     asks: str
-    environment: Idle
+    environment: IdleCaller
     began: int = 0
     script: tuple[tuple[int, Any], ...] = ()
     holds: bool = False
@@ -100,7 +100,7 @@ class Item(NamedTuple):
     attributes: tuple[tuple[str, Any], ...]
 
 
-class Refused(NamedTuple):
+class RefusedWrite(NamedTuple):
     """A write whose conditions failed: the code, and for each of its items the reason and the item."""
 
     code: str
@@ -156,7 +156,7 @@ class Parts:
     def __init__(self, player: Player, results: Mapping[str, Any]) -> None:
         self.new: list[tuple[str, int, Any]] = []
         self.answered = 0
-        self.kept = Idle()
+        self.kept = IdleCaller()
         self.store: Any = None
         self.bucket = ""
         self._player = player
@@ -178,10 +178,10 @@ class Parts:
             raise result
         return result
 
-    def read_kept(self) -> Idle:
+    def read_kept(self) -> IdleCaller:
         """Return what the environment remembers."""
         tat, paused = self.store._tats.get(self.bucket), self.store._paused_until - NOW
-        return Idle(None if tat is None or tat <= NOW else tat - NOW, paused if paused > 0 else None)
+        return IdleCaller(None if tat is None or tat <= NOW else tat - NOW, paused if paused > 0 else None)
 
 
 def _freeze_result(result: Any) -> Any:
@@ -220,20 +220,20 @@ class AdmissionMachine:
     _parts: Parts
     is_answer_an_effect = False
 
-    def begin(self) -> tuple[Shared, Idle]:
+    def begin(self) -> tuple[Shared, IdleCaller]:
         """Return an empty table, and an environment without a call."""
-        return Shared(), Idle()
+        return Shared(), IdleCaller()
 
-    def list_moves(self, environment: Idle | Run, shared: Shared) -> Iterator[Move]:
+    def list_moves(self, environment: IdleCaller | CallRun, shared: Shared) -> Iterator[Move]:
         """Return each step that the environment can take next."""
-        if isinstance(environment, Idle):
+        if isinstance(environment, IdleCaller):
             for asks in self.asks:
-                yield self._begin_call(Run(asks, environment), shared)
+                yield self._begin_call(CallRun(asks, environment), shared)
             return
-        yield self._make_move("is killed", Idle(), shared, shared, environment, fault=True)
+        yield self._make_move("is killed", IdleCaller(), shared, shared, environment, fault=True)
         yield from self._list_answers(environment, shared)
 
-    def _begin_call(self, run: Run, shared: Shared) -> Move:
+    def _begin_call(self, run: CallRun, shared: Shared) -> Move:
         label, ended = f"begins: {run.asks}", self._play(run)
         if isinstance(ended, Outside):
             return self._make_move(label, run, shared, shared, None)
@@ -241,7 +241,7 @@ class AdmissionMachine:
         problem = self._check_end(run, result, shared)
         return self._make_move(f"{label}: {_name_result(result)}", environment, shared, shared, None, problem=problem)
 
-    def _list_answers(self, run: Run, shared: Shared) -> Iterator[Move]:
+    def _list_answers(self, run: CallRun, shared: Shared) -> Iterator[Move]:
         """Return the steps that follow from the call outside that a run waits for."""
         waiting = self._play(run)
         assert isinstance(waiting, Outside)
@@ -256,7 +256,7 @@ class AdmissionMachine:
         if method == "get_item":
             return
         yield self._go_on(holder, shared, after, f"loses the answer to {name}", _UNANSWERED, fault=True, held=run.holds)
-        yield self._make_move(f"is killed right after {name}", Idle(), shared, after, run, fault=True)
+        yield self._make_move(f"is killed right after {name}", IdleCaller(), shared, after, run, fault=True)
         if after != shared:
             again, second, holder_again = self._send(holder, after, method, request)
             label = f"loses the answer to {name}, which its client sends again"
@@ -272,10 +272,10 @@ class AdmissionMachine:
                 fault=True,
             )
 
-    def _list_commits(self, run: Run, shared: Shared, statements: Any) -> Iterator[Move]:
+    def _list_commits(self, run: CallRun, shared: Shared, statements: Any) -> Iterator[Move]:
         raise NotImplementedError
 
-    def _send(self, run: Run, shared: Shared, method: str, request: Any) -> tuple[Shared, Any, Run]:
+    def _send(self, run: CallRun, shared: Shared, method: str, request: Any) -> tuple[Shared, Any, CallRun]:
         """Carry out a request to the table; return what is there then, the answer, and the run."""
         record_key, bucket_key = items.make_record_key(self._make_use(run)), items.make_bucket_key(CHARGE)
         holder = {"S": "mine" if run.holds else "other"}
@@ -284,7 +284,7 @@ class AdmissionMachine:
             held[record_key] = {"pk": {"S": record_key}, **thaw(shared.record, holder=holder)}
         if shared.tat is not None:
             held[bucket_key] = {"pk": {"S": bucket_key}, "tat": {"N": str(NOW + shared.tat)}}
-        table = StateTable(dict(held))
+        table = TableInMemory(dict(held))
         answer: Any
         try:
             returned = getattr(table, method)(**request)
@@ -306,7 +306,7 @@ class AdmissionMachine:
 
     def _go_on(
         self,
-        run: Run,
+        run: CallRun,
         before: Shared,
         after: Shared,
         label: str,
@@ -340,7 +340,7 @@ class AdmissionMachine:
         environment: Any,
         before: Shared,
         after: Shared,
-        run: Run | None,
+        run: CallRun | None,
         *,
         fault: bool = False,
         problem: str | None = None,
@@ -350,7 +350,7 @@ class AdmissionMachine:
         shift = "key" if after.record != before.record else None
         return Move(label, environment, after, fault, problem, shift)
 
-    def _check(self, before: Shared, after: Shared, run: Run | None) -> str | None:
+    def _check(self, before: Shared, after: Shared, run: CallRun | None) -> str | None:
         """Return the invariant that a step breaks."""
         if after.effects > 1:
             return TWO_EFFECTS
@@ -361,11 +361,11 @@ class AdmissionMachine:
             return OVERWRITTEN if _has_answer(before) else STOLEN
         return PASSED if _has_passed_limit(after.charged) else None
 
-    def _check_end(self, run: Run, result: Any, shared: Shared) -> str | None:
+    def _check_end(self, run: CallRun, result: Any, shared: Shared) -> str | None:
         """Return the invariant that the end of a call breaks."""
         raise NotImplementedError
 
-    def _play(self, run: Run) -> Any:
+    def _play(self, run: CallRun) -> Any:
         """Run a call with the answers it has had; return its next call outside, or its result and its environment."""
         finished = [each for each in run.script if isinstance(each[1], Finished)]
         began = finished[-1][0] if finished else run.began
@@ -391,13 +391,13 @@ class AdmissionMachine:
         except Outside as waiting:
             return waiting
         except Exception:  # noqa: BLE001 - whatever the code raises here, no client would get an answer
-            return CRASHED, Idle()
+            return CRASHED, IdleCaller()
         return result, self._parts.read_kept()
 
-    def _run(self, run: Run, store: DynamoDbAdmissionStore, player: Player) -> Any:
+    def _run(self, run: CallRun, store: DynamoDbAdmissionStore, player: Player) -> Any:
         raise NotImplementedError
 
-    def _forget(self, run: Run) -> Run:
+    def _forget(self, run: CallRun) -> CallRun:
         """Return a run without what led to the parts of it that are over."""
         parts = self._parts
         if not parts.new:
@@ -407,20 +407,20 @@ class AdmissionMachine:
         rest = run.script[len(old) + parts.answered :]
         return run._replace(script=(*old, *added, *rest), environment=parts.kept)
 
-    def _make_use(self, run: Run) -> KeyUse:
+    def _make_use(self, run: CallRun) -> KeyUse:
         return KeyUse("scope", "key", "other" if run.asks.startswith("another") else "first")
 
     # ---- time and others ---------------------------------------------------------------------------------------------
-    def apply_shift(self, environment: Idle | Run, shift: str) -> Idle | Run:
+    def apply_shift(self, environment: IdleCaller | CallRun, shift: str) -> IdleCaller | CallRun:
         """Return an environment after another one has changed the key's record."""
-        return environment._replace(holds=False) if isinstance(environment, Run) else environment
+        return environment._replace(holds=False) if isinstance(environment, CallRun) else environment
 
-    def pass_time(self, environment: Idle | Run) -> Idle | Run | None:
+    def pass_time(self, environment: IdleCaller | CallRun) -> IdleCaller | CallRun | None:
         """Return the environment a unit of time later; the runtime ends a call that takes too long."""
-        if isinstance(environment, Idle):
+        if isinstance(environment, IdleCaller):
             return _age_idle(environment)
         if environment.began <= -self.longest_run * TICK:
-            return Idle()
+            return IdleCaller()
         return environment._replace(
             began=environment.began - TICK,
             environment=_age_kept(environment.environment),
@@ -436,15 +436,15 @@ class AdmissionMachine:
             charged=tuple(each - TICK for each in shared.charged if each > -self.longest_run * TICK),
         )
 
-    def count_holders(self, environment: Idle | Run, shared: Shared) -> int:
+    def count_holders(self, environment: IdleCaller | CallRun, shared: Shared) -> int:
         """Return 1 for a call that holds the key."""
-        return int(isinstance(environment, Run) and environment.holds)
+        return int(isinstance(environment, CallRun) and environment.holds)
 
-    def is_normal(self, environment: Idle | Run, shared: Shared) -> bool:
+    def is_normal(self, environment: IdleCaller | CallRun, shared: Shared) -> bool:
         """Return whether no call runs, the key is free or answered, and the bucket is full."""
         record = dict(shared.record or ())
         is_settled = not record or record["free_at"] <= 0 or json.loads(record["phase"])["S"] != items.RUNNING
-        return isinstance(environment, Idle) and is_settled and (shared.tat is None or shared.tat <= 0)
+        return isinstance(environment, IdleCaller) and is_settled and (shared.tat is None or shared.tat <= 0)
 
 
 class KeyMachine(AdmissionMachine):
@@ -457,7 +457,7 @@ class KeyMachine(AdmissionMachine):
         self.asks = asks or self.asks
         self._table = KeyTable()
 
-    def _run(self, run: Run, store: DynamoDbAdmissionStore, player: Player) -> Any:
+    def _run(self, run: CallRun, store: DynamoDbAdmissionStore, player: Player) -> Any:
         database = Database(
             PlayedConnection(player),  # type: ignore[arg-type] # a stand-in
             backoff=Backoff(retries=1),
@@ -489,7 +489,7 @@ class KeyMachine(AdmissionMachine):
         except Unavailable:
             return "unavailable"
 
-    def _list_commits(self, run: Run, shared: Shared, statements: Any) -> Iterator[Move]:
+    def _list_commits(self, run: CallRun, shared: Shared, statements: Any) -> Iterator[Move]:
         after, answer = self._table.run(shared.row, shared.effects, statements)
         changed = shared._replace(row=after[0], effects=min(after[1], 2))
         name = "the transaction" if changed != shared else "a transaction that changes nothing"
@@ -501,9 +501,9 @@ class KeyMachine(AdmissionMachine):
             run, shared, shared, "is refused by a rule", Failure(lambda: Refusal("claim-closed")), fault=True
         )
         yield self._go_on(run, shared, changed, f"loses the connection after {name}", LOST, fault=True)
-        yield self._make_move(f"is killed right after {name}", Idle(), shared, changed, run, fault=True)
+        yield self._make_move(f"is killed right after {name}", IdleCaller(), shared, changed, run, fault=True)
 
-    def _check_end(self, run: Run, result: Any, shared: Shared) -> str | None:
+    def _check_end(self, run: CallRun, result: Any, shared: Shared) -> str | None:
         if result != 200:
             return None
         if not shared.effects or shared.row is None:
@@ -516,20 +516,20 @@ class LimitMachine(AdmissionMachine):
 
     asks = ("a charged call", "a charged call with a key")
 
-    def _run(self, run: Run, store: DynamoDbAdmissionStore, player: Player) -> Any:
+    def _run(self, run: CallRun, store: DynamoDbAdmissionStore, player: Player) -> Any:
         use = self._make_use(run) if run.asks.endswith("with a key") else None
         decision = self._parts.run("admission", lambda: store.admit(charge=CHARGE, use=use, lease_s=LEASE_S))
         if use is not None and isinstance(decision, Admitted) and decision.token is not None:
             store.release(use, decision.token)
         return decision
 
-    def _check_end(self, run: Run, result: Any, shared: Shared) -> str | None:
+    def _check_end(self, run: CallRun, result: Any, shared: Shared) -> str | None:
         if isinstance(result, Admitted) and result.quota is not None and not run.is_charged:
             return NOT_CHARGED
         is_full = shared.tat is None or shared.tat <= 0
         return REFUSED if isinstance(result, OverLimit) and is_full and not run.has_conflicted else None
 
-    def _check(self, before: Shared, after: Shared, run: Run | None) -> str | None:
+    def _check(self, before: Shared, after: Shared, run: CallRun | None) -> str | None:
         is_taken = before.record != after.record and after.record is not None
         is_charged = before.charged != after.charged
         if run is not None and run.asks.endswith("with a key") and is_taken != is_charged:
@@ -565,24 +565,24 @@ def _find_asked(request: Any) -> int:
     return next(int(w["ExpressionAttributeValues"][":now"]["N"]) - NOW for w in writes if "UpdateExpression" in w)
 
 
-def _freeze_error(error: ClientError) -> Refused:
+def _freeze_error(error: ClientError) -> RefusedWrite:
     response: Any = error.response
     cancelled = response.get("CancellationReasons")
     reasons = cancelled or [{"Code": response["Error"]["Code"], "Item": response.get("Item")}]
     frozen = tuple((each["Code"], Item(freeze(each["Item"])) if each.get("Item") else None) for each in reasons)
-    return Refused(response["Error"]["Code"], frozen, bool(cancelled))
+    return RefusedWrite(response["Error"]["Code"], frozen, bool(cancelled))
 
 
-def _make_conflict(method: str, request: Any) -> Refused:
+def _make_conflict(method: str, request: Any) -> RefusedWrite:
     if method == "transact_write_items":
         reasons = tuple(("TransactionConflict", None) for _ in request["TransactItems"])
-        return Refused("TransactionCanceledException", reasons, is_transaction=True)
-    return Refused("TransactionConflictException", (("TransactionConflictException", None),), is_transaction=False)
+        return RefusedWrite("TransactionCanceledException", reasons, is_transaction=True)
+    return RefusedWrite("TransactionConflictException", (("TransactionConflictException", None),), is_transaction=False)
 
 
 def _thaw_answer(answer: Any) -> Any:
     """Return an answer as the code receives it."""
-    if isinstance(answer, Refused):
+    if isinstance(answer, RefusedWrite):
         reasons = [{"Code": code, **({"Item": thaw(item.attributes)} if item else {})} for code, item in answer.reasons]
         response: Any = {"Error": {"Code": answer.code}}
         response |= {"CancellationReasons": reasons} if answer.is_transaction else reasons[0]
@@ -600,7 +600,7 @@ def _thaw_answer(answer: Any) -> Any:
 
 
 def _age_answer(answer: Any) -> Any:
-    if isinstance(answer, Refused):
+    if isinstance(answer, RefusedWrite):
         reasons = tuple((code, Item(_age_item(item.attributes)) if item else None) for code, item in answer.reasons)
         return answer._replace(reasons=reasons)
     if isinstance(answer, tuple) and len(answer) == 2 and isinstance(answer[1], Item):
@@ -608,16 +608,16 @@ def _age_answer(answer: Any) -> Any:
     return answer
 
 
-def _age_idle(kept: Idle) -> Idle:
-    return Idle(
+def _age_idle(kept: IdleCaller) -> IdleCaller:
+    return IdleCaller(
         kept.tat - TICK if kept.tat is not None and kept.tat > TICK else None,
         kept.paused_until - TICK if kept.paused_until is not None and kept.paused_until > TICK else None,
     )
 
 
-def _age_kept(kept: Idle) -> Idle:
+def _age_kept(kept: IdleCaller) -> IdleCaller:
     """Return what an environment knew when its call began, seen from a unit of time later."""
-    return Idle(
+    return IdleCaller(
         None if kept.tat is None else kept.tat - TICK, None if kept.paused_until is None else kept.paused_until - TICK
     )
 

@@ -25,7 +25,7 @@ from shared.circuit.state import CallOutcome, CircuitPolicy, CircuitSnapshot, Fa
 from shared.circuit.store import Request, StoreUnavailable, WriteResult
 from shared.units import SECOND
 from tests.exhaustive.search import Move
-from tests.exhaustive.state_table import StateTable
+from tests.exhaustive.state_table import TableInMemory
 
 POLICY = CircuitPolicy(
     name="email",
@@ -111,7 +111,7 @@ class Waiting(NamedTuple):
     done: frozenset[str]
 
 
-class Pending(NamedTuple):
+class RequestValue(NamedTuple):
     """A request on its way. What a write on account of a state that is gone would write does not matter."""
 
     asked: int
@@ -133,7 +133,7 @@ class Environment(NamedTuple):
     last_failure: int | None = None
     began: int | None = BEFORE
     cached: Permit | None = None
-    pending: Pending | None = None
+    pending: RequestValue | None = None
     is_exchange_new: bool = False
     failed_at: int | None = None
     call: InCall | Waiting | None = None
@@ -144,7 +144,7 @@ class Environment(NamedTuple):
 UNKNOWN = Snapshot("closed", STALE, None, None, None, None, (), 0, 0)
 
 
-class Shift(NamedTuple):
+class CircuitShift(NamedTuple):
     """A write of another environment's: so many generations and revisions more."""
 
     generations: int
@@ -260,7 +260,7 @@ class Bench:
     def __post_init__(self) -> None:
         self.generation = 0 if self.table.is_first_generation else OLD
         self.revision = 0 if self.table.is_first_revision else OLD
-        self.items = StateTable(self._build_items())
+        self.items = TableInMemory(self._build_items())
         self.store = DynamoDbCircuitStore(self.items, "state")  # type: ignore[arg-type] # what it calls of a client
         self.client = CircuitStoreClient(self.store, timer=_read_seconds, patience_s=0.5, pause_s=1.0)
         self.rejoined = Rejoined(self.client, frozenset(), is_report=False)
@@ -299,7 +299,7 @@ class Bench:
         self.client._failed_at = None if value.failed_at is None else _read_seconds() + value.failed_at / SECOND
         return breaker
 
-    def _restore_exchange(self, pending: Pending) -> None:
+    def _restore_exchange(self, pending: RequestValue) -> None:
         view = self.breaker._view
         to = None
         if pending.kind != "read":
@@ -353,14 +353,14 @@ class Bench:
         began = _relate(permit.began) + BEFORE if permit.generation is None else 0
         return Permit(offset, began, until, permit.probe, permit.local)
 
-    def read_table(self, has_failed: bool) -> tuple[Table, Shift]:
+    def read_table(self, has_failed: bool) -> tuple[Table, CircuitShift]:
         """Return the table's value, and what the other environments have to learn."""
         item = self.items.items.get(make_circuit_key(POLICY.name))
         if item is None:
-            return self.table._replace(has_failed=has_failed), Shift(0, 0)
+            return self.table._replace(has_failed=has_failed), CircuitShift(0, 0)
         circuit = read_circuit(item)
         value = self.read_snapshot(circuit, circuit.generation, circuit.revision)
-        shift = Shift(
+        shift = CircuitShift(
             circuit.generation - self.generation,
             circuit.revision - self.revision if circuit.generation == self.generation else 0,
         )
@@ -424,17 +424,17 @@ class Bench:
             else None,
         )
 
-    def _read_pending(self, seen: Snapshot, generation: int, revision: int) -> Pending | None:
+    def _read_pending(self, seen: Snapshot, generation: int, revision: int) -> RequestValue | None:
         if self.request is None:
             return None
         positions = {id(each): at for at, each in enumerate(self.breaker._view._outcomes)}
         outcomes = tuple(positions[id(each)] for each in self.request.outcomes if id(each) in positions)
         asked = max(self.request.asked - NOW, -round(POLICY.refresh_s * SECOND))
         if self.request.to is None:
-            return Pending(asked, "read", None, outcomes)
+            return RequestValue(asked, "read", None, outcomes)
         if seen.generation < 0 or seen.revision < 0:
-            return Pending(asked, "stale", None, outcomes)
-        return Pending(asked, "write", self.read_snapshot(self.request.to, generation, revision), outcomes)
+            return RequestValue(asked, "stale", None, outcomes)
+        return RequestValue(asked, "write", self.read_snapshot(self.request.to, generation, revision), outcomes)
 
     def _fix_call(self, call: InCall | Waiting | None, seen: Snapshot, local: CircuitSnapshot | None) -> Any:
         if call is None or call.permit is None:
@@ -490,7 +490,7 @@ def _read_seconds() -> float:
     return NOW / SECOND
 
 
-class BreakerMachine:
+class CircuitMachine:
     """A fleet of circuit breakers on one table."""
 
     def __init__(
@@ -667,7 +667,7 @@ class BreakerMachine:
         return Move(label, environment, table, fault, problem, None if shift == (0, 0) else shift)
 
     def _check_write(
-        self, before: Table, after: Table, shift: Shift, probe_end: str | None, has_failed: bool
+        self, before: Table, after: Table, shift: CircuitShift, probe_end: str | None, has_failed: bool
     ) -> str | None:
         """Return the invariant that a write breaks."""
         old, new = before.circuit, after.circuit
@@ -679,7 +679,14 @@ class BreakerMachine:
         return self._check_transition(state, old, new, shift, probe_end, has_failed=has_failed)
 
     def _check_transition(
-        self, state: str, old: Snapshot | None, new: Snapshot, shift: Shift, probe_end: str | None, *, has_failed: bool
+        self,
+        state: str,
+        old: Snapshot | None,
+        new: Snapshot,
+        shift: CircuitShift,
+        probe_end: str | None,
+        *,
+        has_failed: bool,
     ) -> str | None:
         """Return the invariant that a transition breaks."""
         if shift.generations != 1:
@@ -692,7 +699,7 @@ class BreakerMachine:
             return None if probe_end == {"closed": "well", "open": "failed"}[new.state] else NOT_BY_PROBE
         return NOT_FULL if state == "closed" and not has_failed else None
 
-    def apply_shift(self, environment: Environment, shift: Shift) -> Environment:
+    def apply_shift(self, environment: Environment, shift: CircuitShift) -> Environment:
         """Return an environment after another one's write."""
         pending = environment.pending
         if pending is not None and pending.kind == "write":
@@ -775,7 +782,7 @@ def _is_early(old: Snapshot, new: Snapshot) -> bool:
     return due is None or new.since is None or new.since < due
 
 
-def _name_request(pending: Pending) -> str:
+def _name_request(pending: RequestValue) -> str:
     if pending.kind == "read":
         return "its read"
     return f"its write ({pending.to.state})" if pending.to else "its stale write"
@@ -807,13 +814,13 @@ def _age_permit(permit: Permit) -> Permit:
     return permit._replace(began=max(permit.began - SECOND, OLDEST)) if permit.generation is None else permit
 
 
-def _shift_snapshot(value: Snapshot, shift: Shift) -> Snapshot:
+def _shift_snapshot(value: Snapshot, shift: CircuitShift) -> Snapshot:
     if shift.generations:
         return value._replace(generation=max(value.generation - shift.generations, STALE), revision=0)
     return value._replace(revision=max(value.revision - shift.revisions, STALE)) if value.generation == 0 else value
 
 
-def _shift_permit(permit: Permit, shift: Shift) -> Permit:
+def _shift_permit(permit: Permit, shift: CircuitShift) -> Permit:
     if permit.generation in {None, GONE} or permit.local or not shift.generations:
         return permit
     assert permit.generation is not None

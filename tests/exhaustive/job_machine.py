@@ -28,7 +28,7 @@ from shared.retry.backoff import Backoff
 from shared.retry.budget import RetryBudget
 from tests.exhaustive.replay import LOST, Failure, Outside, PlayedConnection, Player
 from tests.exhaustive.search import Move
-from tests.exhaustive.sql_table import MICROSECOND, START, JobTable, Refused
+from tests.exhaustive.sql_table import MICROSECOND, START, JobTable, RequirementRefused
 from worker import job_runner
 from worker.job_runner import JobRunner, LeaseLost, MailSettings, NotEnoughTime
 from worker.retry_later import RetryLater
@@ -53,7 +53,7 @@ BEGUN = "the mark that the mail is begun"
 ENDED = frozenset({"done", "failed", "uncertain", "dismissed"})
 
 
-class Job(NamedTuple):
+class JobValue(NamedTuple):
     """The job's row, whether the queue has a message for it, and how often its mail was sent since it was replayed."""
 
     state: str = "pending"
@@ -65,7 +65,7 @@ class Job(NamedTuple):
     sent: int = 0
 
 
-class Run(NamedTuple):
+class InvocationRun(NamedTuple):
     """One invocation: what it does, when it began, the answers it has had.
 
     It reads the clock when it begins, and never again. Of a transaction that was repeated only the last answer is kept:
@@ -82,11 +82,11 @@ class Run(NamedTuple):
     is_old: bool = False
 
 
-class Idle(NamedTuple):
+class IdleInvocation(NamedTuple):
     """An environment without an invocation."""
 
 
-class Shift(NamedTuple):
+class JobShift(NamedTuple):
     """Another environment's step: whether the row has another lease, and whether a person has replayed the job."""
 
     is_lease_new: bool
@@ -144,43 +144,45 @@ class JobMachine:
         self._legal = legal
         self._table = JobTable()
 
-    def begin(self) -> tuple[Job, Idle]:
+    def begin(self) -> tuple[JobValue, IdleInvocation]:
         """Return a job that has just been committed, and an environment without an invocation."""
-        return Job(), Idle()
+        return JobValue(), IdleInvocation()
 
-    def list_moves(self, environment: Idle | Run, job: Job) -> Iterator[Move]:
+    def list_moves(self, environment: IdleInvocation | InvocationRun, job: JobValue) -> Iterator[Move]:
         """Return each step that the environment can take next."""
-        if isinstance(environment, Idle):
+        if isinstance(environment, IdleInvocation):
             yield from self._list_beginnings(job)
             return
-        yield Move("is killed", Idle(), job, fault=True)
+        yield Move("is killed", IdleInvocation(), job, fault=True)
         yield from self._list_answers(environment, job)
 
-    def _list_beginnings(self, job: Job) -> Iterator[Move]:
+    def _list_beginnings(self, job: JobValue) -> Iterator[Move]:
         for role, label in _ROLES.items():
             if role == "relay" or job.has_message:
-                yield Move(label, Run(role, 0), job)
+                yield Move(label, InvocationRun(role, 0), job)
         if job.has_message:
-            yield Move("sees the message lost", Idle(), job._replace(has_message=False), fault=True)
+            yield Move("sees the message lost", IdleInvocation(), job._replace(has_message=False), fault=True)
         for label, decide in (
             ("has an admin replay the job", lambda tx: replay_job(tx, JOB, actor=Actor(None, ""))),
             ("has an admin dismiss the job", lambda tx: dismiss_job(tx, JOB, "other", actor=Actor(None, ""))),  # type: ignore[arg-type]
         ):
             yield from self._decide(job, label, decide)
 
-    def _decide(self, job: Job, label: str, decide: Callable[[Any], Any]) -> Iterator[Move]:
+    def _decide(self, job: JobValue, label: str, decide: Callable[[Any], Any]) -> Iterator[Move]:
         statements = _Statements()
         decide(statements)
         try:
             after, _ = self._run_statements(job, statements.queued, owns_lease=False)
-        except Refused:
+        except RequirementRefused:
             return
         is_replayed = after.state == "pending"
         after = after._replace(sent=0) if is_replayed else after
-        shift = Shift(is_lease_new=True, is_replayed=is_replayed)
-        yield self._make_move(label, Idle(), job, after, fault=True, shift=shift, problem=self._find_illegal())
+        shift = JobShift(is_lease_new=True, is_replayed=is_replayed)
+        yield self._make_move(
+            label, IdleInvocation(), job, after, fault=True, shift=shift, problem=self._find_illegal()
+        )
 
-    def _list_answers(self, run: Run, job: Job) -> Iterator[Move]:
+    def _list_answers(self, run: InvocationRun, job: JobValue) -> Iterator[Move]:
         waiting = self._play(run)
         assert isinstance(waiting, Outside)
         match waiting.kind:
@@ -199,7 +201,7 @@ class JobMachine:
                 yield self._go_on(run, queued, "publishes the job", True, before=job)
                 yield self._go_on(run, queued, "publishes the job and loses the answer", False, fault=True, before=job)
                 yield self._go_on(run, job, "fails to publish the job", False, fault=True)
-                yield Move("is killed right after it has published the job", Idle(), queued, fault=True)
+                yield Move("is killed right after it has published the job", IdleInvocation(), queued, fault=True)
             case "send":
                 yield from self._list_sends(run, job)
             case _:
@@ -212,14 +214,14 @@ class JobMachine:
                 return f"{ILLEGAL}: {pair[0]} to {pair[1]}"
         return None
 
-    def _list_sends(self, run: Run, job: Job) -> Iterator[Move]:
+    def _list_sends(self, run: InvocationRun, job: JobValue) -> Iterator[Move]:
         sent = job if run.is_old else job._replace(sent=job.sent + 1)
         yield self._go_on(run, sent, "sends the mail", None, before=job)
         for label, is_sent, answer in _SENDS:
             yield self._go_on(run, sent if is_sent else job, label, answer, fault=True, before=job)
-        yield self._make_move("is killed right after it has sent the mail", Idle(), job, sent, fault=True)
+        yield self._make_move("is killed right after it has sent the mail", IdleInvocation(), job, sent, fault=True)
 
-    def _list_commits(self, run: Run, job: Job, statements: Any) -> Iterator[Move]:
+    def _list_commits(self, run: InvocationRun, job: JobValue, statements: Any) -> Iterator[Move]:
         after, results = self._run_statements(job, statements, owns_lease=run.owns_lease)
         illegal = self._find_illegal()
         rows = tuple(tuple(self._freeze(row) for row in result) for result in results)
@@ -227,7 +229,7 @@ class JobMachine:
         is_new = after.leased_until != job.leased_until or (after.leased_until or 0) % TICK == MINE
         owns = (after.leased_until or 0) % TICK == MINE if is_new else run.owns_lease and after.leased_until is not None
         lasting = after._replace(leased_until=None if after.leased_until is None else after.leased_until // TICK * TICK)
-        changed = Shift(is_lease_new=True, is_replayed=False) if is_new and lasting != job else None
+        changed = JobShift(is_lease_new=True, is_replayed=False) if is_new and lasting != job else None
         holder = run._replace(owns_lease=owns, is_old=run.is_old and name != BEGUN)
         yield self._go_on(holder, lasting, f"commits {name}", rows, before=job, shift=changed, problem=illegal)
         yield self._go_on(run, job, f"loses the connection before {name}", LOST, fault=True)
@@ -235,17 +237,19 @@ class JobMachine:
             holder, lasting, f"loses the connection after {name}", LOST, fault=True, before=job, shift=changed
         )
         if lasting != job:
-            yield self._make_move(f"is killed right after {name}", Idle(), job, lasting, fault=True, shift=changed)
+            yield self._make_move(
+                f"is killed right after {name}", IdleInvocation(), job, lasting, fault=True, shift=changed
+            )
 
     def _go_on(
         self,
-        run: Run,
-        job: Job,
+        run: InvocationRun,
+        job: JobValue,
         label: str,
         answer: Any,
         *,
         fault: bool = False,
-        before: Job | None = None,
+        before: JobValue | None = None,
         shift: Any = None,
         problem: str | None = None,
     ) -> Move:
@@ -261,16 +265,24 @@ class JobMachine:
         if run.role == "worker" and ended != "again":
             job = job._replace(has_message=False)
         return self._make_move(
-            f"{label} and ends", Idle(), before or job, job, fault=fault, shift=shift, problem=problem
+            f"{label} and ends", IdleInvocation(), before or job, job, fault=fault, shift=shift, problem=problem
         )
 
     def _make_move(
-        self, label: str, after: Any, job: Job, now: Job, *, fault: bool, shift: Any = None, problem: str | None = None
+        self,
+        label: str,
+        after: Any,
+        job: JobValue,
+        now: JobValue,
+        *,
+        fault: bool,
+        shift: Any = None,
+        problem: str | None = None,
     ) -> Move:
         now = now._replace(sent=min(now.sent, 2))
         return Move(label, after, now, fault, problem or self._check(job, now), shift)
 
-    def _check(self, before: Job, after: Job) -> str | None:
+    def _check(self, before: JobValue, after: JobValue) -> str | None:
         """Return the invariant that a step breaks."""
         if after.sent > 1:
             return SENT_TWICE
@@ -281,7 +293,7 @@ class JobMachine:
         return TOO_OFTEN if after.attempts > MOST_ATTEMPTS else None
 
     # ---- the code ----------------------------------------------------------------------------------------------------
-    def _play(self, run: Run) -> Outside | str:
+    def _play(self, run: InvocationRun) -> Outside | str:
         """Run an invocation with the answers it has had; return its next call outside, or how it ended."""
         player = Player(run.began, [(run.began, _thaw(answer)) for answer in run.script])
         database = Database(
@@ -323,7 +335,9 @@ class JobMachine:
         except Exception:  # noqa: BLE001 - the message is delivered again
             return CRASHED
 
-    def _run_statements(self, job: Job, statements: Any, *, owns_lease: bool) -> tuple[Job, list[list[dict[str, Any]]]]:
+    def _run_statements(
+        self, job: JobValue, statements: Any, *, owns_lease: bool
+    ) -> tuple[JobValue, list[list[dict[str, Any]]]]:
         leased = None
         if job.leased_until is not None:
             leased = START + (job.leased_until + (MINE if owns_lease else 0)) * MICROSECOND
@@ -352,36 +366,38 @@ class JobMachine:
         )
 
     # ---- time and others ---------------------------------------------------------------------------------------------
-    def apply_shift(self, environment: Idle | Run, shift: Shift) -> Idle | Run:
+    def apply_shift(
+        self, environment: IdleInvocation | InvocationRun, shift: JobShift
+    ) -> IdleInvocation | InvocationRun:
         """Return an environment after another one's step."""
-        if isinstance(environment, Idle):
+        if isinstance(environment, IdleInvocation):
             return environment
         return environment._replace(
             owns_lease=environment.owns_lease and not shift.is_lease_new,
             is_old=environment.is_old or shift.is_replayed,
         )
 
-    def pass_time(self, environment: Idle | Run) -> Idle | Run | None:
+    def pass_time(self, environment: IdleInvocation | InvocationRun) -> IdleInvocation | InvocationRun | None:
         """Return the environment a unit of time later; the runtime ends an invocation that takes too long."""
-        if isinstance(environment, Idle):
+        if isinstance(environment, IdleInvocation):
             return environment
         if environment.began <= -LONGEST_RUN * TICK:
-            return Idle()
+            return IdleInvocation()
         script = tuple(_age(answer) for answer in environment.script)
         return environment._replace(began=environment.began - TICK, script=script)
 
-    def pass_time_shared(self, job: Job) -> Job:
+    def pass_time_shared(self, job: JobValue) -> JobValue:
         """Return the job a unit of time later."""
         leased = None if job.leased_until is None else max(job.leased_until - TICK, OLDEST)
         return job._replace(leased_until=leased, available_at=max(job.available_at - TICK, 0))
 
-    def count_holders(self, environment: Idle | Run, job: Job) -> int:
+    def count_holders(self, environment: IdleInvocation | InvocationRun, job: JobValue) -> int:
         """Return 1 for an environment that has the lease of a running job."""
-        return int(isinstance(environment, Run) and environment.owns_lease and job.state == "running")
+        return int(isinstance(environment, InvocationRun) and environment.owns_lease and job.state == "running")
 
-    def is_normal(self, environment: Idle | Run, job: Job) -> bool:
+    def is_normal(self, environment: IdleInvocation | InvocationRun, job: JobValue) -> bool:
         """Return whether the job is done, or held for a person, and nobody is at it any more."""
-        return job.state in ENDED and isinstance(environment, Idle)
+        return job.state in ENDED and isinstance(environment, IdleInvocation)
 
 
 class _Statements:

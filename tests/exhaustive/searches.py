@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from tests.exhaustive.admission_machine import KeyMachine, LimitMachine, use_few_retries
-from tests.exhaustive.breaker_machine import BreakerMachine, use_stepped_client
+from tests.exhaustive.breaker_machine import CircuitMachine, use_stepped_client
 from tests.exhaustive.job_machine import JobMachine, use_short_leases
 from tests.exhaustive.search import Machine, Search
 
@@ -26,7 +26,7 @@ def make_machine(name: Name, *, most_faults: int | None = None) -> Machine:
     """Return a machine; `most_faults` bounds how often the circuits' table is late or loses an answer."""
     match name:
         case "breaker":
-            return BreakerMachine(read_legal_transitions("Circuit"), most_faults=most_faults)
+            return CircuitMachine(read_legal_transitions("Circuit"), most_faults=most_faults)
         case "key":
             return KeyMachine()
         case "limit":

@@ -33,7 +33,7 @@ _SCHEMA = (
 _ELSEWHERE = ("INSERT INTO audit", "SELECT to_jsonb")  # statements of the same transactions about other things
 
 
-class Refused(Exception):
+class RequirementRefused(Exception):
     """A require() was not met."""
 
 
@@ -51,9 +51,9 @@ class JobTable:
     def run(
         self, row: Mapping[str, Any], statements: Sequence[tuple[str, Mapping[str, Any]]], now: datetime
     ) -> tuple[dict[str, Any], list[list[dict[str, Any]]]]:
-        """Run the statements of a transaction; return the row afterwards and what each has returned. Raise Refused.
+        """Run a transaction; return the row afterwards and what each statement has returned.
 
-        `states` has the job's states then: before the transaction and after each statement.
+        Raise RequirementRefused. `states` has the job's states then: before the transaction and after each statement.
         """
         with_times = {name: _to_sql(value) for name, value in row.items()}
         self._connection.execute("DELETE FROM outbox")
@@ -78,7 +78,7 @@ class JobTable:
             return [{name: _from_sql(name, row[name]) for name in row.keys()} for row in rows]  # noqa: SIM118 - a Row
         except sqlite3.OperationalError as error:
             if "user-defined function raised" in str(error):
-                raise Refused from None
+                raise RequirementRefused from None
             raise
 
 

@@ -85,7 +85,7 @@ def _read_value(attribute: Mapping[str, Any]) -> Any:
     return int(attribute["N"]) if "N" in attribute else attribute["S"]
 
 
-class StateTable:
+class TableInMemory:
     """A client of one table, whose `items` are by primary key. Every request is carried out at once."""
 
     def __init__(self, items: dict[str, Item] | None = None) -> None:

@@ -16,7 +16,7 @@ from shared.database.errors import KEY_CONSTRAINT, REQUIRE_FAILED
 from shared.database.pipeline import SQL as KEYS_SQL
 from tests.databases import FreshDatabase
 from tests.exhaustive.key_table import Duplicate, KeyTable
-from tests.exhaustive.sql_table import JobTable, Refused
+from tests.exhaustive.sql_table import JobTable, RequirementRefused
 from tests.integration.jobs.records import RecordFixtures
 from worker.job_runner import SQL as WORKER_SQL
 
@@ -100,7 +100,7 @@ def test_each_statement_about_a_job_does_the_same_on_both(
                 job = {"id": job_id, "kind": "mail", "priority": "normal", **row}
                 try:
                     ours, results = table.run(job, [(query, params)], now)
-                except Refused:
+                except RequirementRefused:
                     assert theirs == "refused", (name, row)
                 else:
                     assert [pick_shown(each) for each in results[0]] == theirs, (name, row)
