@@ -371,7 +371,7 @@ class AdmissionMachine:
         began = finished[-1][0] if finished else run.began
         player = Player(began, [(time, _thaw_answer(answer)) for time, answer in run.script[len(finished) :]])
         self._parts = Parts(player, {each.part: each.result for _, each in finished})
-        client = SimpleNamespace(
+        client: Any = SimpleNamespace(
             **{
                 method: lambda _method=method, **request: player.call("table", (_method, request))
                 for method in ("get_item", "put_item", "update_item", "delete_item", "transact_write_items")
@@ -450,7 +450,7 @@ class AdmissionMachine:
 class KeyMachine(AdmissionMachine):
     """Calls with one Idempotency-Key, of which some ask for something else."""
 
-    asks = ("the call", "another call with the same key")
+    asks: tuple[str, ...] = ("the call", "another call with the same key")
     is_answer_an_effect = True
 
     def __init__(self, *, asks: tuple[str, ...] | None = None) -> None:
@@ -514,7 +514,7 @@ class KeyMachine(AdmissionMachine):
 class LimitMachine(AdmissionMachine):
     """Calls of one client that are charged to one limit."""
 
-    asks = ("a charged call", "a charged call with a key")
+    asks: tuple[str, ...] = ("a charged call", "a charged call with a key")
 
     def _run(self, run: CallRun, store: DynamoDbAdmissionStore, player: Player) -> Any:
         use = self._make_use(run) if run.asks.endswith("with a key") else None

@@ -193,11 +193,13 @@ class OneAnswer:
 
     def read(self, name: str) -> CircuitSnapshot:
         """See CircuitStore.read."""
-        return self._run(lambda: self._store.read(name))
+        seen: CircuitSnapshot = self._run(lambda: self._store.read(name))
+        return seen
 
     def change(self, name: str, seen: CircuitSnapshot, to: CircuitSnapshot) -> WriteResult:
         """See CircuitStore.change."""
-        return self._run(lambda: self._store.change(name, seen, to))
+        written: WriteResult = self._run(lambda: self._store.change(name, seen, to))
+        return written
 
     def _run(self, request: Callable[[], Any]) -> Any:
         if self._is_used:

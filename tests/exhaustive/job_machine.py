@@ -318,7 +318,7 @@ class JobMachine:
                 return "done"
             runner = JobRunner(
                 database=database,
-                mailer=SimpleNamespace(send=lambda _mail, **_more: player.call("send")),  # type: ignore[arg-type]
+                mailer=SimpleNamespace(send=lambda _mail, **_more: player.call("send")),
                 identities=None,  # type: ignore[arg-type] # a mail needs none
                 queues=queues,
                 mail_settings=MailSettings("desk@example.test", "en", "https://example.test"),

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any, Protocol
 
 # Steps of a counterexample are reconstructed from these: the index of the state before, -1 for the first.
-Parents = array
+Parents = array[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +191,9 @@ class Search:
         If all states were seen, check that each has a way back to normal without a fault.
         """
         result, seen, states = Result(), {self._first: 0}, [self._first]
-        parents, sources, targets = array("l", [-1]), array("l"), array("l")
+        parents: Parents = array("l", [-1])
+        sources: Parents = array("l")
+        targets: Parents = array("l")
         depth_ends, n = 1, 0
         while n < len(states) and (most is None or len(states) < most):
             if n == depth_ends:

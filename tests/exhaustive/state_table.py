@@ -128,7 +128,7 @@ class TableInMemory:
 
     def _update(self, request: Item) -> Item:
         pk = request["Key"]["pk"]["S"]
-        item = dict(self.items.get(pk, request["Key"]))
+        item: Item = dict(self.items.get(pk) or request["Key"])
         changed = {}
         for assignment in request["UpdateExpression"].removeprefix("SET ").split(","):
             name, _, value = (part.strip() for part in assignment.partition("="))
