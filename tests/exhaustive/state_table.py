@@ -105,7 +105,8 @@ class TableInMemory:
     def update_item(self, **request: Any) -> Item:
         """Set attributes of an item, which may be new."""
         self._require("UpdateItem", request, request["Key"])
-        return {"Attributes": self._update(request)}
+        changed = self._update(request)
+        return {"Attributes": changed} if request.get("ReturnValues") == "UPDATED_NEW" else {}
 
     def delete_item(self, **request: Any) -> Item:
         """Delete an item."""
