@@ -1,1 +1,1 @@
-"""Programs that judge a run again from its files. They import nothing of the product and nothing of the harness."""
+"""Programs that judge a run from its raw files, and share no code with what they judge."""

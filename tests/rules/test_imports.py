@@ -22,7 +22,11 @@ PLANTED = {
         "stress.load_generator",
         "shared.ids",
     ),
-    "Whoever judges a report again imports nothing of what made it": ("judge.verify", "stress.verdict"),
+    "The judge of a run's files shares no code with the service, the harness or a library": (
+        "judge.history.checker",
+        "stress.limits",
+    ),
+    "The service and the harness share no code with the judge": ("stress.limits", "judge.history.checker"),
     "In the layer each level imports those below it, and no level is left out": (
         "shared.api.pagination",
         "shared.container",
