@@ -44,6 +44,8 @@ class CallSample:
     replayed: bool = False
     retry_after_s: float | None = None
     attempt: int = 1
+    request_id: str = ""
+    api: str = ""  # the base path of the system that was called
 
     @property
     def latency_ms(self) -> float:

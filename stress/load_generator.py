@@ -95,7 +95,7 @@ class LoadGenerator:
             answer = {"status": NO_ANSWER, "problem": type(error).__name__}
         done = self.clock.read_now()
         sent = trace.sent_s if trace.sent_s is not None else done
-        sample = CallSample(self.scenario, call, meant, sent, done, attempt=attempt, **answer)
+        sample = CallSample(self.scenario, call, meant, sent, done, attempt=attempt, api=self.api, **answer)
         self._ledger.note(sample)
         self._on_sample(sample)
         return sample
@@ -219,6 +219,7 @@ def _read_answer(reply: aiohttp.ClientResponse, text: bytes) -> dict[str, Any]:
         "problem": str((record or {}).get("type", "")).rpartition(":")[2] if is_problem else "",
         "record": record,
         "replayed": reply.headers.get("Idempotency-Replayed") == "true",
+        "request_id": reply.headers.get("X-Request-Id", ""),
         "retry_after_s": float(retry_after) if retry_after and retry_after.isdigit() else None,
     }
 

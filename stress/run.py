@@ -12,6 +12,8 @@ from stress.call_factory import CallFactory
 from stress.faults import FaultLog
 from stress.fixtures import UserFixtures
 from stress.health_monitor import HealthMonitor, merge_intervals
+from stress.history import FILE as HISTORY
+from stress.history_facts import HistoryFacts
 from stress.ledger import CallLedger, CallSample
 from stress.load_generator import LoadGenerator, RunClock
 from stress.local_target import CloudOptions, LocalCloud
@@ -20,7 +22,7 @@ from stress.profiles import Profile
 from stress.progress_view import ProgressView
 from stress.report_builder import build_report, build_timeline, describe_environment, write_report
 from stress.scenario_context import LocalScenarioContext
-from stress.scenarios import agents, breaker, capacity, claims, health, members, pool, priorities
+from stress.scenarios import agents, breaker, capacity, claims, health, histories, members, pool, priorities
 
 SCENARIOS: dict[str, ModuleType] = {
     "pool": pool,
@@ -31,6 +33,7 @@ SCENARIOS: dict[str, ModuleType] = {
     "health": health,
     "priorities": priorities,
     "capacity": capacity,
+    "histories": histories,  # the last: it judges the calls of all
 }
 STALL_S = 1.0
 
@@ -77,6 +80,7 @@ class ReadinessRun:
         rate = str(self.options.profile.mail_rate)
         setup = replace(CLOUD_OPTIONS, parameters={"Circuits": json.dumps(self.circuits), "MailRate": rate})
         self.cloud = LocalCloud(self.options.root, self.options.state / "after", setup)
+        self.history = HistoryFacts(self.cloud, self.clock)
 
     async def run_all(self) -> ReadinessReport:
         """Start the system, run everything and return the report. Raise TargetStartError, FixtureError."""
@@ -90,6 +94,8 @@ class ReadinessRun:
     async def _drive(self) -> ReadinessReport:
         if self.options.sql:
             await self.cloud.query_rows(self.options.sql)
+        if "histories" in self._choose_scenarios():
+            await self.history.begin()
         generator = LoadGenerator(self.cloud.api, self.ledger, self.clock, self._note_sample)
         fixtures = UserFixtures(self.cloud, generator.copy_for_scenario("setup"), self.call_factory)
         monitor = HealthMonitor(generator.copy_for_scenario("health"), self.call_factory)
@@ -148,6 +154,7 @@ class ReadinessRun:
             progress=self.progress,
             root=self.options.root,
             state=self.options.state,
+            history=self.history,
             began_s=self.clock.read_now(),
         )
 
@@ -216,5 +223,8 @@ async def run(options: RunOptions, progress: ProgressView) -> ReadinessReport:
     if found.verdict != "PASS" and logs.exists():
         options.out.mkdir(parents=True, exist_ok=True)
         shutil.make_archive(str(options.out / "logs"), "gztar", logs)
+    if (history := options.state / "history" / HISTORY).exists():
+        options.out.mkdir(parents=True, exist_ok=True)
+        shutil.copy(history, options.out)  # before the report is signed with all of its files
     write_report(found, at_work.ledger.samples, options.out, options.root)
     return found

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from stress.faults import FaultLog
     from stress.fixtures import UserFixtures
     from stress.health_monitor import HealthMonitor
+    from stress.history_facts import HistoryFacts
     from stress.local_target import LocalCloud
     from stress.progress_view import ProgressView
 
@@ -140,3 +141,4 @@ class LocalScenarioContext(ScenarioContext):
     faults: "FaultLog"
     root: Path
     state: Path
+    history: "HistoryFacts | None" = None

@@ -1,4 +1,4 @@
-"""Calls against the commits in PostgreSQL's own log: what was answered is there, in time and in order, and nothing else.
+"""Calls against the commits in PostgreSQL's own log: what was answered is there, in time and order, and nothing else.
 
 The log's order is that of its positions (LSN). Which transaction a call made is known from the audit entry with the
 call's request id, and from the row of its Idempotency-Key: the transaction that inserted them is in the rows (xmin).

@@ -45,7 +45,7 @@ def check_registers(history: RecordedHistory, found: Findings) -> None:
         found.count("records")
         found.count("operations on records", len(of_record))
         _check_order(record, of_record, found)
-        _check_session_order(record, of_record, found)
+        _count_session_reads(of_record, found)
     _check_final_rows(history, versions, found)
     _check_preconditions(history, operations, versions, found)
 
@@ -179,7 +179,7 @@ def _describe_violation(each: RegisterOperation, later: RegisterOperation) -> st
     )
 
 
-def _check_session_order(record: str, operations: Sequence[RegisterOperation], found: Findings) -> None:
+def _count_session_reads(operations: Sequence[RegisterOperation], found: Findings) -> None:
     """Count each account's reads after an own write or read of the same record: those that a session promises."""
     first_end: dict[str | None, float] = {}
     for each in sorted(operations, key=lambda operation: operation.end):

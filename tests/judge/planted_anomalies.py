@@ -57,7 +57,7 @@ def add_read(history: RecordedHistory, write: HistoryCall, version: int, begin: 
             target=write.record,
             record=write.record,
             version=version,
-        )  # fmt: skip
+        )
     )
 
 
@@ -151,7 +151,7 @@ def plant_refusal_of_the_present_version(history: RecordedHistory, dice: random.
             if_match=row.version,
             problem="stale-version",
             request="refused",
-        )  # fmt: skip
+        )
     )
 
 
@@ -330,7 +330,7 @@ def plant_calls_beyond_a_limit(history: RecordedHistory, dice: random.Random) ->
                 if_match=1,
                 problem="stale-version",
                 request=f"hasty{n}",
-            )  # fmt: skip
+            )
         )
 
 

@@ -196,7 +196,7 @@ def test_one_record_and_one_client_with_all_calls_take_no_longer() -> None:
                 record="r",
                 version=1,
                 request=f"r{n}",
-            )  # fmt: skip
+            )
             for n in range(count)
         ]
         limit = PromisedLimit("read", 60, 60.0, "account", ("GET /claims/{id}",))

@@ -73,7 +73,7 @@ def test_the_page_renders(folder: Path, tmp_path: Path) -> None:
         logged = browser.get_log("browser")  # type: ignore[no-untyped-call]
         complaints = [entry for entry in logged if entry["level"] == "SEVERE"]
         browser.save_screenshot(str(folder / "report.png"))
-    assert "All 8 promises hold." in seen
+    assert "All 9 promises hold." in seen
     assert all(any(module.TITLE in heading for heading in headings) for module in SCENARIOS.values())
     assert complaints == []
     assert (folder / "report.png").stat().st_size > 10_000

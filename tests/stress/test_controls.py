@@ -49,13 +49,13 @@ from tests.stress.broken_checkouts import (
 
 CONTROLS = read_controls(FILE.read_text(encoding="utf-8"))
 HARNESS = (sys.executable, broken_checkouts.__file__)
-SCENARIOS = {"pool", "agents", "members", "claims", "breaker", "health", "capacity", "priorities"}
+SCENARIOS = {"pool", "agents", "members", "claims", "breaker", "health", "capacity", "priorities", "histories"}
 
 
 # ---- what is written down -------------------------------------------------------------------------------------------
-def test_the_controls_are_the_eleven_that_are_promised() -> None:
+def test_the_controls_are_the_seventeen_that_are_promised() -> None:
     """None goes missing unnoticed, and each names a scenario that there is and says what it breaks in a sentence."""
-    assert len(CONTROLS) == 11
+    assert len(CONTROLS) == 17
     assert {control.scenario for control in CONTROLS} <= SCENARIOS
     assert all(control.why.endswith(".") and control.why.count(".") == 1 for control in CONTROLS)
 
