@@ -28,8 +28,9 @@ EMPTY: dict[str, list[dict[str, Any]]] = {"clock": [{"before": 0.0, "database": 
 
 def make_move(**changes: Any) -> CallSample:
     """Return a change of a claim, accepted unless `changes` say otherwise."""
-    call = PlannedCall("move", "POST", f"/claims/{CLAIM}/transitions", "127.20.0.1", {"reason": "Besa was right."}, TOKEN,
-                       "key-1", {"If-Match": '"3"'}, facts={"subject": CLAIM, "member": MEMBER})  # fmt: skip
+    body, headers, facts = {"reason": "Besa was right."}, {"If-Match": '"3"'}, {"subject": CLAIM, "member": MEMBER}
+    path = f"/claims/{CLAIM}/transitions"
+    call = PlannedCall("move", "POST", path, "127.20.0.1", body, TOKEN, "key-1", headers, facts=facts)
     record = {"id": CLAIM, "version": 4, "title": "Cancelled flight", "email": "besa@example.test"}
     return replace(CallSample("claims", call, 1.0, 1.25, 1.5, 200, record=record, request_id="req-1"), **changes)
 
