@@ -1,4 +1,4 @@
-"""A service that is really broken leaves a history in which the checker finds it; `make stress-controls` breaks more."""
+"""A service that is really broken leaves a history in which the checker finds it."""
 
 import json
 import subprocess
