@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from judge.history.checker import check_history
-from judge.history.model import Anomaly, Findings
+from judge.history.model import Anomaly, HistoryFindings
 from judge.history.reading import FILE, UnreadableHistory, read_history
 
 LISTED = 10  # of each kind
 STATUSES = {"PASS": 0, "FAIL": 1, "INVALID": 2}
 
 
-def describe_findings(found: Findings) -> dict[str, Any]:
+def describe_findings(found: HistoryFindings) -> dict[str, Any]:
     """Return the findings as they are printed."""
     kinds = Counter(anomaly.kind for anomaly in found.anomalies)
     return {

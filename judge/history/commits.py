@@ -6,7 +6,7 @@ call's request id, and from the row of its Idempotency-Key: the transaction that
 
 from math import inf
 
-from judge.history.model import AuditFact, Findings, HistoryCall, LoggedCommit, RecordedHistory
+from judge.history.model import AuditFact, HistoryCall, HistoryFindings, LoggedCommit, RecordedHistory
 
 # The commit record's time is read before it is written, and clocks are read to a microsecond.
 EXACT_S = 0.0005
@@ -15,7 +15,7 @@ EXACT_S = 0.0005
 class RunTime:
     """The conversion of the database's clock to seconds of the run, between an earliest and a latest moment."""
 
-    def __init__(self, history: RecordedHistory, found: Findings) -> None:
+    def __init__(self, history: RecordedHistory, found: HistoryFindings) -> None:
         """Take the readings of the clock; report it as stepped if no one difference agrees with all of them."""
         low = max((reading.database - reading.after for reading in history.clock), default=-inf)
         high = min((reading.database - reading.before for reading in history.clock), default=inf)
@@ -33,7 +33,7 @@ class RunTime:
         return commit.at - self._high > moment + EXACT_S
 
 
-def check_commits(history: RecordedHistory, found: Findings) -> None:
+def check_commits(history: RecordedHistory, found: HistoryFindings) -> None:
     """Check each call against the log."""
     time = RunTime(history, found)
     found.count("commits in the log", len(history.commits))
@@ -54,7 +54,7 @@ def check_commits(history: RecordedHistory, found: Findings) -> None:
     _check_unasked(history, found)
 
 
-def _check_refused(history: RecordedHistory, call: HistoryCall, found: Findings) -> None:
+def _check_refused(history: RecordedHistory, call: HistoryCall, found: HistoryFindings) -> None:
     found.count("refused calls")
     allowed = history.effect_of[call.operation].refused_actions
     left = [a.action for a in history.audits_of_request.get(call.request, ()) if a.action not in allowed]
@@ -62,7 +62,9 @@ def _check_refused(history: RecordedHistory, call: HistoryCall, found: Findings)
         found.add("refused-but-committed", call.request, f"call {call.id} got {call.status}, and left {left}")
 
 
-def _check_accepted(history: RecordedHistory, call: HistoryCall, time: RunTime, found: Findings) -> LoggedCommit | None:
+def _check_accepted(
+    history: RecordedHistory, call: HistoryCall, time: RunTime, found: HistoryFindings
+) -> LoggedCommit | None:
     found.count("acknowledged calls")
     effect = history.effect_of[call.operation]
     audits = [a for a in history.audits_of_request.get(call.request, ()) if a.action == effect.action]
@@ -80,14 +82,14 @@ def _check_accepted(history: RecordedHistory, call: HistoryCall, time: RunTime, 
     return commit
 
 
-def _check_interval(call: HistoryCall, commit: LoggedCommit, time: RunTime, found: Findings) -> None:
+def _check_interval(call: HistoryCall, commit: LoggedCommit, time: RunTime, found: HistoryFindings) -> None:
     if time.is_before(commit, call.begin):
         found.add("committed-before-its-call", call.request, f"call {call.id} began at {call.begin:.4f} s")
     if time.is_after(commit, call.end):
         found.add("committed-after-its-answer", call.request, f"call {call.id} was answered at {call.end:.4f} s")
 
 
-def _check_log_order(acknowledged: list[tuple[HistoryCall, LoggedCommit]], found: Findings) -> None:
+def _check_log_order(acknowledged: list[tuple[HistoryCall, LoggedCommit]], found: HistoryFindings) -> None:
     """Check that a call that began after another's answer has a later place in the log; needs no clock."""
     found.count("calls in the order of the log", len(acknowledged))
     ended = sorted(acknowledged, key=lambda each: each[0].end)
@@ -103,7 +105,7 @@ def _check_log_order(acknowledged: list[tuple[HistoryCall, LoggedCommit]], found
             found.add("log-contradicts-time", call.request, detail)
 
 
-def _check_keys(history: RecordedHistory, time: RunTime, found: Findings) -> None:
+def _check_keys(history: RecordedHistory, time: RunTime, found: HistoryFindings) -> None:
     for key, calls in history.calls_of_key.items():
         xids = history.xids_of_key.get(key, [])
         accepted = [call for call in calls if call.is_accepted]
@@ -127,7 +129,7 @@ def _has_promise(history: RecordedHistory, call: HistoryCall) -> bool:
 
 
 def _check_transaction_of_key(
-    history: RecordedHistory, calls: list[HistoryCall], xids: list[int], time: RunTime, found: Findings
+    history: RecordedHistory, calls: list[HistoryCall], xids: list[int], time: RunTime, found: HistoryFindings
 ) -> None:
     """Check that a key's transaction has all that its call promises, and committed before the first answer says so."""
     effect = history.effect_of.get(calls[0].operation)
@@ -146,7 +148,7 @@ def _check_transaction_of_key(
             found.add("torn-transaction", calls[0].key or "", f"its transaction has no entry of {effect.action}")
 
 
-def _check_unasked(history: RecordedHistory, found: Findings) -> None:
+def _check_unasked(history: RecordedHistory, found: HistoryFindings) -> None:
     """Check that each effect has a call that asked for it, once: by its request id, or by its key's transaction."""
     asked = {call.request for call in history.calls if call.request}
     keyed = {xid for key in history.calls_of_key for xid in history.xids_of_key.get(key, ())}
@@ -160,7 +162,7 @@ def _check_unasked(history: RecordedHistory, found: Findings) -> None:
         _check_single_transaction(audit, history, found)
 
 
-def _check_single_transaction(audit: AuditFact, history: RecordedHistory, found: Findings) -> None:
+def _check_single_transaction(audit: AuditFact, history: RecordedHistory, found: HistoryFindings) -> None:
     same = {other.xid for other in history.audits_of_request[audit.request]}
     if len(same) > 1 and audit.xid == min(same):
         found.add("torn-transaction", audit.request, f"one request has committed in transactions {sorted(same)}")

@@ -3,12 +3,12 @@
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from judge.history.model import AuditFact, Findings, JobFact, PromisedEffect, RecordedHistory
+from judge.history.model import AuditFact, HistoryFindings, JobFact, PromisedEffect, RecordedHistory
 
 DONE, UNCERTAIN, FAILED = "done", "uncertain", "failed"
 
 
-def check_deliveries(history: RecordedHistory, found: Findings) -> None:
+def check_deliveries(history: RecordedHistory, found: HistoryFindings) -> None:
     """Check jobs against effects, and mails against jobs."""
     jobs: dict[str, list[JobFact]] = defaultdict(list)
     for job in history.jobs:
@@ -23,7 +23,7 @@ def _check_jobs(
     audits: Sequence[AuditFact],
     promised: dict[str, PromisedEffect],
     jobs: dict[str, list[JobFact]],
-    found: Findings,
+    found: HistoryFindings,
 ) -> set[str]:
     """Check the jobs of each effect; return the requests that have effects."""
     expected: dict[str, list[str]] = defaultdict(list)
@@ -45,7 +45,7 @@ def _check_jobs(
 
 
 def _check_unasked_jobs(
-    history: RecordedHistory, jobs: dict[str, list[JobFact]], explained: set[str], found: Findings
+    history: RecordedHistory, jobs: dict[str, list[JobFact]], explained: set[str], found: HistoryFindings
 ) -> None:
     """Check that no call has left jobs without an effect, least of all one that was refused."""
     for call in history.calls:
@@ -55,7 +55,7 @@ def _check_unasked_jobs(
             )
 
 
-def _check_mails(history: RecordedHistory, found: Findings) -> None:
+def _check_mails(history: RecordedHistory, found: HistoryFindings) -> None:
     arrived = Counter((mail.request, mail.to) for mail in history.mails)
     wanted: Counter[tuple[str, str]] = Counter()
     optional: Counter[tuple[str, str]] = Counter()

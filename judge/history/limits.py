@@ -12,14 +12,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from math import inf
 
-from judge.history.model import Findings, HistoryCall, PromisedLimit, RecordedHistory
+from judge.history.model import HistoryCall, HistoryFindings, PromisedLimit, RecordedHistory
 
 EXACTLY = 1e-6  # of a call: the rounding error of binary fractions at the moment of a refill
 # Refusals that the database makes: the call was admitted and charged before. 409 includes none that waits for a key.
 CHARGED = (409, 412)
 
 
-def check_limits(history: RecordedHistory, found: Findings) -> None:
+def check_limits(history: RecordedHistory, found: HistoryFindings) -> None:
     """Check each limit for each client."""
     limits = {(limit.by, route): limit for limit in history.limits for route in limit.routes}
     charged: dict[tuple[PromisedLimit, str], list[HistoryCall]] = defaultdict(list)

@@ -238,7 +238,7 @@ class RecordedHistory:
 
 
 @dataclass
-class Findings:
+class HistoryFindings:
     """The anomalies of a history, and how many things were judged, by what was judged."""
 
     anomalies: list[Anomaly] = field(default_factory=list)

@@ -5,12 +5,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from itertools import pairwise
 
-from judge.history.model import Findings, HistoryCall, RecordedHistory
+from judge.history.model import HistoryCall, HistoryFindings, RecordedHistory
 
 LAST_ID = "~"  # after every id
 
 
-def check_pages(history: RecordedHistory, found: Findings) -> None:
+def check_pages(history: RecordedHistory, found: HistoryFindings) -> None:
     """Check each page by itself, against the page that it follows, and against the records that there were."""
     pages = sorted(
         (call for call in history.calls if call.items is not None and call.is_accepted), key=lambda each: each.begin
@@ -44,7 +44,7 @@ def _find_previous(pages: Sequence[HistoryCall]) -> dict[int, HistoryCall]:
     return previous
 
 
-def _check_within(page: HistoryCall, found: Findings) -> None:
+def _check_within(page: HistoryCall, found: HistoryFindings) -> None:
     ids = [record for record, _ in page.items or ()]
     if len(set(ids)) < len(ids):
         found.add("item-twice", page.listing or "", f"call {page.id} has an item twice")
@@ -52,7 +52,7 @@ def _check_within(page: HistoryCall, found: Findings) -> None:
         found.add("page-out-of-order", page.listing or "", f"the items of call {page.id} are not in order")
 
 
-def _check_following(before: HistoryCall, page: HistoryCall, found: Findings) -> None:
+def _check_following(before: HistoryCall, page: HistoryCall, found: HistoryFindings) -> None:
     ids, earlier = [record for record, _ in page.items or ()], [record for record, _ in before.items or ()]
     if ids and earlier and max(ids) >= earlier[-1]:
         detail = f"call {page.id} continues call {before.id}, and has {max(ids)}, which is not after {earlier[-1]}"
@@ -60,7 +60,7 @@ def _check_following(before: HistoryCall, page: HistoryCall, found: Findings) ->
 
 
 def _check_completeness(
-    history: RecordedHistory, pages: Sequence[HistoryCall], previous: dict[int, HistoryCall], found: Findings
+    history: RecordedHistory, pages: Sequence[HistoryCall], previous: dict[int, HistoryCall], found: HistoryFindings
 ) -> None:
     """Check that no page leaves out a record within its ends that was acknowledged before the page was asked for."""
     created = sorted(_list_created(history), key=lambda each: each[0])
@@ -89,7 +89,9 @@ def _list_created(history: RecordedHistory) -> list[tuple[float, str, str | None
     ]
 
 
-def _check_left_out(page: HistoryCall, before: HistoryCall | None, known: Sequence[str], found: Findings) -> None:
+def _check_left_out(
+    page: HistoryCall, before: HistoryCall | None, known: Sequence[str], found: HistoryFindings
+) -> None:
     """Check the records between the last item of the page before and the last item of this page, both known."""
     shown = {record for record, _ in page.items or ()}
     upper = min((record for record, _ in before.items or ()), default=LAST_ID) if before else LAST_ID

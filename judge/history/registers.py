@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 
-from judge.history.model import AuditFact, Findings, HistoryCall, RecordedHistory
+from judge.history.model import AuditFact, HistoryCall, HistoryFindings, RecordedHistory
 
 CREATED, READ = 0, 1
 
@@ -37,7 +37,7 @@ class RegisterOperation:
         return self.version, self.kind
 
 
-def check_registers(history: RecordedHistory, found: Findings) -> None:
+def check_registers(history: RecordedHistory, found: HistoryFindings) -> None:
     """Check the versions of each record."""
     versions = _number_versions(history)
     operations = _collect_operations(history, versions, found)
@@ -65,7 +65,7 @@ def _number_versions(history: RecordedHistory) -> dict[str, dict[int, int]]:
 
 
 def _collect_operations(
-    history: RecordedHistory, versions: dict[str, dict[int, int]], found: Findings
+    history: RecordedHistory, versions: dict[str, dict[int, int]], found: HistoryFindings
 ) -> dict[str, list[RegisterOperation]]:
     operations: dict[str, list[RegisterOperation]] = defaultdict(list)
     for call in history.calls:
@@ -85,7 +85,7 @@ def _add_write(
     call: HistoryCall,
     versions: dict[str, dict[int, int]],
     operations: dict[str, list[RegisterOperation]],
-    found: Findings,
+    found: HistoryFindings,
 ) -> None:
     if call.is_accepted and call.replayed:
         return
@@ -131,7 +131,7 @@ def _add_read(
     version: int,
     versions: dict[str, dict[int, int]],
     operations: dict[str, list[RegisterOperation]],
-    found: Findings,
+    found: HistoryFindings,
 ) -> None:
     made = versions.get(record)
     if made is None or not 1 <= version <= len(made):
@@ -141,7 +141,7 @@ def _add_read(
     operations[record].append(RegisterOperation(version, READ, call.begin, call.end, call.account, call.id))
 
 
-def _check_order(record: str, operations: list[RegisterOperation], found: Findings) -> None:
+def _check_order(record: str, operations: list[RegisterOperation], found: HistoryFindings) -> None:
     """Report each operation that began after one had ended that must come later."""
     operations.sort(key=lambda each: each.place)
     later: RegisterOperation | None = None  # of all with a later place, the one that ended first
@@ -179,7 +179,7 @@ def _describe_violation(each: RegisterOperation, later: RegisterOperation) -> st
     )
 
 
-def _count_session_reads(operations: Sequence[RegisterOperation], found: Findings) -> None:
+def _count_session_reads(operations: Sequence[RegisterOperation], found: HistoryFindings) -> None:
     """Count each account's reads after an own write or read of the same record: those that a session promises."""
     first_end: dict[str | None, float] = {}
     for each in sorted(operations, key=lambda operation: operation.end):
@@ -188,7 +188,7 @@ def _count_session_reads(operations: Sequence[RegisterOperation], found: Finding
     found.count("reads after an own call", after)
 
 
-def _check_final_rows(history: RecordedHistory, versions: dict[str, dict[int, int]], found: Findings) -> None:
+def _check_final_rows(history: RecordedHistory, versions: dict[str, dict[int, int]], found: HistoryFindings) -> None:
     """Check that each record has as many versions as commits: none is lost, none came without a call."""
     final = {row.record: row.version for row in history.rows}
     for record, made in versions.items():
@@ -202,7 +202,7 @@ def _check_preconditions(
     history: RecordedHistory,
     operations: dict[str, list[RegisterOperation]],
     versions: dict[str, dict[int, int]],
-    found: Findings,
+    found: HistoryFindings,
 ) -> None:
     """Check that a change was made to the version that it names, and refused only if that was not the present one."""
     for call in history.calls:

@@ -14,7 +14,7 @@ import pytest
 
 from judge.history.checker import check_history
 from judge.history.limits import count_beyond
-from judge.history.model import Findings, HistoryCall, PromisedLimit, RecordedHistory
+from judge.history.model import HistoryCall, HistoryFindings, PromisedLimit, RecordedHistory
 from judge.history.reading import FILE, UnreadableHistory, read_history
 from judge.history.registers import CREATED, READ, RegisterOperation, _check_order
 from tests.judge.made_histories import make_history
@@ -81,7 +81,7 @@ def test_the_order_of_versions_is_judged_as_a_search_through_all_orders_would() 
             version, kind = (n + 1, CREATED) if n < 3 else (dice.randint(1, 3), READ)
             begin = version + dice.uniform(-1.2, 1.2)
             operations.append(RegisterOperation(version, kind, begin, begin + dice.uniform(0.1, 1.5), None, n))
-        found = Findings()
+        found = HistoryFindings()
         _check_order("one", list(operations), found)
         expected = is_linearizable_by_search(operations)
         assert (found.anomalies == []) == expected, seed
