@@ -167,6 +167,15 @@ def plant_version_that_nobody_made(history: RecordedHistory, dice: random.Random
     history.rows[at] = replace(history.rows[at], version=history.rows[at].version + 1)
 
 
+@plants("writes-out-of-order")
+def plant_writes_in_another_order(history: RecordedHistory, dice: random.Random) -> None:
+    writes = list_writes(history)
+    first, last = dice.choice([(a, b) for a in writes for b in writes if a.record == b.record and a.end < b.begin])
+    a, b = find_commit(history, first), find_commit(history, last)
+    one, other = history.commits[a], history.commits[b]
+    history.commits[a], history.commits[b] = replace(one, lsn=other.lsn), replace(other, lsn=one.lsn)
+
+
 # ---- commits --------------------------------------------------------------------------------------------------------
 @plants("acknowledged-not-committed")
 def plant_acknowledged_write_without_commit(history: RecordedHistory, dice: random.Random) -> None:
