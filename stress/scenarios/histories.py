@@ -10,7 +10,7 @@ from stress.fixtures import SignedInUser
 from stress.history_facts import judge_history
 from stress.ledger import CallSample, PlannedCall
 from stress.profiles import Profile
-from stress.scenario_context import LocalScenarioContext
+from stress.scenario_context import LocalScenarioContext, ScenarioContext
 from stress.scenario_end import reconcile, wait_until_idle
 
 TITLE = "Histories of all calls"
@@ -89,7 +89,7 @@ async def finish(context: LocalScenarioContext) -> None:
     record_verdict(context, await judge_history(path.parent))
 
 
-def record_verdict(context: LocalScenarioContext, verdict: dict[str, Any]) -> None:
+def record_verdict(context: ScenarioContext, verdict: dict[str, Any]) -> None:
     """Make checks of the checker's verdict: one for each promise, and that each kind of thing was judged."""
     kinds, judged = dict(verdict.get("kinds", {})), verdict.get("judged", {})
     context.check_equal("The history is whole", "", verdict.get("trouble", ""))

@@ -68,8 +68,9 @@ class MadeService:
         if self.free.get(account, 0.0) >= self.now:
             return
         begin = max(self.free.get(account, 0.0), self.now - self.dice.uniform(0, LONGEST_S))
-        fields = {"account": account, "begin": begin, "end": self.now + self.dice.uniform(0.0001, LONGEST_S)}
-        self.free[account] = fields["end"]
+        end = self.now + self.dice.uniform(0.0001, LONGEST_S)
+        fields: dict[str, Any] = {"account": account, "begin": begin, "end": end}
+        self.free[account] = end
         if account in self.undecided:
             self._repeat(account, fields)
         elif not staff:

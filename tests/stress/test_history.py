@@ -88,7 +88,7 @@ def make_context() -> ScenarioContext:
                            ledger=unused, progress=unused)  # fmt: skip
 
 
-GOOD = {"verdict": "PASS", "judged": dict.fromkeys(histories.JUDGED, 5), "kinds": {}, "anomalies": []}
+GOOD: dict[str, Any] = {"verdict": "PASS", "judged": dict.fromkeys(histories.JUDGED, 5), "kinds": {}, "anomalies": []}
 
 
 def test_a_clean_verdict_passes_every_check() -> None:
@@ -113,7 +113,7 @@ def test_each_kind_of_anomaly_fails_one_check(kind: str) -> None:
 def test_a_verdict_about_nothing_is_no_pass() -> None:
     """Something that was judged not once fails, and so does a file that can't be read."""
     context = make_context()
-    histories.record_verdict(context, {**GOOD, "judged": {**GOOD["judged"], "mails": 0}})  # type: ignore[dict-item]
+    histories.record_verdict(context, {**GOOD, "judged": {**GOOD["judged"], "mails": 0}})
     assert [check.found for check in context.checks if not check.passed] == ["['mails']"]
     context = make_context()
     histories.record_verdict(context, {"verdict": "INVALID", "trouble": "it ends early"})
