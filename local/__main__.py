@@ -37,7 +37,8 @@ one, over the deployed values; the names that Lambda reserves stay unchanged"""
 
 CHECKPOINTS_HELP = """for up: the emulator writes its state only when it ends; writing it while it runs pauses the
 emulator for up to a second now and then; for measurements"""
-MINUTE_HELP = """for release: the seconds that stand for a minute of the canary and of the alarms' periods"""
+MINUTE_HELP = """the seconds that stand for a minute; for release: of the canary and of the alarms' periods; for up: of
+the metrics that AWS's services write"""
 STANDBY_HELP = """for up: a synchronous standby of the database (standby in state.json), copied at each start;
 SELECT pg_promote() makes it the writer, and the proxy's target leads the functions there until the next start"""
 
@@ -91,6 +92,7 @@ def run_up(state_folder: StateFolder, options: argparse.Namespace) -> None:
         variables=options.variable,
         standby=options.standby,
         checkpoints=not options.no_checkpoints,
+        minute_s=options.minute,
     )
     supervisor.run_until_stopped(
         state_folder, options.port, dict(pair.split("=", 1) for pair in options.parameter), up_options

@@ -21,6 +21,7 @@ from ministack.services import ses
 sys.path.append(str(Path(__file__).resolve().parent.parent))  # at the end of the path, for these imports
 from local.emulated_alarms import add_composite_alarms
 from local.emulated_deployments import add_deployments
+from local.emulated_faults import add_faults
 from local.emulated_headers import keep_headers
 from local.emulated_traces import keep_trace_headers
 from local.emulator_checkpoints import QUIET_S, CheckpointSchedule, Message, is_write
@@ -93,6 +94,7 @@ def main() -> None:
     Config.graceful_timeout = GRACE_S
     if os.environ["CHECKPOINTS"] == "1":
         ministack.app = add_checkpoints(ministack.app, CheckpointSchedule())
+    ministack.app = add_faults(ministack.app)
     ministack.main()
 
 

@@ -45,13 +45,15 @@ class UpOptions:
     `database_proxy`: whether the functions reach the database through the stand-in for RDS Proxy, as in production.
     `variables`: additions to the functions' environment, NAME=VALUE or FunctionLogicalId:NAME=VALUE. `standby`: whether
     to start a synchronous standby of the database. `checkpoints`: whether the emulator saves its state also while it
-    runs, not only at its end; each save may pause it for up to a second.
+    runs, not only at its end; each save may pause it for up to a second. `minute_s`: the seconds that stand for a
+    minute of the metrics that AWS's services write.
     """
 
     database_proxy: bool = True
     variables: Sequence[str] = ()
     standby: bool = False
     checkpoints: bool = True
+    minute_s: float = 60.0
 
 
 @dataclass
@@ -179,7 +181,7 @@ def start_parts(supervisor: Supervisor) -> None:
         start_standby(supervisor, server, ports["standby"])
     if supervisor.options.database_proxy:
         start_database_proxy(supervisor, ports, connection_limit)
-    start_gateway(supervisor)
+    start_gateway(supervisor, ports)
 
 
 def list_port_names(options: UpOptions) -> list[str]:
@@ -276,7 +278,7 @@ def start_database_proxy(supervisor: Supervisor, ports: dict[str, int], connecti
     supervisor.report_progress("database proxy is ready")
 
 
-def start_gateway(supervisor: Supervisor) -> None:
+def start_gateway(supervisor: Supervisor, ports: dict[str, int]) -> None:
     """Start the gateway."""
     state_folder = supervisor.state_folder
     options = [
@@ -286,7 +288,11 @@ def start_gateway(supervisor: Supervisor) -> None:
         str(supervisor.front_port),
         "--logs",
         str(state_folder.logs),
+        "--minute",
+        str(supervisor.options.minute_s),
     ]
+    if control := ports.get("database_proxy_control"):
+        options += ["--database-proxy", f"http://127.0.0.1:{control}"]
     options += [f"--variable={each}" for each in supervisor.options.variables]
     start_listener(supervisor, "gateway", options)
 

@@ -46,6 +46,7 @@ class _QueuedClient:
     client: WaitingClient
     key: PoolKey
     timer: asyncio.TimerHandle
+    since: float  # the event loop's time
 
 
 @dataclass(eq=False)
@@ -73,8 +74,9 @@ class ConnectionPool:
 
     def borrow(self, client: WaitingClient, key: PoolKey) -> None:
         """Ask for a connection: `accept_connection` or `reject_connection` is called, now or later."""
-        timer = asyncio.get_running_loop().call_later(self._borrow_timeout_s, self._reject_after_timeout, client)
-        self._waiting.append(_QueuedClient(client, key, timer))
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(self._borrow_timeout_s, self._reject_after_timeout, client)
+        self._waiting.append(_QueuedClient(client, key, timer, loop.time()))
         self._serve()
 
     def stop_waiting(self, client: WaitingClient) -> None:
@@ -256,7 +258,7 @@ class ConnectionPool:
         self._remove_waiting(waiter)
         self._idle[server.key].remove(server)
         self._borrowed.add(server)
-        self._counts.count_borrowed()
+        self._counts.count_borrowed(asyncio.get_running_loop().time() - waiter.since)
         server.borrower = waiter.client
         waiter.client.accept_connection(server)
 

@@ -106,7 +106,10 @@ class Proxy:
             self._call(self._listen if wanted else self._stop_listening)
 
     def read_statistics(self) -> dict[str, Any]:
-        """Return all of ProxyStatistics, of one moment, with `server_connections` (open to the server now)."""
+        """Return all of ProxyStatistics, of one moment, with two present numbers.
+
+        `server_connections` are open to the server, `pinned` sessions keep one of them.
+        """
         return self._call(self._read_statistics)
 
     def reset_counts(self) -> None:
@@ -173,7 +176,9 @@ class Proxy:
 
     async def _read_statistics(self) -> dict[str, Any]:
         by_name = {"pins": dict(self.counts.pins), "changed_settings": dict(self.counts.changed_settings)}
-        return {**vars(self.counts), **by_name, "server_connections": self._context.pool.open_count}
+        pinned = sum(session.pinned is not None and session.server is not None for session in self._context.sessions)
+        present = {"server_connections": self._context.pool.open_count, "pinned": pinned}
+        return {**vars(self.counts), **by_name, **present}
 
     async def _reset_counts(self) -> None:
         self.counts.reset()

@@ -15,15 +15,19 @@ class ProxyStatistics:
     borrowed_max: int = 0
     waiting: int = 0  # transactions queued for a server connection because all are borrowed
     waiting_max: int = 0
+    borrows: int = 0
+    borrow_wait_s: float = 0.0  # from the request of a server connection until it was there, of all borrows together
     borrow_timeouts: int = 0
     open_max: int = 0  # peak of server connections: idle, borrowed, being opened, and ended but not yet closed
     pins: Counter[str] = field(default_factory=Counter)  # sessions, by the reason for pinning
     # Settings, by name: how often the server reported a new value to a client, back to the old one included.
     changed_settings: Counter[str] = field(default_factory=Counter)
 
-    def count_borrowed(self) -> None:
+    def count_borrowed(self, waited_s: float) -> None:
         """Count a server connection that was borrowed."""
         self.borrowed += 1
+        self.borrows += 1
+        self.borrow_wait_s += waited_s
         self.borrowed_max = max(self.borrowed_max, self.borrowed)
 
     def note_open(self, number: int) -> None:
@@ -37,7 +41,8 @@ class ProxyStatistics:
 
     def reset(self) -> None:
         """Restart totals at 0 and maxima at the present values."""
-        self.transactions = self.round_trips = self.borrow_timeouts = 0
+        self.transactions = self.round_trips = self.borrow_timeouts = self.borrows = 0
+        self.borrow_wait_s = 0.0
         self.borrowed_max, self.waiting_max = self.borrowed, self.waiting
         self.pins.clear()
         self.changed_settings.clear()

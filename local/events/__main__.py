@@ -34,6 +34,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--stack", type=Path, required=True, help="the deployed stack, as JSON")
     parser.add_argument("--invoke", required=True, help="the gateway's address")
     parser.add_argument("--logs", type=Path, required=True, help="folder of the functions' logs")
+    parser.add_argument("--database-proxy", default="", help="address of the control port of the database's proxy")
+    parser.add_argument("--minute", type=float, default=60.0, help="seconds that stand for a minute of AWS's metrics")
     return parser.parse_args()
 
 
@@ -71,7 +73,10 @@ def main() -> int:
     # made before anything is invoked, as it starts at the present ends of the logs
     cloudwatch = CloudWatch(stack.endpoint_url, region)
     publisher = MetricPublisher(logs, cloudwatch, stop)
-    services = ServiceMetricsPublisher(stack, STACK_NAME, options.invoke, options.logs, cloudwatch, stop)
+    services = ServiceMetricsPublisher(
+        stack, STACK_NAME, options.invoke, options.logs, cloudwatch, stop,
+        database_proxy=options.database_proxy, minute_s=options.minute,
+    )  # fmt: skip
     for run in (publisher.run, services.run):
         threading.Thread(target=run, daemon=True).start()
     polling = make_pollers(stack, invoke, region, stop)

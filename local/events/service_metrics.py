@@ -1,7 +1,6 @@
-"""The metrics that AWS writes of Lambda, API Gateway and SQS by itself, from the local cloud's logs and queues.
+"""The metrics that AWS writes of its services by itself, from the local cloud's logs, queues and stand-ins.
 
-Once a minute and for the minute that is over, as on AWS. What nothing here can measure is not written: throttles of
-DynamoDB, the reputation of mails, the connections of RDS Proxy.
+Once a minute and for the minute that is over, as on AWS; tests let fewer seconds stand for a minute.
 """
 
 import http.client
@@ -9,55 +8,47 @@ import json
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from local.events.cloudwatch import CloudWatch, MetricsRejected
+from local.events.dependency_metrics import summarize_mails, summarize_proxy, summarize_table
 from local.events.log_tail import LogTail
 from local.events.service_logs import FunctionReport, GatewayAnswer, read_answers, read_reports
+from local.events.service_metric import ServiceMetric
+from local.inbox.messages import PATH as MAILS
+from local.inbox.messages import parse_messages
 from local.runtime.variables import ACCOUNT
 from local.stack import Stack
 
 MINUTE_S = 60
 POLL_S = 1.0
+POLLS = 10  # in a minute, at least
 TIMEOUT_S = 10.0
 MOST_VALUES = 20  # of one metric in a minute: the times of many calls are put as so many groups, each by its longest
 QUEUED = "/_ministack/sqs/messages"
 STATUS = "/_local/status"
+FAULTS = "/_local/faults"
+PROXY_COUNTS = "/counts"
 FIRST_CLIENT_ERROR = 400
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceMetric:
-    """A metric of one minute: each value with how often it occurred."""
+def summarize_function(
+    name: str, reports: Sequence[FunctionReport], throttles: int, dropped: int = 0
+) -> Iterator[ServiceMetric]:
+    """Yield the metrics of a function's minute; those of its invocations only if there were any.
 
-    namespace: str
-    name: str
-    dimensions: Mapping[str, str]
-    unit: str
-    values: Sequence[tuple[float, int]]
-
-    def to_json(self, at: float) -> dict[str, Any]:
-        """Return a MetricDatum of AWS's JSON protocol at a time in seconds since the epoch."""
-        return {
-            "MetricName": self.name,
-            "Dimensions": [{"Name": name, "Value": value} for name, value in self.dimensions.items()],
-            "Timestamp": at,
-            "Unit": self.unit,
-            "Values": [value for value, _ in self.values],
-            "Counts": [count for _, count in self.values],
-        }
-
-
-def summarize_function(name: str, reports: Sequence[FunctionReport], throttles: int) -> Iterator[ServiceMetric]:
-    """Yield the metrics of a function's minute; those of its invocations only if there were any."""
+    `dropped` are the invocations that were refused because their chain was too long.
+    """
     dimensions = {"FunctionName": name}
     yield ServiceMetric("AWS/Lambda", "Throttles", dimensions, "Count", [(float(throttles), 1)])
+    if dropped:
+        yield ServiceMetric("AWS/Lambda", "RecursiveInvocationsDropped", dimensions, "Count", [(1.0, dropped)])
     if not reports:
         return
     failed = sum(report.has_failed for report in reports)
@@ -124,11 +115,19 @@ def find_most_concurrent(reports: Iterable[FunctionReport]) -> int:
 
 def fetch_json(base: str, path: str) -> Any:
     """Return the JSON document at a path. Raise OSError if there is none."""
+    try:
+        return json.loads(fetch_document(base, path))
+    except ValueError as error:
+        raise OSError(f"no JSON at {base}{path}: {error!r}") from error
+
+
+def fetch_document(base: str, path: str) -> bytes:
+    """Return the document at a path. Raise OSError if there is none."""
     connection = http.client.HTTPConnection(urlsplit(base).netloc, timeout=TIMEOUT_S)
     try:
         connection.request("GET", path)
-        return json.loads(connection.getresponse().read())
-    except (http.client.HTTPException, ValueError) as error:
+        return connection.getresponse().read()
+    except http.client.HTTPException as error:
         raise OSError(f"no answer of {base}{path}: {error!r}") from error
     finally:
         connection.close()
@@ -138,14 +137,29 @@ class ServiceMetricsPublisher:
     """The publisher of these metrics from when it was made until `stop` is set; a minute that can't be put is lost."""
 
     def __init__(
-        self, stack: Stack, name: str, gateway: str, logs: Path, cloudwatch: CloudWatch, stop: threading.Event
+        self,
+        stack: Stack,
+        name: str,
+        gateway: str,
+        logs: Path,
+        cloudwatch: CloudWatch,
+        stop: threading.Event,
+        *,
+        database_proxy: str = "",
+        minute_s: float = MINUTE_S,
     ) -> None:
-        """Take the stack and its name, the gateway's address, and the folder of logs."""
+        """Take the stack and its name, the addresses of the gateway and of the proxy's control, the folder of logs.
+
+        Without a proxy there are no metrics of one. `minute_s` are the seconds that stand for a minute.
+        """
+        self._database_proxy, self._minute_s = database_proxy, minute_s
+        self._throttled: Counter[tuple[str, str]] = Counter()
+        self._proxy_counts: dict[str, Any] = {}
         self._stack, self._name, self._gateway = stack, name, gateway
         self._cloudwatch, self._stop = cloudwatch, stop
         self._reports: dict[str, list[FunctionReport]] = {function.logical_id: [] for function in stack.functions}
         self._answers: list[GatewayAnswer] = []
-        self._throttles: dict[str, int] = {}
+        self._refused: dict[str, tuple[int, int]] = {}
         self._tails = [LogTail(logs / f"{name}.log", self._make_sink(found)) for name, found in self._reports.items()]
         self._tails.append(LogTail(logs / "access.log", lambda lines: self._answers.extend(read_answers(lines))))
 
@@ -155,12 +169,12 @@ class ServiceMetricsPublisher:
 
     def run(self, clock: Callable[[], float] = time.time) -> None:
         """Publish each minute that ends until `stop` is set."""
-        minute = clock() // MINUTE_S
-        while not self._stop.wait(POLL_S):
+        minute = clock() // self._minute_s
+        while not self._stop.wait(min(POLL_S, self._minute_s / POLLS)):
             self.read_logs()
-            if (now := clock()) // MINUTE_S > minute:
-                minute = now // MINUTE_S
-                self.publish(minute * MINUTE_S - 1)
+            if (now := clock()) // self._minute_s > minute:
+                minute = now // self._minute_s
+                self.publish(minute * self._minute_s - 1)
 
     def read_logs(self) -> None:
         """Take what the logs have said since the last call."""
@@ -182,12 +196,35 @@ class ServiceMetricsPublisher:
             reports.clear()
 
     def _summarize(self, at: float) -> Iterator[ServiceMetric]:
-        throttles = self._read_throttles()
+        refused = self._read_refused()
         for function, reports in self._reports.items():
             yield from summarize_function(
-                self._stack.outputs.get(function, function), reports, throttles.get(function, 0)
+                self._stack.outputs.get(function, function), reports, *refused.get(function, (0, 0))
             )
         yield from summarize_api(self._name, self._stack.stage, self._answers)
+        yield from self._summarize_queues(at)
+        yield from self._summarize_dependencies()
+
+    def _summarize_dependencies(self) -> Iterator[ServiceMetric]:
+        for table, throttled in self._read_throttled().items():
+            yield from summarize_table(table, throttled)
+        mails = reversed(parse_messages(fetch_document(self._stack.endpoint_url, MAILS)))
+        yield from summarize_mails([address for mail in mails for address in mail.to])
+        if self._database_proxy:
+            before, self._proxy_counts = self._proxy_counts, fetch_json(self._database_proxy, PROXY_COUNTS)
+            yield from summarize_proxy(self._proxy_counts, before)
+
+    def _read_throttled(self) -> dict[str, dict[str, int]]:
+        """Return how many requests of each table DynamoDB has throttled since the last call, by operation."""
+        found = fetch_json(self._stack.endpoint_url, FAULTS)["throttled"]
+        counts = Counter({(each["table"], each["operation"]): each["count"] for each in found})
+        since, self._throttled = counts - self._throttled, counts
+        tables: dict[str, dict[str, int]] = {}
+        for (table, operation), count in since.items():
+            tables.setdefault(table, {})[operation] = count
+        return tables
+
+    def _summarize_queues(self, at: float) -> Iterator[ServiceMetric]:
         queued = fetch_json(self._stack.endpoint_url, QUEUED)["messages"]
         found = {
             url.rpartition("/")[2]: messages
@@ -200,8 +237,16 @@ class ServiceMetricsPublisher:
                 name = value.rpartition("/")[2]
                 yield from summarize_queue(name, found.get(name, []), at)
 
-    def _read_throttles(self) -> dict[str, int]:
-        """Return how many invocations of each function were throttled since the last call; 0 at the first one."""
+    def _read_refused(self) -> dict[str, tuple[int, int]]:
+        """Return how many invocations of each function were throttled, and dropped as a loop, since the last call.
+
+        At the first call there are none.
+        """
         functions = fetch_json(self._gateway, STATUS)["functions"]
-        before, self._throttles = self._throttles, {name: each["throttles"] for name, each in functions.items()}
-        return {name: max(0, count - before.get(name, count)) for name, count in self._throttles.items()}
+        counts = {name: (each["throttles"], each["recursions_dropped"]) for name, each in functions.items()}
+        before, self._refused = self._refused, counts
+        return {
+            name: (max(0, throttles - before.get(name, now)[0]), max(0, dropped - before.get(name, now)[1]))
+            for name, now in counts.items()
+            for throttles, dropped in [now]
+        }

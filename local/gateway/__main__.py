@@ -43,6 +43,8 @@ def parse_arguments() -> argparse.Namespace:
         default=[],
         help="[FunctionLogicalId:]NAME=VALUE, more for the functions' environment",
     )
+    parser.add_argument("--database-proxy", default="", help="address of the control port of the database's proxy")
+    parser.add_argument("--minute", type=float, default=60.0, help="seconds that stand for a minute of AWS's metrics")
     parser.add_argument(
         "--lambda-python", default=str(ROOT / ".venvs/lambda/bin/python"), help="Python with awslambdaric"
     )
@@ -119,6 +121,7 @@ class Gateway:
 
     def _build_events_command(self, port: int) -> list[str]:
         command = [sys.executable, "-m", "local.events", "--invoke", f"http://127.0.0.1:{port}"]
+        command += ["--database-proxy", self._options.database_proxy, "--minute", str(self._options.minute)]
         return [*command, "--stack", str(self._options.stack.resolve()), "--logs", str(self._options.logs.resolve())]
 
 

@@ -1,4 +1,4 @@
-"""The routes below /_local that AWS does not have: inbox, dashboard, releases, status; and the Invoke API."""
+"""The routes below /_local that AWS does not have: inbox, dashboard, releases, status; and two operations of Lambda."""
 
 import asyncio
 import json
@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from local.dashboard.page import read_range_s, render_dashboard
 from local.dashboard.widgets import Dashboard
+from local.gateway.concurrency_route import ConcurrencyRoute
 from local.gateway.release_routes import ReleaseRoutes
 from local.http_server import HttpRequest, HttpResponse, is_from_this_machine
 from local.inbox.messages import InboxMessage
@@ -45,10 +46,11 @@ class LocalRoutes:
         self._status = status
         self._queued: set[asyncio.Task[None]] = set()
         self._releases = ReleaseRoutes(environments)
+        self._concurrency = ConcurrencyRoute(environments)
 
     def is_local_path(self, path: str) -> bool:
         """Return whether a path is a local route rather than the API's."""
-        return path.startswith(("/_local/", "/2015-03-31/"))
+        return path.startswith(("/_local/", "/2015-03-31/", "/2017-10-31/"))
 
     async def handle(self, request: HttpRequest) -> HttpResponse:
         """Return the response of a local route; refuse a request that a web page of another site could have sent."""
@@ -56,6 +58,8 @@ class LocalRoutes:
             return _make_json_response(403, {"message": "Only for programs and people on this machine"})
         if invoked := INVOKE.fullmatch(request.path):
             return await self._invoke_function(request, unquote(invoked[1]).rpartition(":function:")[2])
+        if reserved := self._concurrency.handle(request):
+            return reserved
         if released := self._releases.handle(request):
             return released
         if request.path == "/_local/status":

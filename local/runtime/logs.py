@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,14 +28,6 @@ class FunctionLog:
             "record": fields,
         }
         self.write(json.dumps(line).encode() + b"\n")
-
-    def record_metric(self, name: str, *, function: str) -> None:
-        """Append a count of one of a metric that Lambda itself reports, in the embedded metric format."""
-        metrics = [
-            {"Namespace": "AWS/Lambda", "Dimensions": [["FunctionName"]], "Metrics": [{"Name": name, "Unit": "Count"}]}
-        ]
-        described = {"Timestamp": round(time.time() * 1000), "CloudWatchMetrics": metrics}
-        self.write(json.dumps({"_aws": described, "FunctionName": function, name: 1}).encode() + b"\n")
 
     def close(self) -> None:
         """Close the file."""

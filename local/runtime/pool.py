@@ -94,7 +94,6 @@ class EnvironmentPool:
             trace_id = continue_chain(invocation.trace_id, self._function.logical_id)
         except RecursionStopped:
             self.recursions_dropped += 1
-            self._log.record_metric("RecursiveInvocationsDropped", function=self._function.logical_id)
             raise
         self.longest_chain = max(self.longest_chain, count_invocations(trace_id))
         return replace(invocation, trace_id=trace_id)

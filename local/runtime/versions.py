@@ -85,6 +85,14 @@ class FunctionVersions:
             raise ValueError(f"the weights add up to {sum(weights.values())}")
         self.weights = dict(weights)
 
+    def reserve(self, limit: int) -> None:
+        """Let at most so many invocations of all versions run at the same time from now on; with 0 none runs."""
+        self._functions = {
+            version: replace(function, reserved_concurrency=limit) for version, function in self._functions.items()
+        }
+        for pool in self._pools.values():
+            pool.limit = limit
+
     def close(self) -> None:
         """Kill every environment and start no more."""
         for pool in self._pools.values():

@@ -224,6 +224,22 @@ def test_a_function_at_its_concurrency_is_a_500(gateway: RunningGateway) -> None
     assert gateway.read_status("busy")["throttles"] == 2
 
 
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [({"ReservedConcurrentExecutions": 0}, 200), ({"ReservedConcurrentExecutions": -1}, 400), ({}, 400)],
+)
+def test_reserved_concurrency_is_put_as_by_lambdas_api(gateway: RunningGateway, body: object, status: int) -> None:
+    """With 0 every invocation is refused, until there is some again; what can't be read changes nothing."""
+    path = "/2017-10-31/functions/noop/concurrency"
+    before = gateway.read_status("noop")["limit"]
+    reply = gateway.call("PUT", path, body=json.dumps(body).encode())
+    assert reply.status == status
+    assert gateway.invoke("noop").status == (429 if status == 200 else 200)
+    assert gateway.call("PUT", path.replace("noop", "nobody"), body=json.dumps(body).encode()).status == 404
+    gateway.call("PUT", path, body=json.dumps({"ReservedConcurrentExecutions": before}).encode())
+    assert (gateway.invoke("noop").status, gateway.read_status("noop")["limit"]) == (200, before)
+
+
 def test_headers_of_an_answer_are_joined_remapped_and_kept_to_one_line(gateway: RunningGateway) -> None:
     """multiValueHeaders repeat, reserved names are renamed, and no value can start a header of its own."""
     headers = {"X-One": "a\r\nX-Two: b", "Date": "never", "WWW-Authenticate": "Bearer", "Transfer-Encoding": "chunked"}

@@ -11,10 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from local.events import service_metrics
+from local.events.dependency_metrics import (
+    PROXY_NAME,
+    REPRESENTATIVE,
+    summarize_mails,
+    summarize_proxy,
+    summarize_table,
+)
 from local.events.service_logs import FunctionReport, GatewayAnswer, read_answers, read_reports
+from local.events.service_metric import ServiceMetric
 from local.events.service_metrics import (
     MOST_VALUES,
-    ServiceMetric,
     ServiceMetricsPublisher,
     count_share,
     find_most_concurrent,
@@ -29,6 +36,15 @@ from tests.settings.aws_metrics import DOCUMENTED
 
 NOW = 1_800_000_000.0
 QUEUE = "http://127.0.0.1:1/000000000000/queue-high"
+PROXY_COUNTS = {
+    "clients": 7,
+    "server_connections": 5,
+    "borrowed": 3,
+    "pinned": 2,
+    "max_connections": 50,
+    "borrows": 1,
+    "borrow_wait_s": 0.5,
+}
 
 
 def make_report(*, ended: float = 0.0, took: float = 0.1, failed: bool = False) -> FunctionReport:
@@ -46,11 +62,14 @@ def test_every_metric_is_one_that_aws_documents() -> None:
     """In its namespace, under its dimensions, in its unit: an alarm on AWS's sees the local ones as well."""
     message = {"IsVisible": True, "SentTimestamp": NOW}
     metrics = [
-        *summarize_function("f", [make_report()], 0),
+        *summarize_function("f", [make_report()], 0, dropped=1),
         *summarize_api("api", "stage", [GatewayAnswer(200, 1.0, NOW)]),
         *summarize_queue("q", [message], NOW),
+        *summarize_table("t", {"PutItem": 1, "GetItem": 1}),
+        *summarize_mails(["bounce@example.test", "complaint@example.test"]),
+        *summarize_proxy({**PROXY_COUNTS, "borrows": 3}, PROXY_COUNTS),
     ]
-    assert len(metrics) == 11
+    assert len(metrics) == 24
     for metric in metrics:
         documented = DOCUMENTED[metric.namespace, metric.name]
         assert metric.unit == documented.unit
@@ -106,6 +125,46 @@ def test_a_queue_is_as_old_as_its_oldest_message() -> None:
     assert find_values(list(summarize_queue("q", [], NOW)), "ApproximateAgeOfOldestMessage") == [(0.0, 1)]
 
 
+def test_a_throttled_request_counts_as_a_read_or_a_write_of_its_table() -> None:
+    """By its operation; without one there is no value."""
+    metrics = list(summarize_table("t", {"GetItem": 2, "BatchGetItem": 1, "PutItem": 4}))
+    assert find_values(metrics, "ReadThrottleEvents") == [(1.0, 3)]
+    assert find_values(metrics, "WriteThrottleEvents") == [(1.0, 4)]
+    requests = {m.dimensions["Operation"]: m.values for m in metrics if m.name == "ThrottledRequests"}
+    assert requests == {"GetItem": [(1.0, 2)], "BatchGetItem": [(1.0, 1)], "PutItem": [(1.0, 4)]}
+    assert [metric.name for metric in summarize_table("t", {"UpdateItem": 1})] == [
+        "ThrottledRequests",
+        "WriteThrottleEvents",
+    ]
+
+
+def test_the_reputation_is_the_share_of_the_latest_mails_that_bounced_or_were_complained_of() -> None:
+    """An account without a bounce or a complaint has no value; later mails restore it."""
+    good = [f"person.{n}@example.test" for n in range(19)]
+    assert list(summarize_mails([])) == list(summarize_mails(good)) == []
+    metrics = list(summarize_mails([*good, "Bounce+1@example.test"]))
+    assert [(metric.name, metric.values) for metric in metrics] == [("Reputation.BounceRate", [(0.05, 1)])]
+    assert find_values(list(summarize_mails(["complaint@example.test"])), "Reputation.ComplaintRate") == [(1.0, 1)]
+    restored = ["bounce@example.test", *["person@example.test"] * REPRESENTATIVE]
+    assert find_values(list(summarize_mails(restored)), "Reputation.BounceRate") == [(0.0, 1)]
+
+
+def test_the_proxy_is_told_by_its_connections_and_by_how_long_they_were_waited_for() -> None:
+    """The wait is that of the borrows since the period before, on average, in microseconds."""
+    now = {**PROXY_COUNTS, "borrows": 5, "borrow_wait_s": 0.9}
+    metrics = list(summarize_proxy(now, PROXY_COUNTS))
+    assert {tuple(metric.dimensions.items()) for metric in metrics} == {(("ProxyName", PROXY_NAME),)}
+    assert {metric.name: metric.values[0] for metric in metrics} == {
+        "ClientConnections": (7.0, 1),
+        "DatabaseConnections": (5.0, 1),
+        "DatabaseConnectionsCurrentlyBorrowed": (3.0, 1),
+        "DatabaseConnectionsCurrentlySessionPinned": (2.0, 1),
+        "MaxDatabaseConnectionsAllowed": (50.0, 1),
+        "DatabaseConnectionsBorrowLatency": (pytest.approx(100_000), 4),
+    }
+    assert len(list(summarize_proxy(now, {}))) == len(list(summarize_proxy(PROXY_COUNTS, now))) == 5
+
+
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=200))
 def test_many_times_are_put_as_few_without_losing_a_call_or_the_slowest(values: list[float]) -> None:
     """Each group stands by its slowest, so a percentile is never too small."""
@@ -151,14 +210,17 @@ class RecordingCloudWatch:
 
 def test_a_minute_is_put_once_with_what_the_logs_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Throttles as the difference of two looks; what was put is forgotten, and a lost minute is not put later."""
-    throttles = iter([3, 5])
+    throttles, dropped, throttled = iter([3, 5]), iter([0, 1]), iter([2, 2])
 
     def fetch(_base: str, path: str) -> Any:
         if path == service_metrics.STATUS:
-            return {"functions": {"f": {"throttles": next(throttles)}}}
+            return {"functions": {"f": {"throttles": next(throttles), "recursions_dropped": next(dropped)}}}
+        if path == service_metrics.FAULTS:
+            return {"throttled": [{"table": "t", "operation": "PutItem", "count": next(throttled)}]}
         return {"messages": {"0": {"r": {QUEUE: [{"IsVisible": True, "SentTimestamp": NOW - 30}]}}}}
 
     monkeypatch.setattr(service_metrics, "fetch_json", fetch)
+    monkeypatch.setattr(service_metrics, "fetch_document", lambda _base, _path: b'{"messages": {}}')
     cloudwatch = RecordingCloudWatch()
     stack = make_stack([make_function("f")], [], outputs={"f": "stack-f-1", "High": QUEUE, "Url": "http://x/api"})
     publisher = ServiceMetricsPublisher(stack, "s", "http://g", tmp_path, cloudwatch, threading.Event())  # type: ignore[arg-type]
@@ -169,8 +231,13 @@ def test_a_minute_is_put_once_with_what_the_logs_said(tmp_path: Path, monkeypatc
     first = {datum["MetricName"]: datum for datum in cloudwatch.put["AWS/Lambda"]}
     assert first["Errors"]["Dimensions"] == [{"Name": "FunctionName", "Value": "stack-f-1"}]
     assert (first["Errors"]["Values"], first["Errors"]["Timestamp"]) == ([1.0], NOW)
+    [throttle_events] = [each for each in cloudwatch.put["AWS/DynamoDB"] if each["MetricName"] == "WriteThrottleEvents"]
+    assert (throttle_events["Dimensions"], throttle_events["Counts"]) == ([{"Name": "TableName", "Value": "t"}], [2])
+    del cloudwatch.put["AWS/DynamoDB"]
     [queue_name] = {datum["Dimensions"][0]["Value"] for datum in cloudwatch.put["AWS/SQS"]}
     assert queue_name == "queue-high"
     publisher.publish(NOW + 60)
-    assert {datum["MetricName"]: datum["Values"] for datum in cloudwatch.put["AWS/Lambda"]} == {"Throttles": [2.0]}
+    values = {datum["MetricName"]: datum["Values"] for datum in cloudwatch.put["AWS/Lambda"]}
+    assert values == {"Throttles": [2.0], "RecursiveInvocationsDropped": [1.0]}
+    assert "AWS/DynamoDB" not in cloudwatch.put
     assert json.dumps(cloudwatch.put)

@@ -58,6 +58,7 @@ DOCUMENTED: Mapping[tuple[str, str], Documented] = {
     ("AWS/RDS", "DatabaseConnectionsCurrentlyBorrowed"): Documented("Count", PROXY),
     ("AWS/RDS", "DatabaseConnectionsCurrentlySessionPinned"): Documented("Count", PROXY),
     ("AWS/RDS", "MaxDatabaseConnectionsAllowed"): Documented("Count", PROXY),
+    ("AWS/RDS", "DatabaseConnectionsBorrowLatency"): Documented("Microseconds", PROXY_ENDPOINT),
     ("AWS/SES", "Reputation.BounceRate"): Documented("None", ACCOUNT),
     ("AWS/SES", "Reputation.ComplaintRate"): Documented("None", ACCOUNT),
 }

@@ -219,7 +219,9 @@ def test_a_pinned_session_keeps_its_server_connection_until_it_leaves(
         client.execute(statement.encode())
         client.execute(statement.encode().replace(b"TABLE t", b"TABLE u"))
         assert (dict(proxy.counts.pins), proxy.counts.borrowed) == ({reason: 1}, 1)
+        assert proxy.read_statistics()["pinned"] == 1
     assert wait_until(lambda: proxy.counts.borrowed == 0)
+    assert proxy.read_statistics()["pinned"] == 0
     assert proxy.read_session_state() == []
 
 
