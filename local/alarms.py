@@ -43,11 +43,12 @@ class Rule:
 
 
 def rule_of(properties: Mapping[str, object]) -> Rule:
-    """Return the rule of an alarm's properties in a template."""
+    """Return the rule of an alarm's properties, as a template or DescribeAlarms has them."""
     of = int(str(properties["EvaluationPeriods"]))
     missing: Missing = properties.get("TreatMissingData", "missing")  # type: ignore[assignment]
     return Rule(
-        statistic=str(properties.get("Statistic") or properties["ExtendedStatistic"]),
+        # The emulator describes an alarm on a percentile with the statistic Average as well.
+        statistic=str(properties.get("ExtendedStatistic") or properties["Statistic"]),
         period_s=int(str(properties["Period"])),
         needed=int(str(properties.get("DatapointsToAlarm", of))),
         of=of,

@@ -40,7 +40,7 @@ class DeployedAlarms:
     def read_values(self, name: str, *, since: float, period_s: int | None = None) -> list[tuple[float, float]]:
         """Return the statistic of an alarm's metric in each period, with the period's begin in epoch seconds."""
         alarm = self.alarms[name]
-        statistic = alarm.get("Statistic") or alarm["ExtendedStatistic"]
+        statistic = alarm.get("ExtendedStatistic") or alarm["Statistic"]
         is_percentile = statistic.startswith("p")
         answer = self.cloudwatch.call(
             "GetMetricStatistics",

@@ -117,5 +117,6 @@ def test_a_rule_is_read_from_a_templates_alarm() -> None:
     }
     wanted = rule(statistic="p99", threshold=0.5, comparison="GreaterThanThreshold")
     assert rule_of(least) == wanted
+    assert rule_of({**least, "Statistic": "Average"}) == wanted, "as the emulator describes an alarm on a percentile"
     more = rule_of({**least, "DatapointsToAlarm": 2, "TreatMissingData": "ignore"})
     assert (more.needed, more.missing) == (2, "ignore")
