@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.alarms.watched_cloud import FIRST_MINUTES, MINUTE_S, WatchedCloud
 from tests.e2e.cloud import QUICK_MAIL, RELEASE, RunningCloud, run_cloud
 from tests.e2e.cloud_users import CloudUsers
 
@@ -13,6 +14,17 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
     """Yield the session's local cloud."""
     with run_cloud(tmp_path_factory.mktemp("cloud"), *QUICK_MAIL, "--variable", f"RELEASE={RELEASE}") as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def alarm_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WatchedCloud]:
+    """Yield the cloud in which the tests of alarms make trouble, with its health reported as by its schedule."""
+    arguments = (*QUICK_MAIL, "--minute", str(MINUTE_S))
+    with run_cloud(tmp_path_factory.mktemp("alarms"), *arguments) as started:
+        watched = WatchedCloud(started)
+        with watched.report_health():
+            watched.watch(FIRST_MINUTES)
+            yield watched
 
 
 @pytest.fixture(scope="session")

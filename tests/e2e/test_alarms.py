@@ -17,11 +17,12 @@ import psycopg
 import pytest
 
 from local.alarms import EXTRA_PERIODS, judge, rule_of
-from local.emulator import REGION
 from local.events.cloudwatch import CloudWatch
 from local.postgres import DATABASE
 from local.state_folder import StateFolder
-from tests.e2e.cloud import ROOT, RunningCloud, run_cloud, wait_until
+from tests.alarms.declared_troubles import TROUBLES
+from tests.alarms.watched_cloud import WatchedCloud
+from tests.e2e.cloud import ROOT, RunningCloud, wait_until
 from tests.e2e.test_circuits import force, states
 
 NAMESPACE = "Interdomestik"
@@ -90,11 +91,10 @@ class Watched:
 
 
 @pytest.fixture(scope="module")
-def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    """Yield a cloud of this module's own, in which nothing has happened yet."""
-    with run_cloud(tmp_path_factory.mktemp("watched")) as cloud:
-        port = StateFolder(ROOT, cloud.folder).read_state().ports["emulator"]
-        yield Watched(cloud, CloudWatch(f"http://127.0.0.1:{port}", REGION))
+def watched(alarm_cloud: WatchedCloud) -> Iterator[Watched]:
+    """Yield the cloud of the tests of alarms, with no other reports than these tests ask for."""
+    with alarm_cloud.pause_reports():
+        yield Watched(alarm_cloud.cloud, alarm_cloud.alarms.cloudwatch)
 
 
 def add_job(watched: Watched, *, kind: str, priority: str, state: str, age_s: int = 0) -> UUID:
@@ -176,7 +176,7 @@ def test_a_job_that_was_given_up_rings_and_reaches_no_dead_letter_queue(watched:
     )
     began = time.time()
     now = watched.report(PERIOD_S * 5)
-    assert watched.ringing(since=began, now=now) == {"JobsFailedAlarm"}
+    assert watched.ringing(since=began, now=now) == TROUBLES["a job of low priority is given up"].rings
     assert watched.composite("LookTomorrow") == "ALARM"
     assert watched.composite("WakeSomebody") == "OK"
     watched.cloud.query_rows("DELETE FROM outbox WHERE id = %s", job)
@@ -187,20 +187,20 @@ def test_a_job_that_was_given_up_rings_and_reaches_no_dead_letter_queue(watched:
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("kind", "priority", "state", "rings"),
+    ("kind", "priority", "state", "trouble"),
     [
-        ("mail", "low", "uncertain", {"JobsUncertainAlarm"}),
-        ("identity", "high", "failed", {"JobsFailedAlarm", "JobsHighUnsolvedAlarm"}),
+        ("mail", "low", "uncertain", "a mail's outcome is uncertain"),
+        ("identity", "high", "failed", "a job of high priority is given up"),
     ],
 )
 def test_other_jobs_that_wait_for_a_person_ring_by_their_state_and_priority(
-    watched: Watched, kind: str, priority: str, state: str, rings: set[str]
+    watched: Watched, kind: str, priority: str, state: str, trouble: str
 ) -> None:
     """Until somebody has decided about them."""
     job = add_job(watched, kind=kind, priority=priority, state=state)
     time.sleep(KEPT_S)
     began = time.time()
-    assert watched.ringing(since=began, now=watched.report(PERIOD_S * 5)) == rings
+    assert watched.ringing(since=began, now=watched.report(PERIOD_S * 5)) == TROUBLES[trouble].rings
     watched.cloud.query_rows("DELETE FROM outbox WHERE id = %s", job)
     time.sleep(KEPT_S)
     began = time.time()
@@ -216,7 +216,7 @@ def test_old_jobs_ring_by_their_priority_and_as_late(watched: Watched) -> None:
     time.sleep(KEPT_S)
     began = time.time()
     ringing = watched.ringing(since=began, now=watched.report(PERIOD_S * 12))
-    assert ringing == {"JobsLateAlarm", *(f"JobsOldestPending{priority.title()}Alarm" for priority in ages_s)}
+    assert ringing == TROUBLES["jobs wait for too long"].rings
     watched.cloud.query_rows("DELETE FROM outbox WHERE state = 'pending' AND last_error = 'test'")
     time.sleep(KEPT_S)
     began = time.time()
@@ -230,7 +230,8 @@ def test_without_a_database_the_service_is_unhealthy_and_nothing_else(watched: W
     control_database_proxy(watched, "POST", "/cut")
     time.sleep(KEPT_S)
     began = time.time()
-    assert watched.ringing(since=began, now=watched.report(PERIOD_S * 6, status=503)) == {"UnhealthyAlarm"}
+    ringing = watched.ringing(since=began, now=watched.report(PERIOD_S * 6, status=503))
+    assert ringing == TROUBLES["the database is away"].rings
     control_database_proxy(watched, "PUT", "/listening", listening=True)
     time.sleep(KEPT_S)
     began = time.time()
@@ -246,7 +247,7 @@ def test_connections_that_stay_in_use_ring(watched: Watched) -> None:
         time.sleep(KEPT_S)
         began = time.time()
         now = watched.report(PERIOD_S * 12)
-        assert watched.ringing(since=began, now=now) == {"DatabaseConnectionsAlarm"}
+        assert watched.ringing(since=began, now=now) == TROUBLES["connections stay in use"].rings
     time.sleep(KEPT_S)
     began = time.time()
     assert watched.ringing(since=began, now=watched.report(PERIOD_S * 12)) == set()
@@ -259,7 +260,7 @@ def test_without_the_state_table_calls_run_without_limits_and_ring(watched: Watc
     with freeze_emulator(watched):
         now = watched.report(PERIOD_S * 8)
     time.sleep(WRITTEN_S)
-    assert watched.ringing(since=began, now=now) == {"StateStoreUnavailableAlarm"}
+    assert watched.ringing(since=began, now=now) == TROUBLES["the state table does not answer"].rings
     time.sleep(KEPT_S)
     began = time.time()
     assert watched.ringing(since=began, now=watched.report(PERIOD_S * 6)) == set()
@@ -271,7 +272,8 @@ def test_silence_of_the_health_report_rings_until_it_speaks(watched: Watched) ->
     watched.report(PERIOD_S * 2)
     time.sleep(PERIOD_S * (3 + EXTRA_PERIODS))
     now = time.time()
-    assert watched.ringing(since=now - PERIOD_S * (3 + EXTRA_PERIODS), now=now) == {"UnhealthyAlarm"}
+    ringing = watched.ringing(since=now - PERIOD_S * (3 + EXTRA_PERIODS), now=now)
+    assert ringing == TROUBLES["the health report is silent"].rings
     began = time.time()
     assert watched.ringing(since=began, now=watched.report(PERIOD_S * 5)) == set()
 
@@ -282,7 +284,7 @@ def test_an_open_circuit_rings_after_all_of_its_periods(watched: Watched) -> Non
     time.sleep(6)
     began = time.time()
     now = watched.report(PERIOD_S * MOST_PERIODS)
-    assert watched.ringing(since=began, now=now) == {"CircuitOpenStorageAlarm", "DegradedAlarm"}
+    assert watched.ringing(since=began, now=now) == TROUBLES["a circuit stays open"].rings
     force(watched.cloud, "storage", "closed")
     assert wait_until(lambda: states(watched.cloud)["storage"] == "closed", "the closed circuit")
     time.sleep(6)
