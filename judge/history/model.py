@@ -76,7 +76,7 @@ class PromisedLimit:
 
 @dataclass(frozen=True, slots=True)
 class PromisedEffect:
-    """What an accepted call of an operation leaves: an audit entry with `action`, a version, and jobs by template.
+    """The effect of an accepted call: an audit entry with `action`, a version, and jobs by template.
 
     `always` is false for an operation that may change nothing. `jobs` may hold alternatives: `claim-moved|documents-
     requested`. `refused_actions` are written though the call is refused. `lists` is the operation that creates what a

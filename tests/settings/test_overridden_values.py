@@ -55,6 +55,7 @@ OTHER_NUMBERS = {
     "tests/e2e/test_recursion.py": "circuits that open for a second make many rounds in one minute",
     "tests/e2e/test_mail_rate.py": "it states the template's own",
     "tests/failover/client_fleet.py": GENEROUS_LIMITS,
+    "tests/judge/test_history.py": "the limits of a made-up history, which the judge takes from the history itself",
     "tests/integration/failover/test_health.py": GENEROUS_LIMITS,
     "tests/integration/health/test_faults.py": GENEROUS_LIMITS,
     "tests/integration/health/test_deep.py": "what is late at one a second and at fourteen is the subject",
