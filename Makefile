@@ -13,7 +13,7 @@ LOCAL := .venvs/local/bin/python -m local --state $(STATE)
 STRESS := .venvs/stress/bin/python -m stress
 
 .PHONY: help up reset token circuits logs psql migrate release environments dev-environments stress-environments \
-	stress stress-controls stress-compare stress-keep verify quick test chaos guarantees forget lint style names generated types imports \
+	stress stress-controls stress-compare stress-keep verify quick test chaos guarantees figures forget lint style names generated types imports \
 	template checkov unit settings contract docs rules exhaustive mutations integration local e2e schemathesis harness readiness openapi reference \
 	oldest-python requirements events sam sam-events sam-local sam-lint sam-build sam-environment deploy released
 
@@ -80,7 +80,16 @@ stress-keep: stress-environments ## Keep a full run as the published one: REPORT
 ##@ Tests
 quick: lint types imports unit settings contract docs ## Run lint, types, import rules, unit and contract tests, in a minute: while you work
 
-test: forget quick oldest-python rules exhaustive template checkov mutations integration local e2e schemathesis harness readiness ## Run all tests but those of `make sam`
+STAGES := quick oldest-python rules exhaustive template checkov mutations integration local e2e schemathesis harness readiness figures
+test: forget ## Run all tests but those of `make sam`, and say how long each stage took
+	@for stage in $(STAGES); do \
+		began=$$(date +%s); \
+		$(MAKE) --no-print-directory $$stage || exit 1; \
+		printf '%-14s %5d s\n' $$stage $$(($$(date +%s) - began)) >> build/stages.txt; \
+	done; cat build/stages.txt
+
+# Every figure that was measured meanwhile is held to its bar.
+figures: dev-environments
 	@MEASURED=1 $(BIN)/pytest tests/guarantees
 
 # The long campaigns, about two hours: each ends by itself, and replays from its seed (CHAOS_SEED=…).
@@ -103,7 +112,8 @@ oldest-python: dev-environments ## Run the unit and contract tests on the oldest
 	fi
 
 forget:
-	@rm -f build/figures.jsonl
+	@rm -f build/figures.jsonl build/stages.txt
+	@mkdir -p build
 
 lint: style names generated ## Check style, format, names and generated files
 
