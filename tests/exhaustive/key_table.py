@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -11,9 +12,14 @@ from shared.database.errors import KEY_CONSTRAINT
 from tests.exhaustive.sql_table import translate
 
 _SCHEMA = (
-    "CREATE TABLE idempotency_keys (scope TEXT, key TEXT, fingerprint TEXT, answer TEXT, PRIMARY KEY (scope, key))",
+    "CREATE TABLE idempotency_keys (scope TEXT, key TEXT, fingerprint TEXT, answer TEXT, created_at TEXT DEFAULT '', "
+    "PRIMARY KEY (scope, key))",
     "CREATE TABLE effects (made INT)",
 )
+
+# Every key was used first just now, by the clock of admission_machine.py, which shows a million seconds: the age of a
+# row is no part of the searched states.
+FIRST_USED_AT = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=1_000_000)
 
 
 class KeyViolation(pg.UniqueViolation):
@@ -49,7 +55,9 @@ class KeyTable:
         self._connection.execute("DELETE FROM idempotency_keys")
         self._connection.execute("DELETE FROM effects")
         if row is not None:
-            self._connection.execute("INSERT INTO idempotency_keys VALUES ('scope', 'key', ?, ?)", row)
+            self._connection.execute(
+                "INSERT INTO idempotency_keys (scope, key, fingerprint, answer) VALUES ('scope', 'key', ?, ?)", row
+            )
         for _ in range(effects):
             self._connection.execute("INSERT INTO effects VALUES (1)")
         try:
@@ -61,4 +69,8 @@ class KeyTable:
         return (None if found is None else (found["fingerprint"], found["answer"]), count), results
 
     def _run(self, query: str, params: Mapping[str, Any]) -> tuple[Any, ...]:
-        return tuple(tuple(dict(row).items()) for row in self._connection.execute(translate(query), dict(params)))
+        return tuple(tuple(_read_row(row).items()) for row in self._connection.execute(translate(query), dict(params)))
+
+
+def _read_row(row: sqlite3.Row) -> dict[str, Any]:
+    return {name: FIRST_USED_AT if name == "created_at" else row[name] for name in row.keys()}  # noqa: SIM118 - a Row

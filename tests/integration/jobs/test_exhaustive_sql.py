@@ -15,7 +15,7 @@ from relay.app import SQL as RELAY_SQL
 from shared.database.errors import KEY_CONSTRAINT, REQUIRE_FAILED
 from shared.database.pipeline import SQL as KEYS_SQL
 from tests.databases import FreshDatabase
-from tests.exhaustive.key_table import Duplicate, KeyTable
+from tests.exhaustive.key_table import FIRST_USED_AT, Duplicate, KeyTable
 from tests.exhaustive.sql_table import JobTable, RequirementRefused
 from tests.integration.jobs.records import RecordFixtures
 from worker.job_runner import SQL as WORKER_SQL
@@ -130,8 +130,9 @@ def test_each_statement_about_a_key_does_the_same_on_both(
         with psycopg.connect(conninfo) as connection:
             if row is not None:
                 connection.execute(
-                    "INSERT INTO idempotency_keys (scope, key, fingerprint, answer) VALUES ('scope', 'key', %s, %s)",
-                    row,
+                    "INSERT INTO idempotency_keys (scope, key, fingerprint, answer, created_at) "
+                    "VALUES ('scope', 'key', %s, %s, %s)",
+                    (*row, FIRST_USED_AT),
                 )
             theirs: Any
             try:
@@ -143,7 +144,7 @@ def test_each_statement_about_a_key_does_the_same_on_both(
                 theirs, found = Duplicate() if error.diag.constraint_name == KEY_CONSTRAINT else error, row
             else:
                 theirs = [
-                    [tuple(map(_read_text, each)) for each in cursor] if cursor.description else []
+                    [tuple(map(_read_value, each)) for each in cursor] if cursor.description else []
                     for cursor in cursors
                 ]
                 held = connection.execute("SELECT fingerprint, answer FROM idempotency_keys").fetchone()
@@ -158,3 +159,7 @@ def test_each_statement_about_a_key_does_the_same_on_both(
 
 def _read_text(value: Any) -> str | None:
     return None if value is None else str(value)
+
+
+def _read_value(value: Any) -> str | datetime | None:
+    return value if isinstance(value, datetime) else _read_text(value)
