@@ -70,8 +70,8 @@ stress-controls: stress-environments ## Break the system in one way after anothe
 stress-compare: stress-environments ## Show two runs side by side: A=reports/… B=reports/…
 	@$(STRESS) compare $(A) $(B)
 
-verify: stress-environments ## Judge a report again from its raw files [REPORT=reports/… SIGNER=a public key that you trust]
-	@.venvs/stress/bin/python judge/verify.py $(or $(REPORT),measurements/readiness) $(if $(SIGNER),--signer $(SIGNER))
+verify: stress-environments ## Judge a report again from its raw files: REPORT=reports/… [SIGNER=a public key that you trust]
+	@.venvs/stress/bin/python judge/verify.py $(or $(REPORT),$(error name the folder of a report: REPORT=reports/…)) $(if $(SIGNER),--signer $(SIGNER))
 
 # The kept run is what docs/reference/readiness.md shows.
 stress-keep: stress-environments ## Keep a full run as the published one: REPORT=reports/…

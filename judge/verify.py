@@ -34,7 +34,7 @@ BUCKETS_MS = (1, 2, 5, 10, 20, 35, 50, 75, 100, 150, 250, 350, 500, 750, 1000, 2
 
 
 @dataclass
-class Findings:
+class ReportFindings:
     """The number of comparisons by kind, and a sentence for each that did not agree."""
 
     compared: Counter[str] = field(default_factory=Counter)
@@ -59,7 +59,7 @@ def _is_same(one: object, other: object) -> bool:
 # ---- the signature ---------------------------------------------------------------------------------------------------
 
 
-def verify_statement(folder: Path, signer: Path, findings: Findings) -> dict[str, Any]:
+def verify_statement(folder: Path, signer: Path, findings: ReportFindings) -> dict[str, Any]:
     """Return the statement, once its signature and every file's digest are checked; empty if it can't be trusted."""
     try:
         envelope = json.loads((folder / "statement.json").read_bytes())
@@ -93,7 +93,7 @@ def _encode_for_signing(payload: bytes) -> bytes:
     return b" ".join([b"DSSEv1", str(len(kind)).encode(), kind, str(len(payload)).encode(), payload])
 
 
-def _verify_files(folder: Path, statement: dict[str, Any], findings: Findings) -> None:
+def _verify_files(folder: Path, statement: dict[str, Any], findings: ReportFindings) -> None:
     """Check that the folder has exactly the signed files, each as it was signed."""
     subjects = {each["name"]: each["digest"] for each in statement["subject"]}
     signed = {
@@ -112,7 +112,7 @@ def _verify_files(folder: Path, statement: dict[str, Any], findings: Findings) -
 
 
 @dataclass(frozen=True)
-class Call:
+class SampledCall:
     """One line of samples.csv.gz."""
 
     scenario: str
@@ -135,11 +135,11 @@ class Call:
         return self.status in self.wanted
 
 
-def read_calls(folder: Path) -> list[Call]:
+def read_calls(folder: Path) -> list[SampledCall]:
     """Return all calls of the run. Raise OSError, ValueError or KeyError if the file can't be read."""
     with gzip.open(folder / "samples.csv.gz", "rt", encoding="utf-8", newline="") as file:
         return [
-            Call(
+            SampledCall(
                 line["scenario"],
                 line["operation"],
                 float(line["meant_s"]),
@@ -159,7 +159,7 @@ def compute_percentile(values: list[float], hundredths: int) -> float:
     return ranked[max(0, -(-hundredths * len(ranked) // 100) - 1)] if ranked else 0.0
 
 
-def verify_scenario(result: dict[str, Any], calls: list[Call], findings: Findings) -> None:
+def verify_scenario(result: dict[str, Any], calls: list[SampledCall], findings: ReportFindings) -> None:
     """Compare a scenario's figures with those of its calls."""
     title = result["key"]
     findings.compare("figures of calls", f"{title}, number of calls", result["samples"], len(calls))
@@ -176,7 +176,7 @@ def verify_scenario(result: dict[str, Any], calls: list[Call], findings: Finding
         _verify_latency(f"{title}, {operation}", reported[operation], by_operation[operation], findings)
 
 
-def _verify_lag(title: str, lag: dict[str, Any] | None, values: list[float], findings: Findings) -> None:
+def _verify_lag(title: str, lag: dict[str, Any] | None, values: list[float], findings: ReportFindings) -> None:
     if lag is None or not values:
         findings.compare(
             "figures of calls", f"{title}, whether the generator sent anything", lag is not None, bool(values)
@@ -193,7 +193,7 @@ def _verify_lag(title: str, lag: dict[str, Any] | None, values: list[float], fin
         findings.compare("figures of calls", f"{title}, the generator's lag, {name}", lag[name], value)
 
 
-def _verify_latency(title: str, reported: dict[str, Any], values: list[float], findings: Findings) -> None:
+def _verify_latency(title: str, reported: dict[str, Any], values: list[float], findings: ReportFindings) -> None:
     findings.compare("figures of calls", f"{title}, calls", reported["calls"], len(values))
     for hundredths in (50, 90, 95, 99):
         value = compute_percentile(values, hundredths)
@@ -205,9 +205,9 @@ def _verify_latency(title: str, reported: dict[str, Any], values: list[float], f
     findings.compare("figures of calls", f"{title}, histogram", reported["histogram"], histogram)
 
 
-def verify_timeline(report: dict[str, Any], calls: list[Call], findings: Findings) -> None:
+def verify_timeline(report: dict[str, Any], calls: list[SampledCall], findings: ReportFindings) -> None:
     """Compare the answers a second with those of the calls."""
-    kinds: dict[str, Callable[[Call], bool]] = {
+    kinds: dict[str, Callable[[SampledCall], bool]] = {
         "throughput": lambda _: True,
         "errors": lambda call: not call.is_expected,
         "refused": lambda call: call.is_expected and call.status == 429,
@@ -233,7 +233,7 @@ def judge_scenario(result: dict[str, Any]) -> str:
     return "PASS" if result["checks"] and sum(reconciliation["compared"].values()) else "INVALID"
 
 
-def verify_verdicts(report: dict[str, Any], statement: dict[str, Any], findings: Findings) -> None:
+def verify_verdicts(report: dict[str, Any], statement: dict[str, Any], findings: ReportFindings) -> None:
     """Compare each scenario's status, the run's verdict and its score with the rules, and with the statement."""
     statuses = {result["key"]: judge_scenario(result) for result in report["results"]}
     for result in report["results"]:
@@ -250,14 +250,14 @@ def verify_verdicts(report: dict[str, Any], statement: dict[str, Any], findings:
             findings.compare("verdicts", f"the statement's {name}", predicate[name], keys)
 
 
-def verify_report(folder: Path, signer: Path) -> Findings:
+def verify_report(folder: Path, signer: Path) -> ReportFindings:
     """Return what was compared and what differs."""
-    findings = Findings()
+    findings = ReportFindings()
     statement = verify_statement(folder, signer, findings)
     try:
         report = json.loads((folder / "report.json").read_bytes())
         calls = read_calls(folder)
-        by_scenario: defaultdict[str, list[Call]] = defaultdict(list)
+        by_scenario: defaultdict[str, list[SampledCall]] = defaultdict(list)
         for call in calls:
             by_scenario[call.scenario].append(call)
         for result in report["results"]:

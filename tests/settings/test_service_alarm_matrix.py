@@ -47,7 +47,7 @@ def list_quiet_values(alarm: str) -> Sequence[float]:
 
 
 @dataclass(frozen=True)
-class ServiceFault:
+class MetricFault:
     """A fault: the values of each alarm's metric while it lasts, and the alarms that it rings.
 
     It lasts `minutes`, and shows in one of `every_minutes`.
@@ -71,10 +71,10 @@ class ServiceFault:
         return found
 
 
-def fault(values: Mapping[str, Sequence[float]], *rings: str, minutes: int = LASTS, every: int = 1) -> ServiceFault:
+def fault(values: Mapping[str, Sequence[float]], *rings: str, minutes: int = LASTS, every: int = 1) -> MetricFault:
     """Return a fault by the names of alarms without their ending."""
     of_alarms = {f"{name}Alarm": found for name, found in values.items()}
-    return ServiceFault(of_alarms, frozenset(f"{name}Alarm" for name in rings), minutes, every)
+    return MetricFault(of_alarms, frozenset(f"{name}Alarm" for name in rings), minutes, every)
 
 
 NOTHING = fault({})
@@ -82,7 +82,7 @@ CRASHES = [1.0, 0.0]
 ONE_5XX_OF_TWENTY = [1.0] + [0.0] * 19
 
 
-def list_crashes() -> dict[str, ServiceFault]:
+def list_crashes() -> dict[str, MetricFault]:
     """Return a crash of each function: clients see those behind the API, and a release in progress ends by them."""
     found = {}
     for name in API_FUNCTIONS:
@@ -94,7 +94,7 @@ def list_crashes() -> dict[str, ServiceFault]:
     return found
 
 
-FAULTS: Mapping[str, ServiceFault] = {
+FAULTS: Mapping[str, MetricFault] = {
     "nothing": NOTHING,
     **list_crashes(),
     "a crash of a minute is seen by one client in a thousand": fault(
@@ -165,7 +165,7 @@ def list_states(found: str, alarm: str) -> list[State]:
     return states_of(read_rule(alarm), FAULTS[found].list_values(alarm), MINUTES)
 
 
-def is_touched(found: ServiceFault, alarm: str) -> bool:
+def is_touched(found: MetricFault, alarm: str) -> bool:
     """Return whether a fault changes the metric of an alarm; another's values are those without a fault."""
     return metric_of(alarm) in map(metric_of, found.values)
 
