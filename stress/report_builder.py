@@ -1,8 +1,6 @@
 """The end of every kind of run: builds the report and writes its folder."""
 
-import contextlib
 import platform
-import subprocess
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,6 +10,7 @@ from typing import Any
 import psutil
 
 from stress import samples, statement, verdict
+from stress.git_reader import read_git
 from stress.ledger import CallSample
 from stress.limits import TOO_MANY
 from stress.model import Point, ReadinessReport, ScenarioResult, Timeline
@@ -79,18 +78,11 @@ def _count_by_second(seen: Sequence[CallSample], end_s: float) -> list[Point]:
 def describe_environment(root: Path) -> dict[str, str]:
     """Return a description of the machine that the figures were measured on."""
     return {
-        "commit": _read_git(root, "rev-parse", "--short=12", "HEAD") or "unknown",
-        "changes not committed": "yes" if _read_git(root, "status", "--porcelain") else "none",
+        "commit": read_git(root, "rev-parse", "--short=12", "HEAD") or "unknown",
+        "changes not committed": "yes" if read_git(root, "status", "--porcelain") else "none",
         "machine": f"{platform.machine()}, {psutil.cpu_count()} processors",
         "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
         "system": f"{platform.system()} {platform.release()}",
         "load before": f"{psutil.getloadavg()[0]:.1f}",
         "python": platform.python_version(),
     }
-
-
-def _read_git(root: Path, *arguments: str) -> str:
-    with contextlib.suppress(OSError):
-        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)  # noqa: S607
-        return done.stdout.strip() if done.returncode == 0 else ""
-    return ""

@@ -8,7 +8,6 @@ import base64
 import hashlib
 import json
 import os
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from stress.git_reader import read_git
 from stress.model import ReadinessReport
 
 STATEMENT_FILE = "statement.json"
@@ -105,7 +105,7 @@ def _describe_code(root: Path) -> list[dict[str, Any]]:
     tree = write_tree(root)
     if not tree:
         return [template]
-    layer = _run_git(root, "rev-parse", f"{tree}:{LAYER}")
+    layer = read_git(root, "rev-parse", f"{tree}:{LAYER}")
     return [_make_subject("code", "gitTree", tree), _make_subject(f"code/{LAYER}", "gitTree", layer), template]
 
 
@@ -117,23 +117,7 @@ def write_tree(root: Path) -> str:
     """Return git's hash of the checkout as it is, without touching its index; empty if it is no checkout."""
     with tempfile.TemporaryDirectory() as folder:
         index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
-        if not _run_git(root, "rev-parse", "--git-dir"):
+        if not read_git(root, "rev-parse", "--git-dir"):
             return ""
-        _run_git(root, "add", "--all", **index)
-        return _run_git(root, "write-tree", **index)
-
-
-def _run_git(root: Path, *arguments: str, **environment: str) -> str:
-    """Return what git printed; empty if it failed or is not there."""
-    try:
-        done = subprocess.run(
-            ["git", *arguments],  # noqa: S607
-            cwd=root,
-            env={**os.environ, **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    except OSError:
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+        read_git(root, "add", "--all", **index)
+        return read_git(root, "write-tree", **index)

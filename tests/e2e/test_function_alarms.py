@@ -69,7 +69,7 @@ def crash_often(alarm_cloud: WatchedCloud, function: str, times: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Slowness:
-    """How long a function's invocations take, of which `callers` are under way; and what stands for a minute."""
+    """The time that a function's invocations take, of which `callers` are under way; and what stands for a minute."""
 
     seconds: float
     callers: int

@@ -213,7 +213,7 @@ def _thaw_result(frozen: Any) -> Any:
 
 
 class AdmissionMachine:
-    """What both machines have in common."""
+    """The part that both machines have in common."""
 
     asks: tuple[str, ...] = ()
     longest_run = 1

@@ -78,7 +78,7 @@ class Counterexample:
 
 @dataclass(slots=True)
 class Result:
-    """What a search has seen. It is `closed` if there was nothing left to expand."""
+    """The states that a search has seen. It is `closed` if there was nothing left to expand."""
 
     states: int = 0
     steps: int = 0

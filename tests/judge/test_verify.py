@@ -132,7 +132,7 @@ def test_a_missing_and_an_added_file_are_found(copied: Path) -> None:
 
 
 def test_another_signer_is_refused(copied: Path, published: Path, tmp_path: Path) -> None:
-    """Who signs anew with a key of their own is found by whoever trusts the first key."""
+    """A report that was signed anew by another key is found by whoever trusts the first one."""
     sign_report(load(copied), copied, ROOT, tmp_path / "other.pem")
     assert list_faults(copied) == []
     found = verify.verify_report(copied, published / statement.SIGNER_FILE)
@@ -209,5 +209,5 @@ def test_the_statement_names_the_code_and_leaves_the_index_alone(published: Path
 
 
 def test_the_program_stays_small_enough_to_be_read() -> None:
-    """Who doubts the report reads this program instead."""
+    """Whoever doubts the report can read this program instead."""
     assert len(Path(verify.__file__).read_text(encoding="utf-8").splitlines()) <= 400

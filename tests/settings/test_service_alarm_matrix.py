@@ -35,7 +35,7 @@ QUIET: Mapping[str, Sequence[float]] = {
 }
 
 
-def metric_of(alarm: str) -> Metric:
+def find_metric(alarm: str) -> Metric:
     """Return the metric that an alarm watches."""
     watch = ALARMS[alarm]
     return watch.namespace, watch.metric, frozenset(watch.dimensions.items())
@@ -60,8 +60,8 @@ class MetricFault:
 
     def list_values(self, alarm: str) -> list[tuple[float, float]]:
         """Return what the metric of an alarm has, each value with its time in seconds."""
-        by_metric = {metric_of(name): values for name, values in self.values.items()}
-        troubled, quiet = by_metric.get(metric_of(alarm)), list_quiet_values(alarm)
+        by_metric = {find_metric(name): values for name, values in self.values.items()}
+        troubled, quiet = by_metric.get(find_metric(alarm)), list_quiet_values(alarm)
         found: list[tuple[float, float]] = []
         for minute in MINUTES:
             since = minute - BEGINS
@@ -71,13 +71,13 @@ class MetricFault:
         return found
 
 
-def fault(values: Mapping[str, Sequence[float]], *rings: str, minutes: int = LASTS, every: int = 1) -> MetricFault:
+def make_fault(values: Mapping[str, Sequence[float]], *rings: str, minutes: int = LASTS, every: int = 1) -> MetricFault:
     """Return a fault by the names of alarms without their ending."""
     of_alarms = {f"{name}Alarm": found for name, found in values.items()}
     return MetricFault(of_alarms, frozenset(f"{name}Alarm" for name in rings), minutes, every)
 
 
-NOTHING = fault({})
+NOTHING = make_fault({})
 CRASHES = [1.0, 0.0]
 ONE_5XX_OF_TWENTY = [1.0] + [0.0] * 19
 
@@ -87,69 +87,69 @@ def list_crashes() -> dict[str, MetricFault]:
     found = {}
     for name in API_FUNCTIONS:
         values = {f"{name}Errors": CRASHES, f"{name}ReleaseErrors": CRASHES, "ServerErrors": ONE_5XX_OF_TWENTY}
-        found[f"{name} crashes"] = fault(values, *values)
+        found[f"{name} crashes"] = make_fault(values, *values)
     for name in ("Worker", "Health"):
         values = {f"{name}Errors": CRASHES, f"{name}ReleaseErrors": CRASHES}
-        found[f"{name} crashes"] = fault(values, *values)
+        found[f"{name} crashes"] = make_fault(values, *values)
     return found
 
 
 FAULTS: Mapping[str, MetricFault] = {
     "nothing": NOTHING,
     **list_crashes(),
-    "a crash of a minute is seen by one client in a thousand": fault(
+    "a crash of a minute is seen by one client in a thousand": make_fault(
         {"ClaimsErrors": CRASHES, "ServerErrors": [1.0] + [0.0] * 999}, "ClaimsErrors"
     ),
-    "a burst of 5xx of two minutes": fault({"ServerErrors": ONE_5XX_OF_TWENTY}, minutes=2),
-    "health crashes once": fault(
+    "a burst of 5xx of two minutes": make_fault({"ServerErrors": ONE_5XX_OF_TWENTY}, minutes=2),
+    "health crashes once": make_fault(
         {"HealthErrors": CRASHES, "HealthReleaseErrors": CRASHES}, "HealthReleaseErrors", minutes=1
     ),
-    "a command crashes": fault({"AdminErrors": [1.0]}, "AdminErrors", minutes=1),
-    "the hook of a release crashes": fault({"PreTrafficErrors": [1.0]}, "PreTrafficErrors", minutes=1),
-    "housekeeping crashes": fault({"HousekeepingErrors": [1.0]}, "HousekeepingErrors", minutes=1),
-    "the relay crashes each minute": fault({"RelayErrors": CRASHES}, "RelayErrors"),
-    "the relay crashes now and then": fault({"RelayErrors": CRASHES}, every=5),
+    "a command crashes": make_fault({"AdminErrors": [1.0]}, "AdminErrors", minutes=1),
+    "the hook of a release crashes": make_fault({"PreTrafficErrors": [1.0]}, "PreTrafficErrors", minutes=1),
+    "housekeeping crashes": make_fault({"HousekeepingErrors": [1.0]}, "HousekeepingErrors", minutes=1),
+    "the relay crashes each minute": make_fault({"RelayErrors": CRASHES}, "RelayErrors"),
+    "the relay crashes now and then": make_fault({"RelayErrors": CRASHES}, every=5),
     **{
-        f"{name} is throttled": fault({f"{name}Throttles": [1.0]}, f"{name}Throttles", minutes=1)
+        f"{name} is throttled": make_fault({f"{name}Throttles": [1.0]}, f"{name}Throttles", minutes=1)
         for name in (*API_FUNCTIONS, "Health", "Worker", "Housekeeping", "Admin")
     },
-    "the relay is throttled": fault({"RelayThrottles": [3.0]}, "RelayThrottles"),
-    "the relay's wake-ups coincide": fault({"RelayThrottles": [3.0]}, minutes=5),
+    "the relay is throttled": make_fault({"RelayThrottles": [3.0]}, "RelayThrottles"),
+    "the relay's wake-ups coincide": make_fault({"RelayThrottles": [3.0]}, minutes=5),
     **{
-        f"{name} is slow": fault({f"{name}Duration": [most_ms] * 5}, f"{name}Duration")
+        f"{name} is slow": make_fault({f"{name}Duration": [most_ms] * 5}, f"{name}Duration")
         for name, most_ms in SLOW_MS.items()
     },
-    "one slow minute": fault({"MembersDuration": [SLOW_MS["Members"]] * 5, "Latency": [6_000.0] * 20}, minutes=1),
-    "housekeeping is slow": fault({"HousekeepingDuration": [250_000.0]}, "HousekeepingDuration", minutes=1),
-    "clients wait": fault({"Latency": [6_000.0] * 20}, "Latency"),
+    "one slow minute": make_fault({"MembersDuration": [SLOW_MS["Members"]] * 5, "Latency": [6_000.0] * 20}, minutes=1),
+    "housekeeping is slow": make_fault({"HousekeepingDuration": [250_000.0]}, "HousekeepingDuration", minutes=1),
+    "clients wait": make_fault({"Latency": [6_000.0] * 20}, "Latency"),
     **{
-        f"{name} is nearly full": fault({f"{name}Concurrency": [float(most)]}, f"{name}Concurrency")
+        f"{name} is nearly full": make_fault({f"{name}Concurrency": [float(most)]}, f"{name}Concurrency")
         for name, most in BUSY.items()
     },
-    "a burst of calls": fault({"ClaimsConcurrency": [float(BUSY["Claims"])]}, minutes=2),
+    "a burst of calls": make_fault({"ClaimsConcurrency": [float(BUSY["Claims"])]}, minutes=2),
     **{
-        f"{name} drops a loop": fault({f"{name}Recursion": [1.0]}, f"{name}Recursion", minutes=1)
+        f"{name} drops a loop": make_fault({f"{name}Recursion": [1.0]}, f"{name}Recursion", minutes=1)
         for name in ("Relay", "Worker")
     },
     **{
-        f"{name} is not received": fault({f"{name}Age": [ALARMS[f"{name}AgeAlarm"].threshold]}, f"{name}Age")
+        f"{name} is not received": make_fault({f"{name}Age": [ALARMS[f"{name}AgeAlarm"].threshold]}, f"{name}Age")
         for name in ("QueueHigh", "QueueNormal", "QueueLow", "NudgeQueue")
     },
-    "an old message that is received": fault({"QueueHighAge": [1_000.0]}, minutes=4),
+    "an old message that is received": make_fault({"QueueHighAge": [1_000.0]}, minutes=4),
     **{
-        f"a dead letter of {name} priority": fault({f"DeadLetter{name}": [1.0]}, f"DeadLetter{name}")
+        f"a dead letter of {name} priority": make_fault({f"DeadLetter{name}": [1.0]}, f"DeadLetter{name}")
         for name in ("High", "Normal", "Low")
     },
-    "the state table throttles reads": fault({"StateTableReadThrottles": [2.0]}, "StateTableReadThrottles"),
-    "the state table throttles writes": fault({"StateTableWriteThrottles": [2.0]}, "StateTableWriteThrottles"),
-    "the state table is resized": fault(
+    "the state table throttles reads": make_fault({"StateTableReadThrottles": [2.0]}, "StateTableReadThrottles"),
+    "the state table throttles writes": make_fault({"StateTableWriteThrottles": [2.0]}, "StateTableWriteThrottles"),
+    "the state table is resized": make_fault(
         {"StateTableReadThrottles": [2.0], "StateTableWriteThrottles": [2.0]}, minutes=2
     ),
-    "mails bounce": fault({"MailBounces": [0.06]}, "MailBounces", minutes=90),
-    "some mails bounce": fault({"MailBounces": [0.049]}, minutes=90),
-    "people complain": fault({"MailComplaints": [0.002]}, "MailComplaints", minutes=90),
-    "sessions stay pinned": fault({"SessionPins": [2.0]}, "SessionPins"),
-    "a pinned session": fault({"SessionPins": [1.0]}),
+    "mails bounce": make_fault({"MailBounces": [0.06]}, "MailBounces", minutes=90),
+    "some mails bounce": make_fault({"MailBounces": [0.049]}, minutes=90),
+    "people complain": make_fault({"MailComplaints": [0.002]}, "MailComplaints", minutes=90),
+    "sessions stay pinned": make_fault({"SessionPins": [2.0]}, "SessionPins"),
+    "a pinned session": make_fault({"SessionPins": [1.0]}),
 }  # fmt: skip
 
 
@@ -167,7 +167,7 @@ def list_states(found: str, alarm: str) -> list[State]:
 
 def is_touched(found: MetricFault, alarm: str) -> bool:
     """Return whether a fault changes the metric of an alarm; another's values are those without a fault."""
-    return metric_of(alarm) in map(metric_of, found.values)
+    return find_metric(alarm) in map(find_metric, found.values)
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -183,7 +183,7 @@ def test_each_fault_of_a_service_rings_its_alarms_and_no_other_and_they_end(name
 def test_every_alarm_on_a_service_is_rung_by_a_fault() -> None:
     """An alarm that no fault rings may be unable to ring; no two watch one metric."""
     assert {alarm for each in FAULTS.values() for alarm in each.rings} == set(SERVICE_ALARMS)
-    assert len(set(map(metric_of, SERVICE_ALARMS))) == len(SERVICE_ALARMS)
+    assert len(set(map(find_metric, SERVICE_ALARMS))) == len(SERVICE_ALARMS)
 
 
 def test_every_group_of_released_functions_has_its_crash() -> None:
