@@ -15,13 +15,11 @@ from typing import Any, TypeVar
 from stress.controls.model import FILE, read_controls
 from stress.model import Assertion, Figure, ReadinessReport, ScenarioResult
 from stress.report import store
-from stress.statement import SIGNER_FILE, STATEMENT_FILE
 
 CLAIMS_FILE = Path(__file__).with_name("published_claims.toml")
 REPORT = Path("measurements/readiness")
 GUARANTEES = Path("tests/guarantees/guarantees.toml")
 PAGE = Path("docs/reference/readiness.md")
-PUBLISHED_FILES = ("report.json", "report.html", "report.md", "samples.csv.gz", SIGNER_FILE, STATEMENT_FILE)
 N = TypeVar("N", Assertion, Figure)
 HEAD = """# Readiness: what was claimed, and what is measured
 
@@ -143,7 +141,7 @@ def build_page(report: ReadinessReport, claims: Sequence[PublishedClaim], root: 
 
 
 def publish(folder: Path, root: Path) -> None:
-    """Copy a run's report below docs/, and write the page of it. Raise UnknownEvidence, OSError.
+    """Copy all files of a run's report, and write the page of it. Raise UnknownEvidence, OSError.
 
     Given the published report itself, after a claim or a control has changed, write only the page.
     """
@@ -151,8 +149,8 @@ def publish(folder: Path, root: Path) -> None:
     published = root / REPORT
     published.mkdir(parents=True, exist_ok=True)
     if not published.samefile(folder):
-        for name in PUBLISHED_FILES:
-            shutil.copyfile(folder / name, published / name)
+        shutil.rmtree(published)  # a file of the run before is none of this one's
+        shutil.copytree(folder, published)
     (root / PAGE).write_text(text, encoding="utf-8")
 
 

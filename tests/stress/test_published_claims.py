@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from judge import verify
 from stress import published_claims
 from stress.controls.model import FILE, read_controls
 from stress.model import Difference, Figure, ReadinessReport, ScenarioResult
@@ -158,3 +159,23 @@ def test_a_kept_report_can_be_kept_again(
     assert (folder / "report.json").read_bytes() == (tmp_path / "before.json").read_bytes()
     page = (tmp_path / published_claims.PAGE).read_text(encoding="utf-8")
     assert page == published_claims.build_page(report, [], tmp_path)
+
+
+def test_a_published_report_is_one_that_can_be_verified(
+    report: ReadinessReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every signed file is published, the run's history too, and no file of the report before stays."""
+    folder, published = tmp_path / "reports/now", tmp_path / published_claims.REPORT
+    for path in (folder, published, (tmp_path / published_claims.PAGE).parent):
+        path.mkdir(parents=True)
+    (published / "of-another-run.gz").touch()
+    (folder / "history.jsonl.gz").write_bytes(b"history")
+    (tmp_path / published_claims.GUARANTEES).parent.mkdir(parents=True)
+    shutil.copy(ROOT / published_claims.GUARANTEES, tmp_path / published_claims.GUARANTEES)
+    monkeypatch.setattr("stress.report_builder.SIGNING_KEY", tmp_path / "key.pem")
+    write_report(report, [], folder, ROOT)
+    monkeypatch.setattr(published_claims, "read_published_claims", list)
+    published_claims.publish(folder, tmp_path)
+    findings = verify.ReportFindings()
+    assert verify.verify_statement(published, published / "signer.pub", findings)
+    assert findings.faults == []
