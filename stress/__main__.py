@@ -44,7 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     two = commands.add_parser("compare", help="two runs side by side")
     two.add_argument("a", type=Path, help="the folder of a report")
     two.add_argument("b", type=Path, help="the folder of another")
-    two.add_argument("--out", type=Path, help="the page; default compare.html in the second folder")
+    two.add_argument("--out", type=Path, help="the page; default beside the second folder")
     three = commands.add_parser("keep", help="publish a full run in measurements/ and docs/")
     three.add_argument("folder", type=Path, help="the folder of the report")
     return parser
@@ -68,7 +68,7 @@ def publish_report(options: argparse.Namespace) -> int:
 
 def compare_runs(options: argparse.Namespace) -> int:
     """Print the comparison of two runs and write it as a page; return the exit status."""
-    out = options.out or options.b / "compare.html"
+    out = options.out or options.b.with_name(f"{options.b.name}-compared.html")  # the folder itself is signed
     try:
         print(write_comparison(options.a, options.b, out))
     except (OSError, ValueError) as error:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from stress.__main__ import main
 from stress.report import compare, store
 from tests.stress import sample
 from tests.stress.test_page import REACHES_OUT, make_hostile_report
@@ -73,3 +74,12 @@ def test_the_comparison_is_written_as_a_page_and_printed_as_text(tmp_path: Path)
     made = out.read_text(encoding="utf-8")
     assert REACHES_OUT.findall(made) == []
     assert "6 of 8 promises held in A, 0 of 1 in B." in made
+
+
+def test_a_comparison_adds_nothing_to_a_reports_folder(tmp_path: Path) -> None:
+    """A report is signed with all of its files, and one more would be found as a change."""
+    for name in ("a", "b"):
+        store.save(sample.make_mixed_report(), tmp_path / name)
+    assert main(["compare", str(tmp_path / "a"), str(tmp_path / "b")]) == 0
+    assert [path.name for path in (tmp_path / "b").iterdir()] == ["report.json"]
+    assert "6 of 8" in (tmp_path / "b-compared.html").read_text(encoding="utf-8")
