@@ -177,12 +177,13 @@ readiness: dev-environments ## Run the short readiness report as a test
 	@$(BIN)/pytest tests/readiness
 
 ##@ Generated files and requirements
-reference: dev-environments ## Write the generated pages: API, settings, data model, index of decisions
+reference: dev-environments ## Write the generated pages: API, settings, data model, releases, index of decisions
 	@PYTHONPATH=layers/shared $(BIN)/python -m tools.api_page
 	@PYTHONPATH=layers/shared $(BIN)/python -m tools.settings_page
 	@PYTHONPATH=layers/shared $(BIN)/python -m tools.data_model_page
 	@$(BIN)/python -m tools.decisions_page
 	@$(BIN)/python -m tools.objectives_page
+	@PYTHONPATH=layers/shared $(BIN)/python -m tools.releases_page
 
 openapi: dev-environments ## Write the API's description, openapi.json
 	@$(BIN)/python -m tools.openapi
