@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -38,17 +39,30 @@ FIRST_CLIENT_ERROR = 400
 log = logging.getLogger(__name__)
 
 
-def summarize_function(
-    name: str, reports: Sequence[FunctionReport], throttles: int, dropped: int = 0
-) -> Iterator[ServiceMetric]:
+@dataclass(frozen=True, slots=True)
+class FunctionStatus:
+    """The gateway's account of a function: counts of refused invocations, and those that run.
+
+    `dropped` were refused because their chain was too long. `running_since` is when each running one began, in seconds
+    since the epoch.
+    """
+
+    throttles: int = 0
+    dropped: int = 0
+    running_since: tuple[float, ...] = ()
+
+
+def summarize_function(name: str, reports: Sequence[FunctionReport], status: FunctionStatus) -> Iterator[ServiceMetric]:
     """Yield the metrics of a function's minute; those of its invocations only if there were any.
 
-    `dropped` are the invocations that were refused because their chain was too long.
+    `status` has the refused invocations of that minute, and those that still run at its end.
     """
     dimensions = {"FunctionName": name}
-    yield ServiceMetric("AWS/Lambda", "Throttles", dimensions, "Count", [(float(throttles), 1)])
-    if dropped:
-        yield ServiceMetric("AWS/Lambda", "RecursiveInvocationsDropped", dimensions, "Count", [(1.0, dropped)])
+    yield ServiceMetric("AWS/Lambda", "Throttles", dimensions, "Count", [(float(status.throttles), 1)])
+    if status.dropped:
+        yield ServiceMetric("AWS/Lambda", "RecursiveInvocationsDropped", dimensions, "Count", [(1.0, status.dropped)])
+    if at_once := find_most_concurrent(reports, status.running_since):
+        yield ServiceMetric("AWS/Lambda", "ConcurrentExecutions", dimensions, "Count", [(float(at_once), 1)])
     if not reports:
         return
     failed = sum(report.has_failed for report in reports)
@@ -56,9 +70,6 @@ def summarize_function(
     yield ServiceMetric("AWS/Lambda", "Invocations", dimensions, "Count", [(1.0, len(reports))])
     yield ServiceMetric("AWS/Lambda", "Errors", dimensions, "Count", count_share(failed, len(reports)))
     yield ServiceMetric("AWS/Lambda", "Duration", dimensions, "Milliseconds", times)
-    yield ServiceMetric(
-        "AWS/Lambda", "ConcurrentExecutions", dimensions, "Count", [(float(find_most_concurrent(reports)), 1)]
-    )
 
 
 def summarize_api(name: str, stage: str, answers: Sequence[GatewayAnswer]) -> Iterator[ServiceMetric]:
@@ -101,9 +112,12 @@ def group_values(values: Iterable[float]) -> list[tuple[float, int]]:
     return [(group[-1], len(group)) for group in groups]
 
 
-def find_most_concurrent(reports: Iterable[FunctionReport]) -> int:
-    """Return how many of the invocations ran at the same time at most."""
-    changes: list[tuple[float, int]] = []
+def find_most_concurrent(reports: Iterable[FunctionReport], running_since: Iterable[float]) -> int:
+    """Return how many invocations ran at the same time at most: those that ended in a period, and those that still run.
+
+    No moment before the period counts: all that ran then and are given here also ran when the period began.
+    """
+    changes = [(since, 1) for since in running_since]
     for report in reports:
         changes += [(report.ended_at - report.duration_s, 1), (report.ended_at, -1)]
     running = most = 0
@@ -159,7 +173,7 @@ class ServiceMetricsPublisher:
         self._cloudwatch, self._stop = cloudwatch, stop
         self._reports: dict[str, list[FunctionReport]] = {function.logical_id: [] for function in stack.functions}
         self._answers: list[GatewayAnswer] = []
-        self._refused: dict[str, tuple[int, int]] = {}
+        self._statuses: dict[str, FunctionStatus] = {}
         self._tails = [LogTail(logs / f"{name}.log", self._make_sink(found)) for name, found in self._reports.items()]
         self._tails.append(LogTail(logs / "access.log", lambda lines: self._answers.extend(read_answers(lines))))
 
@@ -196,10 +210,10 @@ class ServiceMetricsPublisher:
             reports.clear()
 
     def _summarize(self, at: float) -> Iterator[ServiceMetric]:
-        refused = self._read_refused()
+        statuses = self._read_statuses()
         for function, reports in self._reports.items():
             yield from summarize_function(
-                self._stack.outputs.get(function, function), reports, *refused.get(function, (0, 0))
+                self._stack.outputs.get(function, function), reports, statuses.get(function, FunctionStatus())
             )
         yield from summarize_api(self._name, self._stack.stage, self._answers)
         yield from self._summarize_queues(at)
@@ -237,16 +251,22 @@ class ServiceMetricsPublisher:
                 name = value.rpartition("/")[2]
                 yield from summarize_queue(name, found.get(name, []), at)
 
-    def _read_refused(self) -> dict[str, tuple[int, int]]:
-        """Return how many invocations of each function were throttled, and dropped as a loop, since the last call.
+    def _read_statuses(self) -> dict[str, FunctionStatus]:
+        """Return of each function what runs now, and how many invocations were refused since the last call.
 
-        At the first call there are none.
+        At the first call none were.
         """
         functions = fetch_json(self._gateway, STATUS)["functions"]
-        counts = {name: (each["throttles"], each["recursions_dropped"]) for name, each in functions.items()}
-        before, self._refused = self._refused, counts
-        return {
-            name: (max(0, throttles - before.get(name, now)[0]), max(0, dropped - before.get(name, now)[1]))
-            for name, now in counts.items()
-            for throttles, dropped in [now]
+        found = {
+            name: FunctionStatus(each["throttles"], each["recursions_dropped"], tuple(each["running_since"]))
+            for name, each in functions.items()
         }
+        before, self._statuses = self._statuses, found
+        return {name: _count_since(before.get(name, now), now) for name, now in found.items()}
+
+
+def _count_since(before: FunctionStatus, now: FunctionStatus) -> FunctionStatus:
+    """Return a status whose counts are those since the one before; a gateway that was restarted counts from 0."""
+    return replace(
+        now, throttles=max(0, now.throttles - before.throttles), dropped=max(0, now.dropped - before.dropped)
+    )

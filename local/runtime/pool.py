@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections import deque
 from dataclasses import replace
 from typing import Any
@@ -25,7 +26,7 @@ class EnvironmentPool:
         self._platform = platform
         self._log = log
         self.limit = UNRESERVED_LIMIT if function.reserved_concurrency is None else function.reserved_concurrency
-        self.in_flight = 0
+        self.running: dict[str, float] = {}
         self.throttles = 0
         self.recursions_dropped = 0
         self.longest_chain = 0
@@ -34,6 +35,11 @@ class EnvironmentPool:
         self._waiting: deque[asyncio.Future[ExecutionEnvironment | InvocationOutcome]] = deque()
         self._starts: set[asyncio.Task[None]] = set()
         self._closed = False
+
+    @property
+    def in_flight(self) -> int:
+        """Return how many invocations are under way, those that wait for an environment included."""
+        return len(self.running)
 
     async def invoke(self, invocation: FunctionInvocation) -> InvocationOutcome:
         """Run an invocation in an idle environment or a new one.
@@ -44,14 +50,14 @@ class EnvironmentPool:
         if self.in_flight >= self.limit:
             self.throttles += 1
             raise ThrottledError(self._function.logical_id)
-        self.in_flight += 1
+        self.running[invocation.request_id] = time.time()
         try:
             taken = await self._take()
             if isinstance(taken, InvocationOutcome):
                 return self._report_start(invocation, taken)
             return await taken.run(invocation)
         finally:
-            self.in_flight -= 1
+            del self.running[invocation.request_id]
 
     def _report_start(self, invocation: FunctionInvocation, outcome: InvocationOutcome) -> InvocationOutcome:
         """Return the outcome of a failed start, which is an error of the invocation that waited for it."""
@@ -75,6 +81,7 @@ class EnvironmentPool:
         return {
             "limit": self.limit,
             "in_flight": self.in_flight,
+            "running_since": sorted(self.running.values()),
             "throttles": self.throttles,
             "recursions_dropped": self.recursions_dropped,
             "longest_chain": self.longest_chain,

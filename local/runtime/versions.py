@@ -104,6 +104,7 @@ class FunctionVersions:
         return {
             "limit": parts[0]["limit"],
             "in_flight": self.in_flight,
+            "running_since": [since for part in parts for since in part["running_since"]],
             "throttles": self._throttles + sum(part["throttles"] for part in parts),
             "recursions_dropped": sum(part["recursions_dropped"] for part in parts),
             "longest_chain": max(part["longest_chain"] for part in parts),

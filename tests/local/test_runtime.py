@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -103,6 +104,17 @@ def test_environments_grow_to_the_reserved_concurrency_and_no_further(gateway: R
     assert gateway.read_status("sleep")["in_flight"] == 0
     assert len(list_pids(gateway, "sleep")) <= 3
     assert {reply.headers.get("x-amzn-errortype") for reply in replies} == {None, "TooManyRequestsException"}
+
+
+def test_invocations_under_way_are_told_by_when_they_began(gateway: RunningGateway) -> None:
+    """One that runs, and none when it has ended."""
+    before = time.time()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        call = pool.submit(gateway.invoke, "sleep")
+        running = wait_until(lambda: gateway.read_status("sleep")["running_since"])
+        assert call.result().status == 200
+    assert [before <= since <= time.time() for since in running] == [True]
+    assert gateway.read_status("sleep")["running_since"] == []
 
 
 def test_an_environment_killed_in_mid_call_is_a_502_at_once_and_replaced(

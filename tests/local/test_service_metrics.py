@@ -22,6 +22,7 @@ from local.events.service_logs import FunctionReport, GatewayAnswer, read_answer
 from local.events.service_metric import ServiceMetric
 from local.events.service_metrics import (
     MOST_VALUES,
+    FunctionStatus,
     ServiceMetricsPublisher,
     count_share,
     find_most_concurrent,
@@ -62,7 +63,7 @@ def test_every_metric_is_one_that_aws_documents() -> None:
     """In its namespace, under its dimensions, in its unit: an alarm on AWS's sees the local ones as well."""
     message = {"IsVisible": True, "SentTimestamp": NOW}
     metrics = [
-        *summarize_function("f", [make_report()], 0, dropped=1),
+        *summarize_function("f", [make_report()], FunctionStatus(dropped=1)),
         *summarize_api("api", "stage", [GatewayAnswer(200, 1.0, NOW)]),
         *summarize_queue("q", [message], NOW),
         *summarize_table("t", {"PutItem": 1, "GetItem": 1}),
@@ -98,12 +99,12 @@ def test_an_access_log_is_read_by_its_status_and_time() -> None:
 def test_a_function_is_counted_by_what_became_of_its_invocations() -> None:
     """Its errors, throttles and times; without an invocation there is nothing but the throttles."""
     reports = [make_report(took=0.1), make_report(took=0.3, failed=True)]
-    metrics = list(summarize_function("f", reports, 4))
+    metrics = list(summarize_function("f", reports, FunctionStatus(throttles=4)))
     assert find_values(metrics, "Invocations") == [(1.0, 2)]
     assert sum(value * count for value, count in find_values(metrics, "Errors")) == 1
     assert find_values(metrics, "Throttles") == [(4.0, 1)]
     assert max(value for value, _ in find_values(metrics, "Duration")) == pytest.approx(300)
-    assert [metric.name for metric in summarize_function("f", [], 0)] == ["Throttles"]
+    assert [metric.name for metric in summarize_function("f", [], FunctionStatus())] == ["Throttles"]
 
 
 def test_the_average_of_errors_is_their_share() -> None:
@@ -183,17 +184,29 @@ def test_a_share_has_a_value_for_each_event(matching: int, others: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reports", "most"),
+    ("reports", "running_s", "most"),
     [
-        ([], 0),
-        ([make_report(ended=1, took=1)], 1),
-        ([make_report(ended=1, took=1), make_report(ended=2, took=1)], 1),  # one after the other
-        ([make_report(ended=2, took=2), make_report(ended=3, took=2), make_report(ended=9, took=1)], 2),
+        ([], [], 0),
+        ([make_report(ended=1, took=1)], [], 1),
+        ([make_report(ended=1, took=1), make_report(ended=2, took=1)], [], 1),  # one after the other
+        ([make_report(ended=2, took=2), make_report(ended=3, took=2), make_report(ended=9, took=1)], [], 2),
+        ([], [-100, 1, 5], 3),  # none of them has ended
+        ([make_report(ended=2, took=90)], [-100, 1, 5], 3),  # the third began after the one that has ended
+        ([make_report(ended=2, took=90)], [2], 1),  # one after the other
     ],
 )
-def test_invocations_at_the_same_time_are_counted(reports: list[FunctionReport], most: int) -> None:
-    """Those that followed each other are not."""
-    assert find_most_concurrent(reports) == most
+def test_invocations_at_the_same_time_are_counted(
+    reports: list[FunctionReport], running_s: list[float], most: int
+) -> None:
+    """Those that still run as well; those that followed each other are not."""
+    assert find_most_concurrent(reports, [NOW + each for each in running_s]) == most
+
+
+def test_invocations_that_run_are_concurrent_before_any_of_them_has_ended() -> None:
+    """Nothing else is known of them yet."""
+    metrics = list(summarize_function("f", [], FunctionStatus(running_since=(NOW, NOW + 1))))
+    assert find_values(metrics, "ConcurrentExecutions") == [(2.0, 1)]
+    assert {metric.name for metric in metrics} == {"Throttles", "ConcurrentExecutions"}
 
 
 class RecordingCloudWatch:
@@ -211,10 +224,12 @@ class RecordingCloudWatch:
 def test_a_minute_is_put_once_with_what_the_logs_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Throttles as the difference of two looks; what was put is forgotten, and a lost minute is not put later."""
     throttles, dropped, throttled = iter([3, 5]), iter([0, 1]), iter([2, 2])
+    running = iter([[], [NOW, NOW + 1, NOW + 2]])
 
     def fetch(_base: str, path: str) -> Any:
         if path == service_metrics.STATUS:
-            return {"functions": {"f": {"throttles": next(throttles), "recursions_dropped": next(dropped)}}}
+            counts = {"throttles": next(throttles), "recursions_dropped": next(dropped)}
+            return {"functions": {"f": {**counts, "running_since": next(running)}}}
         if path == service_metrics.FAULTS:
             return {"throttled": [{"table": "t", "operation": "PutItem", "count": next(throttled)}]}
         return {"messages": {"0": {"r": {QUEUE: [{"IsVisible": True, "SentTimestamp": NOW - 30}]}}}}
@@ -238,6 +253,6 @@ def test_a_minute_is_put_once_with_what_the_logs_said(tmp_path: Path, monkeypatc
     assert queue_name == "queue-high"
     publisher.publish(NOW + 60)
     values = {datum["MetricName"]: datum["Values"] for datum in cloudwatch.put["AWS/Lambda"]}
-    assert values == {"Throttles": [2.0], "RecursiveInvocationsDropped": [1.0]}
+    assert values == {"Throttles": [2.0], "RecursiveInvocationsDropped": [1.0], "ConcurrentExecutions": [3.0]}
     assert "AWS/DynamoDB" not in cloudwatch.put
     assert json.dumps(cloudwatch.put)
