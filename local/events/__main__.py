@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -20,7 +21,7 @@ from local.events.cloudwatch import CloudWatch
 from local.events.invoke import FunctionInvoker
 from local.events.metric_publisher import MetricPublisher
 from local.events.queue_poller import LONG_POLL_S, QueuePoller
-from local.events.schedules import run_schedule
+from local.events.schedules import FILE, read_state, run_schedule
 from local.events.service_metrics import ServiceMetricsPublisher
 from local.stack import Stack
 
@@ -83,9 +84,9 @@ def main() -> int:
     for poller in polling:
         threading.Thread(target=poller.run, daemon=True).start()
     for schedule in stack.schedules:
-        threading.Thread(
-            target=run_schedule, args=(schedule, invoke), kwargs={"region": region, "stop": stop}, daemon=True
-        ).start()
+        look = partial(read_state, options.stack.with_name(FILE), schedule)
+        run = partial(run_schedule, schedule, invoke, region=region, stop=stop, look=look)
+        threading.Thread(target=run, daemon=True).start()
     stop.wait()
     for poller in polling:
         poller.drain(DRAIN_S)

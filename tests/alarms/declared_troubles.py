@@ -6,7 +6,7 @@ docs/reference/alarms.md is compared with this table: an alarm that no trouble r
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tests.settings.alarms import CIRCUITS
+from tests.settings.alarms import BUSY, CIRCUITS
 
 # Functions, by the beginnings of their alarms' names.
 CRASHING = ("Agents", "Members", "Claims", "Pages", "Jobs", "Health", "Worker", "Admin", "Relay", "Housekeeping")
@@ -18,6 +18,7 @@ DEPENDENCIES = "tests/e2e/test_dependency_alarms.py"
 FUNCTIONS = "tests/e2e/test_function_alarms.py"
 ANSWERS = "tests/e2e/test_service_alarms.py"
 RELEASES = "tests/e2e/test_rollback.py"
+PLATFORM = "tests/e2e/test_platform_alarms.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,11 @@ TROUBLES: Mapping[str, Trouble] = {
     "SES, Cognito and S3 fail": _declare(
         DEPENDENCIES, "CircuitsOpened", "Degraded", *(f"CircuitOpen{name}" for name in CIRCUITS)
     ),
+    # ---- schedules and the database
+    "the relay's schedule is off": _declare(PLATFORM, "RelaySchedule"),
+    "the schedule of housekeeping is off": _declare(PLATFORM, "HousekeepingSchedule"),
+    "two use cases meet at the same rows again and again": _declare(PLATFORM, "TransactionRetries"),
+    "another server becomes the writer": _declare(PLATFORM, "Failover"),
     # ---- the state table
     "the state table does not answer": _declare(REPORTED, "StateStoreUnavailable"),
     "the limits' items are throttled": _declare(DEPENDENCIES, "StateStoreUnavailable", "StateTableWriteThrottles"),
@@ -59,6 +65,8 @@ TROUBLES: Mapping[str, Trouble] = {
     "PagesFunction is throttled": _declare(FUNCTIONS, "PagesThrottles"),
     **{f"{name}Function is throttled": _declare(FUNCTIONS, f"{name}Throttles") for name in THROTTLED},
     "HealthFunction is throttled": _declare(FUNCTIONS, "HealthThrottles", "Unhealthy"),
+    **{f"{name}Function is full": _declare(FUNCTIONS, f"{name}Concurrency") for name in BUSY if name != "Health"},
+    "HealthFunction is full": _declare(FUNCTIONS, "HealthConcurrency", "Unhealthy"),
     "RelayFunction is throttled and its wake-ups grow old": _declare(DEPENDENCIES, "RelayThrottles", "NudgeQueueAge"),
     **{f"{name}Function is slow": _declare(FUNCTIONS, f"{name}Duration") for name in SLOW},
     "a loop through the queues is stopped": _declare(DEPENDENCIES, "RelayRecursion", "WorkerRecursion"),
@@ -71,6 +79,7 @@ TROUBLES: Mapping[str, Trouble] = {
     "mails are complained of": _declare(DEPENDENCIES, "MailComplaints"),
     "sessions stay pinned": _declare(DEPENDENCIES, "SessionPins"),
     # ---- a release
+    "the hook of a release can't report": _declare(FUNCTIONS, "PreTrafficErrors"),
     "every write fails": _declare(RELEASES, "MembersReleaseFailures"),
     "raises after the commit": _declare(RELEASES, "MembersReleaseErrors"),
 }

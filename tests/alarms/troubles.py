@@ -20,7 +20,7 @@ import psycopg
 from local.database_proxy.proxy import BORROW_TIMEOUT_S
 from local.postgres import DATABASE
 from local.state_folder import StateFolder
-from tests.e2e.cloud import ROOT, RunningCloud
+from tests.e2e.cloud import ROOT, RunningCloud, wait_until
 from tests.soak.faults import list_environments
 
 EVENTS = ROOT / "events"
@@ -39,6 +39,7 @@ HARMLESS = {
 }
 LONGEST_CALL_S = 320.0  # a little more than the longest timeout of the functions that are called here
 LOOK_S = 0.05
+LONGEST_START_S = 5.0  # of invocations, until they are counted as under way
 
 
 def read_event(function: str) -> bytes:
@@ -89,6 +90,60 @@ def _kill_busy(cloud: RunningCloud, function: str, call: Future[Any]) -> None:
                 with suppress(ProcessLookupError):
                     os.kill(each["pid"], signal.SIGKILL)
         time.sleep(LOOK_S)
+
+
+@contextmanager
+def fill_function(cloud: RunningCloud, function: str, invocations: int) -> Iterator[None]:
+    """Keep so many invocations of a function under way within the block, whose environments stand still.
+
+    They wait for environments that do not come to the end of their start, as on AWS while many start at once: one that
+    stood still in an invocation would end it by the function's timeout. A block that lasts longer than an environment
+    may take to start would end some of them by an error.
+    """
+    held: set[int] = set()
+    over = threading.Event()
+
+    def hold_environments() -> None:
+        for pid in {each["pid"] for each in list_environments(cloud)[function]} - held:
+            held.add(pid)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+
+    def keep_holding() -> None:
+        while not over.wait(LOOK_S):
+            hold_environments()
+
+    _end_environments(cloud, function)  # so that none of them answers
+    thread = threading.Thread(target=keep_holding, daemon=True)
+    thread.start()
+    try:
+        for _ in range(invocations):
+            _invoke_asynchronously(cloud, function)
+        wait_until(lambda: _count_running(cloud, function) >= invocations, "the invocations under way", LONGEST_START_S)
+        yield
+    finally:
+        over.set()
+        thread.join()
+        for pid in held:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+def _end_environments(cloud: RunningCloud, function: str) -> None:
+    for each in list_environments(cloud)[function]:
+        with suppress(ProcessLookupError):
+            os.kill(each["pid"], signal.SIGKILL)
+
+
+def _count_running(cloud: RunningCloud, function: str) -> int:
+    status = httpx.get(f"{cloud.origin}/_local/status", timeout=30).json()
+    return int(status["functions"][function]["in_flight"])
+
+
+def _invoke_asynchronously(cloud: RunningCloud, function: str) -> None:
+    url = f"{cloud.origin}/2015-03-31/functions/{function}/invocations"
+    event = {"X-Amz-Invocation-Type": "Event"}
+    httpx.post(url, content=read_event(function), headers=event, timeout=30).raise_for_status()
 
 
 @dataclass

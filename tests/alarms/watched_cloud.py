@@ -20,7 +20,7 @@ from tests.alarms.declared_troubles import TROUBLES
 from tests.alarms.deployed_alarms import DeployedAlarms
 from tests.alarms.troubles import invoke_function
 from tests.e2e.cloud import RunningCloud
-from tests.settings.alarms import ALARMS, ONLY_CREATED, properties
+from tests.settings.alarms import ALARMS, ONLY_CREATED, SCHEDULES, properties
 
 MINUTE_S = 3
 PERIOD_MINUTES = {60: 1, 300: 2, 3600: 10}  # that stand for a deployed period of so many seconds
@@ -37,6 +37,7 @@ class WatchedCloud:
 
     cloud: RunningCloud
     minute_s: int = MINUTE_S
+    runs_schedules: bool = False  # as often as the alarms' shortened periods want
     _paused: threading.Event = field(default_factory=threading.Event)
 
     @cached_property
@@ -106,20 +107,27 @@ class WatchedCloud:
     def judge_alarms(self, *, began: float, ended: float) -> tuple[set[str], set[str]]:
         """Return the alarms that rang at the end of any minute between two times (epoch seconds), and at the last.
 
-        Alarms of a release are left out: they count only while CodeDeploy looks at them.
+        Alarms of a release are left out: they count only while CodeDeploy looks at them. So are those on schedules in
+        a cloud whose schedules run in real minutes, which are silence where seconds stand for them.
         """
         rang, ring_still = set(), set()
+        left_out = {name for name, watch in ALARMS.items() if watch.group == "release"}
+        left_out |= set() if self.runs_schedules else SCHEDULES.keys()
         for name in self.watched:
-            if name not in ALARMS or ALARMS[name].group != "release":
-                states = self._list_states(name, began, ended)
+            if name not in left_out:
+                states = self.list_states(name, began=began, ended=ended)
                 rang |= {name} if "ALARM" in states else set()
                 ring_still |= {name} if states[-1] == "ALARM" else set()
         return rang, ring_still
 
-    def _list_states(self, name: str, began: float, ended: float) -> list[State]:
+    def list_states(self, name: str, *, began: float, ended: float) -> list[State]:
+        """Return the states of an alarm at the end of each minute between two times (epoch seconds)."""
         alarm = self.watched[name]
         period_s = self._scale(alarm["Period"])
-        values = self._read_values(alarm, since=began - BEFORE_MINUTES * self.minute_s, until=ended, period_s=period_s)
+        before_s = BEFORE_MINUTES * self.minute_s
+        if name in SCHEDULES:  # silence rings, so all that the alarm looks at has to be known
+            before_s = period_s * (alarm["EvaluationPeriods"] + EXTRA_PERIODS + 1)
+        values = self._read_values(alarm, since=began - before_s, until=ended, period_s=period_s)
         # One value a period is left, its statistic.
         rule = replace(rule_of(alarm), period_s=period_s, statistic="Maximum")
         states: list[State] = []
@@ -157,11 +165,14 @@ class WatchedCloud:
 
     def _count_minutes_to_end(self, names: frozenset[str]) -> int:
         """Return after how many minutes without trouble these alarms have nothing else to look at."""
-        looked_at = [
-            PERIOD_MINUTES[self.watched[n]["Period"]] * (self.watched[n]["EvaluationPeriods"] + EXTRA_PERIODS + 1)
-            for n in names
-        ]
+        looked_at = [PERIOD_MINUTES[self.watched[name]["Period"]] * self._count_periods_to_end(name) for name in names]
         return int(max(looked_at)) + 1
+
+    def _count_periods_to_end(self, name: str) -> int:
+        """Return the periods that an alarm needs to end; that on a silence ends by the first whole one with a value."""
+        if name in SCHEDULES:
+            return 3
+        return int(self.watched[name]["EvaluationPeriods"]) + EXTRA_PERIODS + 1
 
     def _scale(self, period_s: int) -> int:
         """Return the seconds that stand for a deployed period."""

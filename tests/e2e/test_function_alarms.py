@@ -1,4 +1,4 @@
-"""Alarms of each function that ring when it crashes, is throttled or is slow, one function after another.
+"""Alarms of each function that ring when it crashes, is throttled, full or slow, one function after another.
 
 The other functions work meanwhile, so that an alarm on another function than its name says would ring or be missed.
 """
@@ -12,15 +12,19 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.alarms.declared_troubles import TROUBLES
 from tests.alarms.troubles import (
     HARMLESS,
     StalledFunction,
     crash_invocation,
+    fill_function,
     invoke_function,
     reserve_concurrency,
 )
 from tests.alarms.watched_cloud import MINUTE_S, WatchedCloud
+from tests.settings.alarms import BUSY
 
+UNKNOWN_RUN = b'{"DeploymentId": "d-UNKNOWN", "LifecycleEventHookExecutionId": "unknown"}'
 PAUSE_S = 0.5  # between two calls of a caller: an environment is seen at rest, and stopped before its next one
 
 
@@ -49,6 +53,57 @@ def call_each(alarm_cloud: WatchedCloud, function: str) -> None:
     assert invoke_function(alarm_cloud.cloud, function).status_code == 429
     other = "MembersFunction" if function != "MembersFunction" else "AgentsFunction"
     assert invoke_function(alarm_cloud.cloud, other).status_code == 200
+
+
+def test_a_function_that_uses_most_of_its_concurrency_rings_and_no_other_does(alarm_cloud: WatchedCloud) -> None:
+    """Its invocations count while they run, though none of them ends before the alarm rings."""
+    check_concurrency(alarm_cloud, "PagesFunction")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("function", [f"{name}Function" for name in BUSY if name not in ("Pages", "Health")])
+def test_each_function_that_uses_most_of_its_concurrency_rings_by_its_own_alarm(
+    alarm_cloud: WatchedCloud, function: str
+) -> None:
+    """Four fifths of what is reserved for it, in three minutes."""
+    check_concurrency(alarm_cloud, function)
+
+
+@pytest.mark.long
+def test_a_health_function_that_is_full_rings_by_its_silence_as_well(alarm_cloud: WatchedCloud) -> None:
+    """Its report waits like all other calls."""
+    check_concurrency(alarm_cloud, "HealthFunction", minutes=6)
+
+
+@pytest.mark.long
+def test_a_function_that_uses_somewhat_less_rings_nothing(alarm_cloud: WatchedCloud) -> None:
+    """One invocation fewer than the alarm allows."""
+    began = alarm_cloud.align()
+    with fill_function(alarm_cloud.cloud, "PagesFunction", BUSY["Pages"] - 1):
+        ended = alarm_cloud.watch(4)
+    assert alarm_cloud.judge_alarms(began=began, ended=ended) == (set(), set())
+
+
+def check_concurrency(alarm_cloud: WatchedCloud, function: str, minutes: int = 4) -> None:
+    """Keep as many invocations of a function under way as its alarm allows, and check which alarms rang."""
+    began = alarm_cloud.align()
+    with fill_function(alarm_cloud.cloud, function, BUSY[function.removesuffix("Function")]):
+        alarm_cloud.watch(minutes)
+    alarm_cloud.check_trouble(f"{function} is full", began=began)
+
+
+@pytest.mark.long
+def test_the_hook_of_a_release_that_cannot_report_rings_what_ends_the_release(alarm_cloud: WatchedCloud) -> None:
+    """CodeDeploy knows no such run, so the function raises; nothing that tells people rings."""
+    trouble, alarm = "the hook of a release can't report", "PreTrafficErrorsAlarm"
+    began = alarm_cloud.align()
+    failed = invoke_function(alarm_cloud.cloud, "PreTrafficFunction", UNKNOWN_RUN)
+    assert failed.headers["X-Amz-Function-Error"] == "Unhandled"
+    ended = alarm_cloud.watch(7)
+    states = alarm_cloud.list_states(alarm, began=began, ended=ended)
+    assert ("ALARM" in states, states[-1]) == (True, "OK")
+    assert TROUBLES[trouble].rings == {alarm}
+    assert alarm_cloud.judge_alarms(began=began, ended=ended) == (set(), set())
 
 
 @pytest.mark.long

@@ -31,6 +31,7 @@ class Watch:
     threshold: float
     missing: Literal["breaching", "notBreaching", "ignore"]
     above: bool = False  # rings over the threshold, not at it
+    below: bool = False  # rings under the threshold
     group: Group = "look"
 
 
@@ -71,6 +72,11 @@ def _fleet(metric: str, threshold: float, datapoints: tuple[int, int], *, period
         threshold=threshold,
         missing="notBreaching",
     )
+
+
+def _schedule(metric: str, datapoints: tuple[int, int], *, period_s: int) -> Watch:
+    """Return an alarm on the runs of a schedule: it rings when there are none."""
+    return replace(_fleet(metric, 1, datapoints, period_s=period_s), below=True, missing="breaching")
 
 
 def _function(
@@ -229,6 +235,8 @@ ALARMS: Mapping[str, Watch] = {
     "StateStoreUnavailableAlarm": _fleet("StateStoreUnavailable", 1, (3, 5)),
     "MailPaceUnavailableAlarm": _fleet("MailPaceUnavailable", 1, (3, 5)),
     "ChoresFailedAlarm": _fleet("ChoresFailed", 1, (2, 2), period_s=HOUR),
+    "RelayScheduleAlarm": _schedule("RelayScheduledRuns", (3, 3), period_s=FIVE_MINUTES),
+    "HousekeepingScheduleAlarm": _schedule("HousekeepingRuns", (2, 2), period_s=HOUR),
     # ---- the functions
     **{f"{name}ErrorsAlarm": _function(name, "Errors", 1, (1, 1)) for name in (*API_FUNCTIONS, "Worker", "Admin")},
     "RelayErrorsAlarm": _function("Relay", "Errors", 5, (2, 2)),
@@ -282,6 +290,9 @@ ALARMS: Mapping[str, Watch] = {
 }  # fmt: skip
 
 
+# Alarms that ring when a schedule of the stack is silent, and the function that it runs.
+SCHEDULES = {"RelayScheduleAlarm": "RelayFunction", "HousekeepingScheduleAlarm": "HousekeepingFunction"}
+
 # Alarms that only a stack with a database of its own has.
 ONLY_CREATED = frozenset({"SessionPinsAlarm"})
 
@@ -298,16 +309,22 @@ def properties(watch: Watch) -> dict[str, object]:
         "EvaluationPeriods": watch.datapoints[1],
         "DatapointsToAlarm": watch.datapoints[0],
         "Threshold": watch.threshold,
-        "ComparisonOperator": "GreaterThanThreshold" if watch.above else "GreaterThanOrEqualToThreshold",
+        "ComparisonOperator": _describe_comparison(watch),
         "TreatMissingData": watch.missing,
     }
+
+
+def _describe_comparison(watch: Watch) -> str:
+    if watch.below:
+        return "LessThanThreshold"
+    return "GreaterThanThreshold" if watch.above else "GreaterThanOrEqualToThreshold"
 
 
 def describe_rule(name: str) -> str:
     """Return when an alarm rings, as the runbook writes it: ``UnhealthyAlarm`: maximum of `Unhealthy` ≥ 1, …`."""
     watch = ALARMS[name]
     needed, of = watch.datapoints
-    sign = ">" if watch.above else "≥"
+    sign = {"GreaterThanThreshold": ">", "LessThanThreshold": "<"}.get(_describe_comparison(watch), "≥")
     statistic = watch.statistic if watch.statistic.startswith("p") else watch.statistic.lower()
     unit = {"Seconds": " s", "Milliseconds": " ms", "Percent": " %"}.get(watch.unit, "")
     figure = f"{statistic} of `{watch.metric}` {sign} {watch.threshold:,}{unit}"

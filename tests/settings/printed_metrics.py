@@ -10,7 +10,7 @@ from unittest.mock import patch
 from health.app import api
 from health.container import HealthContainer
 from local.events.embedded_metrics import MetricDatum, read_metrics
-from shared.logging import COUNTED, STACK_VARIABLE, count_version_failure, observe
+from shared.logging import COUNTED, STACK_VARIABLE, count_first_runs, count_version_failure, observe
 from shared.settings import Settings
 from tests.api_client import ApiClient
 from tests.fakes.admission import InMemoryAdmissionStore
@@ -33,7 +33,7 @@ def as_text(value: object) -> str:
 
 @cache
 def printed_metrics() -> frozenset[MetricDatum]:
-    """Return each metric of a deep health check that finds everything, of every event that is counted, and of failures.
+    """Return each metric of a deep health check that finds everything, of each counted event and run, and of failures.
 
     The code runs with the template's value of the variable that names the stack, written as text. Of values and times
     nothing is left.
@@ -45,6 +45,7 @@ def printed_metrics() -> frozenset[MetricDatum]:
         _check_health()
         for event in COUNTED:
             observe(event, {})
+        count_first_runs()
         for name in RELEASED:
             count_failure_of(name)
     return frozenset(_without_values(read_metrics(output.getvalue().encode())))

@@ -22,7 +22,7 @@ from health.service import OutboxCounts
 from local.alarms import EXTRA_PERIODS, Rule, State, judge, rule_of
 from local.events.embedded_metrics import MetricDatum, read_metrics
 from shared.aws.dynamodb_shared_state import CircuitStatus, SharedState
-from shared.logging import STACK_VARIABLE, observe
+from shared.logging import STACK_VARIABLE, count_scheduled_run, observe
 from shared.settings import Settings
 from tests.api_client import ApiClient
 from tests.fakes.admission import InMemoryAdmissionStore
@@ -35,7 +35,8 @@ Series = Mapping[tuple[str, str, frozenset[tuple[str, str]]], Sequence[tuple[flo
 MINUTE_S = 60
 FAILURE = "failure of "  # an event of this kind names the function whose version fails
 BEGINS, LASTS = 200, 30  # minutes: a fault begins in the middle of an hour
-AFTERWARDS = 300  # the longest that an alarm looks back is three hours
+BEFORE = AFTERWARDS = 300  # the longest that an alarm looks back is four hours
+EVERY_MINUTES = {"relay": 1, "housekeeping": 60}  # a schedule's run of a function
 QUIET = OutboxCounts(
     pending=2,
     failed=0,
@@ -57,6 +58,7 @@ class Fault:
     rings: frozenset[str]
     change: Change | None = field(default=lambda _dependencies: None)
     events: tuple[str, ...] = ()
+    silent: str = ""  # the function whose schedule is off
     minutes: int = LASTS
     every_minutes: int = 1
 
@@ -135,16 +137,24 @@ FAULTS: Mapping[str, Fault] = {
         f"a release of {name} that fails": Fault(_rings(f"{name}ReleaseFailures"), events=(FAILURE + name,), minutes=1)
         for name in RELEASED
     },
+    "the relay's schedule is off": Fault(_rings("RelaySchedule"), silent="relay"),
+    "the relay's schedule is off for ten minutes": Fault(_rings(), silent="relay", minutes=10),
+    "the schedule of housekeeping is off": Fault(_rings("HousekeepingSchedule"), silent="housekeeping", minutes=330),
+    "a single run of housekeeping is missed": Fault(_rings(), silent="housekeeping", minutes=60),
     "a housekeeping task that failed once": Fault(_rings(), events=("housekeeping_task_failed",), minutes=1),
 }  # fmt: skip
 
 
-def printed(fault: Fault, minute: int | None) -> tuple[MetricDatum, ...]:
-    """Return the metrics that the functions print in a minute of a fault; None is a minute without it."""
-    if minute is None:
-        return _report(_nothing)
+def printed(fault: Fault, minute: int) -> tuple[MetricDatum, ...]:
+    """Return the metrics that the functions print in a minute, counted from the fault's begin."""
+    is_there = 0 <= minute < fault.minutes
+    runs = tuple(
+        n for n, every in EVERY_MINUTES.items() if minute % every == 0 and not (is_there and n == fault.silent)
+    )
+    if not is_there:
+        return (*_report(_nothing), *_count_runs(runs))
     events = fault.events if minute % fault.every_minutes == 0 else ()
-    return (*_report(fault.change), *_counted(events))
+    return (*_report(fault.change), *_counted(events), *_count_runs(runs))
 
 
 def _nothing(_dependencies: ScriptedDependencies) -> None:
@@ -162,6 +172,17 @@ def _report(change: Change | None) -> tuple[MetricDatum, ...]:
     container = HealthContainer(Settings(), dependencies.clock)
     container.__dict__ |= {"check": dependencies.check, "admission_store": InMemoryAdmissionStore(dependencies.clock)}
     return _metrics_of(lambda: ApiClient(api, container).call("GET", "/health/deep"))
+
+
+@cache
+def _count_runs(functions: tuple[str, ...]) -> tuple[MetricDatum, ...]:
+    """Return what scheduled runs of these functions print."""
+
+    def count() -> None:
+        for name in functions:
+            count_scheduled_run(name)
+
+    return _metrics_of(count)
 
 
 @cache
@@ -186,9 +207,8 @@ def _metrics_of(run: Callable[[], object]) -> tuple[MetricDatum, ...]:
 def series_of(fault: Fault) -> Series:
     """Return what CloudWatch holds after a fault: each metric's values with their times, in seconds."""
     found: dict[tuple[str, str, frozenset[tuple[str, str]]], list[tuple[float, float]]] = defaultdict(list)
-    for minute in range(BEGINS + fault.minutes + AFTERWARDS):
-        since = minute - BEGINS
-        for datum in printed(fault, since if 0 <= since < fault.minutes else None):
+    for minute in range(-BEFORE, BEGINS + fault.minutes + AFTERWARDS):
+        for datum in printed(fault, minute - BEGINS):
             key = (datum.namespace, datum.name, frozenset(datum.dimensions))
             found[key] += [(minute * MINUTE_S + 5.0, value) for value in datum.values]
     return found

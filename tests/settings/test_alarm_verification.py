@@ -41,7 +41,7 @@ def list_texts(file: str) -> str:
 def test_each_trouble_is_made_in_its_file(trouble: str) -> None:
     """A test there names it, or makes the same of one function after another."""
     source = list_texts(TROUBLES[trouble].file)
-    for_each = re.sub(r"^\w+Function ", "{function} ", trouble)
+    for_each = re.sub(r"\b\w+Function\b", "{function}", trouble)
     assert f'"{trouble}"' in source or f'f"{for_each}"' in source
 
 

@@ -7,9 +7,19 @@ from typing import Any
 
 import pytest
 
-from shared.logging import COUNTED
+from shared.logging import COUNTED, SCHEDULED_RUNS
 from tests.packages import PACKAGES
-from tests.settings.alarms import ALARMS, BURST_SHARE, ONLY_CREATED, RELEASED, SLOW_MS, Group, Watch, properties
+from tests.settings.alarms import (
+    ALARMS,
+    BURST_SHARE,
+    ONLY_CREATED,
+    RELEASED,
+    SCHEDULES,
+    SLOW_MS,
+    Group,
+    Watch,
+    properties,
+)
 from tests.settings.aws_metrics import DOCUMENTED
 from tests.settings.deployed import load_template
 from tests.settings.printed_metrics import as_text, printed_metrics
@@ -34,7 +44,7 @@ OTHER_VALUES: Mapping[str, Any] = {
     "EvaluationPeriods": 99,
     "DatapointsToAlarm": 99,
     "Threshold": -1,
-    "ComparisonOperator": "LessThanThreshold",
+    "ComparisonOperator": "LessThanOrEqualToThreshold",
     "TreatMissingData": "missing",
     "AlarmActions": [{"Ref": "AlarmTopic"}],
     "ActionsEnabled": False,
@@ -237,6 +247,26 @@ def test_what_only_a_created_database_has_is_watched_there_alone() -> None:
     for alarm in composites().values():
         with_it, without = (names_in(read_rule(alarm, created=created)) for created in (True, False))
         assert without == [name for name in with_it if name not in ONLY_CREATED]
+
+
+def test_an_alarm_on_a_schedule_is_made_after_the_migration_that_counts_as_a_run() -> None:
+    """A new stack's schedules have not run yet, and silence rings."""
+    resources_ = load_template()["Resources"]
+    for alarm, function in SCHEDULES.items():
+        assert (resources_[alarm]["DependsOn"], resources_[function]["DependsOn"]) == (function, "Migration")
+
+
+def test_every_schedule_is_watched() -> None:
+    """By the runs that it begins; that of the health function by its report, whose silence rings as well."""
+    scheduled = {
+        name
+        for name, function in resources("AWS::Serverless::Function").items()
+        if any(event["Type"].startswith("Schedule") for event in function.get("Events", {}).values())
+    }
+    assert scheduled == {*SCHEDULES.values(), "HealthFunction"}
+    assert {ALARMS[name].missing for name in (*SCHEDULES, "UnhealthyAlarm")} == {"breaching"}
+    assert [name.removesuffix("Function").lower() for name in SCHEDULES.values()] == list(SCHEDULED_RUNS)
+    assert [ALARMS[name].metric for name in SCHEDULES] == list(SCHEDULED_RUNS.values())
 
 
 def test_a_rule_keeps_within_what_cloudwatch_takes() -> None:

@@ -19,7 +19,7 @@ from shared.database.transaction import Row
 from shared.deadline import Deadline
 from shared.errors import DependencyFailed, Unavailable
 from shared.ids import make_uuid7
-from shared.logging import describe_failure, logger, observe
+from shared.logging import count_scheduled_run, describe_failure, logger, observe
 from shared.outbox.payload import PAYLOAD_SQL, format_origin
 from shared.settings import Settings
 from shared.sql import load_queries
@@ -148,6 +148,7 @@ class Housekeeper:
 @background_handler
 def handler(_event: dict[str, Any], invocation: BackgroundInvocation) -> dict[str, int]:
     """Serve as Lambda's entry point."""
+    count_scheduled_run("housekeeping")
     container = get_container()
     done = Housekeeper(
         container.database,

@@ -18,7 +18,7 @@ from shared.container import get_container
 from shared.database.migration_errors import MigrationError
 from shared.database.schema_version import find_migrations
 from shared.deadline import Deadline
-from shared.logging import describe_failure, logger
+from shared.logging import count_first_runs, describe_failure, logger
 from shared.outbox.audit import record_migrations
 
 ACTOR = "deployment"  # in the audit
@@ -67,6 +67,7 @@ def migrate(request_id: str, *, within_s: float, connect_within_s: float) -> Non
     container = get_container()
     applied = container.migrate(find_migrations(os.environ), within_s=within_s, connect_within_s=connect_within_s)
     logger.info("schema_migrated", extra={"applied": applied})
+    count_first_runs()
     deadline = Deadline.from_seconds(AUDIT_S, read_monotonic)
     try:
         container.database.run(lambda tx: record_migrations(tx, actor=ACTOR, request_id=request_id), deadline)

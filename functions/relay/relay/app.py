@@ -18,7 +18,7 @@ from shared.container import get_container
 from shared.database.pipeline import Database
 from shared.database.transaction import Pending, Row, Transaction
 from shared.deadline import Deadline
-from shared.logging import logger
+from shared.logging import count_scheduled_run, logger
 from shared.outbox.retry_policy import MOST_ATTEMPTS
 from shared.sql import load_queries
 
@@ -87,6 +87,8 @@ def relay_due_jobs(
 @background_handler
 def handler(event: dict[str, Any], invocation: BackgroundInvocation) -> dict[str, int]:
     """Serve as Lambda's entry point."""
+    if "Records" not in event:
+        count_scheduled_run("relay")
     container = get_container()
     published = relay_due_jobs(
         event, container.database, container.queues, clock=container.clock, deadline=invocation.deadline

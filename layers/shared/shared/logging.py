@@ -30,6 +30,9 @@ COUNTED = {
     "mail_pacing_unavailable": "MailPaceUnavailable",  # mails are sent without the shared rate limit
     "housekeeping_task_failed": "ChoresFailed",
 }
+# Functions that only a schedule begins, or that a schedule begins as well, and the metric that counts these runs, with
+# the same dimensions. An alarm rings when one is silent. Health is not among them: its report is such a sign already.
+SCHEDULED_RUNS = {"relay": "RelayScheduledRuns", "housekeeping": "HousekeepingRuns"}
 
 
 def describe_failure(error: BaseException) -> dict[str, object]:
@@ -48,6 +51,20 @@ def observe(event: str, facts: Mapping[str, object]) -> None:
     logger.warning(event, extra=dict(facts))
     if event in COUNTED:
         count_event(COUNTED[event])
+
+
+def count_scheduled_run(function: str) -> None:
+    """Count a run that a function's schedule has begun, whatever becomes of it: errors have an alarm of their own."""
+    count_event(SCHEDULED_RUNS[function])
+
+
+def count_first_runs() -> None:
+    """Count a run of each scheduled function in its place, when a stack's schedules may not have begun yet.
+
+    An hourly schedule first runs an hour after it was made, and no alarm may ring until then.
+    """
+    for metric in SCHEDULED_RUNS.values():
+        count_event(metric)
 
 
 def count_version_failure() -> None:

@@ -8,8 +8,10 @@ from typing import Any
 import psycopg
 import pytest
 
+from local.events.embedded_metrics import read_metrics
 from migration import app
 from shared.database.migration_errors import MigrationError, StatementFailed
+from shared.logging import SCHEDULED_RUNS
 from tests.custom_resources import AnswerBox, receive_answers
 from tests.services import ROOT
 
@@ -90,6 +92,18 @@ def test_the_schema_is_migrated_and_the_deployment_goes_on(
         "RequestId": "r-1",
         "LogicalResourceId": "It",
     }
+
+
+def test_a_migration_counts_as_a_run_of_every_schedule(
+    box: AnswerBox, container: FakeContainer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A new stack's hourly schedule first runs after an hour. A migration that fails counts as none."""
+    run(box, "Create")
+    counted = {datum.name for datum in read_metrics(capsys.readouterr().out.encode())}
+    assert counted == set(SCHEDULED_RUNS.values())
+    container.fails = FAILED
+    app.handler(box.build_request("Update", {"Version": f"{ARN}:13"}), CONTEXT)
+    assert list(read_metrics(capsys.readouterr().out.encode())) == []
 
 
 def test_nothing_is_done_when_the_resource_goes(box: AnswerBox, container: FakeContainer) -> None:
