@@ -3,7 +3,11 @@
 import json
 from pathlib import Path
 
-FILE = Path(__file__).resolve().parent.parent / "build/figures.jsonl"
+from stress.git_reader import read_git
+
+ROOT = Path(__file__).resolve().parent.parent
+FILE = ROOT / "build/figures.jsonl"
+HASH_DIGITS = 12
 
 
 def record(name: str, **figures: object) -> None:
@@ -11,3 +15,9 @@ def record(name: str, **figures: object) -> None:
     FILE.parent.mkdir(exist_ok=True)
     with FILE.open("a", encoding="utf-8") as file:
         file.write(json.dumps({"name": name, **figures}) + "\n")
+
+
+def describe_commit() -> str:
+    """Return the commit that was measured, and whether files differed from it."""
+    commit = read_git(ROOT, "rev-parse", f"--short={HASH_DIGITS}", "HEAD") or "unknown"
+    return f"{commit} with changes" if read_git(ROOT, "status", "--porcelain") else commit
