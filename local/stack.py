@@ -8,7 +8,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class DeployedFunction:
-    """One deployed function. Folders are absolute paths of this checkout; the environment is fully resolved."""
+    """One deployed function. Folders are absolute paths of this checkout; the environment is fully resolved.
+
+    `name` is what CloudFormation has called it, empty if the stack was read before this was noted.
+    """
 
     logical_id: str
     handler: str
@@ -19,6 +22,7 @@ class DeployedFunction:
     memory_mb: int
     reserved_concurrency: int | None
     version: str = "1"
+    name: str = ""
 
 
 @dataclass(frozen=True)

@@ -158,6 +158,7 @@ def read_functions(
             timeout_s=live["Timeout"],
             memory_mb=live["MemorySize"],
             reserved_concurrency=None if reserved is None else int(reserved),
+            name=deployed.physical_ids[logical_id],
         )
 
 

@@ -172,6 +172,7 @@ class ServiceMetricsPublisher:
         self._stack, self._name, self._gateway = stack, name, gateway
         self._cloudwatch, self._stop = cloudwatch, stop
         self._reports: dict[str, list[FunctionReport]] = {function.logical_id: [] for function in stack.functions}
+        self._names = {function.logical_id: function.name for function in stack.functions}
         self._answers: list[GatewayAnswer] = []
         self._statuses: dict[str, FunctionStatus] = {}
         self._tails = [LogTail(logs / f"{name}.log", self._make_sink(found)) for name, found in self._reports.items()]
@@ -212,9 +213,8 @@ class ServiceMetricsPublisher:
     def _summarize(self, at: float) -> Iterator[ServiceMetric]:
         statuses = self._read_statuses()
         for function, reports in self._reports.items():
-            yield from summarize_function(
-                self._stack.outputs.get(function, function), reports, statuses.get(function, FunctionStatus())
-            )
+            name = self._names[function] or self._stack.outputs.get(function, function)
+            yield from summarize_function(name, reports, statuses.get(function, FunctionStatus()))
         yield from summarize_api(self._name, self._stack.stage, self._answers)
         yield from self._summarize_queues(at)
         yield from self._summarize_dependencies()

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -237,7 +238,8 @@ def test_a_minute_is_put_once_with_what_the_logs_said(tmp_path: Path, monkeypatc
     monkeypatch.setattr(service_metrics, "fetch_json", fetch)
     monkeypatch.setattr(service_metrics, "fetch_document", lambda _base, _path: b'{"messages": {}}')
     cloudwatch = RecordingCloudWatch()
-    stack = make_stack([make_function("f")], [], outputs={"f": "stack-f-1", "High": QUEUE, "Url": "http://x/api"})
+    function = replace(make_function("f"), name="stack-f-1")  # which is in no output
+    stack = make_stack([function], [], outputs={"High": QUEUE, "Url": "http://x/api"})
     publisher = ServiceMetricsPublisher(stack, "s", "http://g", tmp_path, cloudwatch, threading.Event())  # type: ignore[arg-type]
     log = FunctionLog(tmp_path / "f.log")
     log.record("report", requestId="1", status="error", durationMs=5.0, pid=1, version="1")
