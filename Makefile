@@ -13,8 +13,9 @@ LOCAL := .venvs/local/bin/python -m local --state $(STATE)
 STRESS := .venvs/stress/bin/python -m stress
 
 .PHONY: help up reset token circuits logs psql migrate release environments dev-environments stress-environments \
-	stress stress-controls stress-compare stress-keep verify quick test chaos guarantees figures forget lint style names generated types imports \
-	template checkov unit settings contract docs rules exhaustive mutations integration local e2e schemathesis harness readiness openapi reference \
+	stress stress-controls stress-compare stress-keep verify quick test ci nightly chaos guarantees figures forget lint style names generated types \
+	imports template checkov unit settings contract docs rules exhaustive mutations integration one-by-one one-by-one-all local e2e alarms timed schemathesis \
+	harness readiness openapi reference ci-page \
 	oldest-python requirements events sam sam-events sam-local sam-lint sam-build sam-environment deploy released
 
 # A target is listed if its line has a comment after ##; a line that begins with ##@ is a heading.
@@ -80,13 +81,21 @@ stress-keep: stress-environments ## Keep a full run as the published one: REPORT
 ##@ Tests
 quick: lint types imports unit settings contract docs ## Run lint, types, import rules, unit and contract tests, in a minute: while you work
 
-STAGES := quick oldest-python rules exhaustive template checkov mutations integration local e2e schemathesis harness readiness figures
+# Lanes that are joined by + run beside each other, the stages of a lane, joined by commas, one after another: what waits beside what
+# calculates. Whatever compares times has the machine to itself (decision 64).
+STAGES = quick+oldest-python,rules,exhaustive,template,checkov e2e+alarms mutations+one-by-one$(BESIDE_MUTATIONS) \
+	integration+local,schemathesis harness timed readiness figures
+RUN_STAGES = $(PYTHON) -m tools.stages --make $(MAKE)
 test: forget ## Run all tests but those of `make sam`, and say how long each stage took
-	@for stage in $(STAGES); do \
-		began=$$(date +%s); \
-		$(MAKE) --no-print-directory $$stage || exit 1; \
-		printf '%-14s %5d s\n' $$stage $$(($$(date +%s) - began)) >> build/stages.txt; \
-	done; cat build/stages.txt
+	@$(RUN_STAGES) $(STAGES)
+
+ci: BESIDE_MUTATIONS = ,sam
+ci: forget ## Run `make test` and `make sam`, as CI does for each change
+	@$(RUN_STAGES) $(STAGES)
+
+# What takes too long for each change: every test on a database without pipelining, every event by `sam local invoke`, and `make chaos`.
+nightly: forget ## Run what CI leaves to the night: three hours
+	@INVOKE=all $(RUN_STAGES) one-by-one-all sam chaos
 
 # Every figure that was measured meanwhile is held to its bar.
 figures: dev-environments
@@ -108,11 +117,11 @@ oldest-python: dev-environments ## Run the unit and contract tests on the oldest
 		$$python -m local.bootstrap --this-python --folder .venvs/python$(OLDEST) dev && \
 		.venvs/python$(OLDEST)/dev/bin/pytest tests/unit tests/contract; \
 	else \
-		echo "there is no Python $(OLDEST) on this machine: its lane was not run"; \
+		echo "SKIPPED, there is no Python $(OLDEST) on this machine" | tee "$${STAGE_NOTE:-/dev/null}"; \
 	fi
 
 forget:
-	@rm -f build/figures.jsonl build/stages.txt
+	@rm -rf build/figures.jsonl build/stages build/stages.txt build/stages.json
 	@mkdir -p build
 
 lint: style names generated ## Check style, format, names and generated files
@@ -131,6 +140,7 @@ generated: dev-environments ## Check that generated files are up to date
 	@PYTHONPATH=layers/shared $(BIN)/python -m tools.settings_page --check
 	@$(BIN)/python -m tools.decisions_page --check
 	@$(BIN)/python -m tools.objectives_page --check
+	@$(BIN)/python -m tools.stages_page --check
 
 types: dev-environments ## Check types (mypy --strict)
 	@$(BIN)/mypy
@@ -156,11 +166,29 @@ contract: ## Test that each fake behaves like its real adapter
 docs: ## Test that the pages refer to things that exist
 rules: ## Test that each import rule finds what breaks it
 exhaustive: ## Search every state of two environments: circuit breaker, keys, limits, jobs
-integration: ## Test use cases and SQL on a real PostgreSQL
 local: ## Test the local cloud's gateway, runtime and event sources
-e2e: ## Test a whole local cloud over HTTP and in a browser; what waits for minutes is left to make chaos
-unit settings contract docs rules exhaustive integration local e2e: dev-environments
-	@$(BIN)/pytest $(if $(filter e2e,$@),-m "not long") tests/$@
+unit settings contract docs rules exhaustive local: dev-environments
+	@$(BIN)/pytest tests/$@
+
+integration: dev-environments ## Test use cases and SQL on a real PostgreSQL, but for what `make timed` tests
+	@$(BIN)/pytest -m "not timed" tests/integration
+
+# The tests of use cases and of the worker. Others are about permissions, the proxy, servers or hours in virtual time; these run so at night.
+ONE_BY_ONE := $(addprefix tests/integration/,agents claims jobs members) --ignore tests/integration/jobs/test_recursion.py
+one-by-one: dev-environments ## Test use cases with the statements of each transaction sent one by one
+	@DB_PIPELINE=off $(BIN)/pytest -m "not timed" $(ONE_BY_ONE)
+
+one-by-one-all: dev-environments ## Run every integration test in that mode
+	@DB_PIPELINE=off $(BIN)/pytest tests/integration
+
+timed: dev-environments ## Test use cases and SQL if the machine is slow, and how long they take; nothing may run beside it
+	@$(BIN)/pytest -m timed tests/integration
+
+e2e: dev-environments ## Test a whole local cloud over HTTP and in a browser; what waits for minutes is left to make chaos
+	@$(BIN)/pytest -m "not alarms and not long" tests/e2e
+
+alarms: dev-environments ## Make trouble in a local cloud, and see which alarms ring; most of it is left to make chaos
+	@$(BIN)/pytest -m "alarms and not long" tests/e2e
 
 # What is deployed, changed in one way after another: each has to turn a test red. ONLY=name for one.
 mutations: dev-environments ## Change what is deployed in many ways: each must turn a test red [ONLY=name]
@@ -177,13 +205,18 @@ readiness: dev-environments ## Run the short readiness report as a test
 	@$(BIN)/pytest tests/readiness
 
 ##@ Generated files and requirements
-reference: dev-environments ## Write the generated pages: API, settings, data model, releases, index of decisions
+reference: dev-environments ## Write the generated pages: API, settings, data model, index of decisions, and others
 	@PYTHONPATH=layers/shared $(BIN)/python -m tools.api_page
 	@PYTHONPATH=layers/shared $(BIN)/python -m tools.settings_page
 	@PYTHONPATH=layers/shared $(BIN)/python -m tools.data_model_page
 	@$(BIN)/python -m tools.decisions_page
 	@$(BIN)/python -m tools.objectives_page
 	@PYTHONPATH=layers/shared $(BIN)/python -m tools.releases_page
+	@$(BIN)/python -m tools.stages_page
+
+# After `.ci/run` on a machine that had no environments.
+ci-page: dev-environments ## Write docs/reference/ci.md [KEEP=1: from the `make ci` that has just run]
+	@$(BIN)/python -m tools.stages_page $(if $(KEEP),--keep)
 
 openapi: dev-environments ## Write the API's description, openapi.json
 	@$(BIN)/python -m tools.openapi

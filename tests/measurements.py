@@ -1,6 +1,7 @@
 """Figures that tests measure, kept for the page of guarantees as one JSON object a line."""
 
 import json
+import os
 from pathlib import Path
 
 from stress.git_reader import read_git
@@ -11,7 +12,9 @@ HASH_DIGITS = 12
 
 
 def record(name: str, **figures: object) -> None:
-    """Note what a test has measured, under a name."""
+    """Note what a test has measured, under a name; only of transactions that are sent as they are deployed."""
+    if os.environ.get("DB_PIPELINE") == "off":
+        return
     FILE.parent.mkdir(exist_ok=True)
     with FILE.open("a", encoding="utf-8") as file:
         file.write(json.dumps({"name": name, **figures}) + "\n")

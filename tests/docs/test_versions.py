@@ -35,3 +35,5 @@ def test_tools_take_the_python_that_lambda_runs() -> None:
     workflow = (ROOT / ".github/workflows/ci.yml").read_text()
     oldest = PROJECT["requires-python"].removeprefix(">=")
     assert re.findall(r'python-version: "(.*)"', workflow) == [wanted, oldest]
+    nightly = (ROOT / ".github/workflows/nightly.yml").read_text()
+    assert re.findall(r'python-version: "(.*)"', nightly) == [wanted]

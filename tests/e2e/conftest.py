@@ -33,6 +33,10 @@ def users(cloud: RunningCloud) -> CloudUsers:
     return CloudUsers(cloud)
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are selected by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Move the tests that read the whole run's log to the end."""
+    """Mark the tests of alarms, and move the tests that read the whole run's log to the end."""
+    for item in items:
+        if "alarm_cloud" in getattr(item, "fixturenames", ()):
+            item.add_marker("alarms")
     items.sort(key=lambda item: "test_privacy" in item.nodeid)

@@ -4,7 +4,7 @@
 
 Its only network is a loopback interface, so nobody else reaches what listens there. What an engine has mounted and
 started ends with the command, and the command after LIMIT_S at the latest. If Docker can't run a container on this
-machine, one line says why, and the command is not run.
+machine, one line says why, the table of stages shows it (tools/stages.py), and the command is not run.
 """
 
 import fcntl
@@ -43,12 +43,19 @@ def main(arguments: list[str]) -> int:
         return run_as_first_process(arguments[1:])
     if reason := find_obstacle():
         print(f"sam local was not run in Docker: {reason}")
+        note_skipped(reason)
         return 0
     try:
         return run_isolated(arguments, LIMIT_S, env={**os.environ, KEPT: "1"}).returncode
     except subprocess.TimeoutExpired:
         print(f"sam local in Docker was ended, since it took more than {LIMIT_S / 60:.0f} minutes", file=sys.stderr)
         return 1
+
+
+def note_skipped(reason: str) -> None:
+    """Tell the table of stages that the containers were left out."""
+    if note := os.environ.get("STAGE_NOTE"):
+        Path(note).write_text(f"SKIPPED sam local, no Docker: {reason}", encoding="utf-8")
 
 
 def run_isolated(command: Sequence[str], limit_s: float, **options: Any) -> subprocess.CompletedProcess[str]:

@@ -62,10 +62,12 @@ def test_an_import_that_breaks_off_is_not_waited_for(
 def test_without_docker_the_command_is_left_out(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One line says why; the stage doesn't fail."""
+    """One line says why, and the table of stages repeats it; the stage doesn't fail."""
     monkeypatch.setattr(isolated, "find_obstacle", lambda: "an engine of its own needs root")
+    monkeypatch.setenv("STAGE_NOTE", str(tmp_path / "note"))
     assert isolated.main(["touch", str(tmp_path / "ran")]) == 0
     assert capsys.readouterr().out == "sam local was not run in Docker: an engine of its own needs root\n"
+    assert (tmp_path / "note").read_text() == "SKIPPED sam local, no Docker: an engine of its own needs root"
     assert not (tmp_path / "ran").exists()
 
 

@@ -19,6 +19,8 @@ from tests.services import EmulatorHandle
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
+pytestmark = pytest.mark.timed
+
 CALLS = 2000
 TURNS = 60
 BAR_US = 4.0

@@ -23,6 +23,8 @@ from tests.services import EmulatorHandle
 if TYPE_CHECKING:
     pass
 
+pytestmark = pytest.mark.timed
+
 ALLOWED_MS = 50.0
 CALLS = 200
 ROUNDS = 5

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import pytest
+
 from members.app import api
 from shared.database.pipeline import Database
 from tests.api_client import ApiClient, make_container
@@ -13,6 +15,8 @@ from tests.fakes.relay_waker import FakeRelayWaker
 from tests.integration.function_client import get_next_serial
 from tests.roles import SESSION_OF_A_FUNCTION
 from tests.sample_people import make_person
+
+pytestmark = pytest.mark.timed
 
 SESSIONS = f"SELECT count(*) FROM pg_stat_activity WHERE {SESSION_OF_A_FUNCTION}"
 

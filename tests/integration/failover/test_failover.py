@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.failover.failover_runs import GRACE_S, run_failover_setup
 from tests.measurements import record
+
+pytestmark = pytest.mark.timed
 
 ROUNDS = 2
 SEED = 20261124

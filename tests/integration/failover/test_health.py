@@ -19,6 +19,8 @@ from tests.integration.function_client import GENEROUS
 from tests.integration.health.dependencies import make_health_client, make_resources, use_aws_at
 from tests.services import EmulatorHandle
 
+pytestmark = pytest.mark.timed
+
 ENVIRONMENTS = 5
 SLACK_S = 1.0  # five checks at once on a busy machine
 

@@ -45,6 +45,8 @@ from tests.services import EmulatorHandle
 from worker.job_runner import JobRunner, MailSettings
 from worker.ses import Mail
 
+pytestmark = pytest.mark.timed
+
 SLACK_S = 0.5  # for a busy machine
 CUT_S = 3.0  # the server itself gives up on a statement after 10 s: what ends earlier was cut
 

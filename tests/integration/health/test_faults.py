@@ -25,6 +25,8 @@ from tests.integration.health.dependencies import (
 from tests.measurements import record
 from tests.services import EmulatorHandle
 
+pytestmark = pytest.mark.timed
+
 CALLERS = 10
 SLACK_S = 1.5  # ten environments in one process, each with six questions, on a busy machine
 

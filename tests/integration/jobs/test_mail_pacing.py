@@ -166,6 +166,7 @@ REAL_RATE = 14.0
 SHARES = {"high": 4, "normal": 2, "low": 2}
 
 
+@pytest.mark.timed
 def test_high_mails_pass_a_flood_of_low_ones_which_still_leave_at_the_rate(
     fresh_database: FreshDatabase, emulator: EmulatorHandle, records: RecordFixtures
 ) -> None:

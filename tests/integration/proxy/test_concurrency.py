@@ -18,6 +18,8 @@ from tests.measurements import record
 from tests.roles import RoleConnector
 from tests.sample_people import make_person
 
+pytestmark = pytest.mark.timed
+
 ENVIRONMENTS, CONNECTIONS, EACH = 50, 10, 4
 TABLES = ("accounts", "members", "subscriptions", "audit", "idempotency_keys")
 BORROW_TIMEOUT_S = 0.5

@@ -22,6 +22,8 @@ from tests.integration.function_client import make_client
 from tests.roles import FUNCTIONS, RoleConnector
 from tests.sample_people import make_person
 
+pytestmark = pytest.mark.timed
+
 SLACK_S = 1.0  # for a busy machine
 PID = Query("SELECT pg_backend_pid() AS pid")
 ONE = Query("SELECT 1 AS one")

@@ -18,6 +18,8 @@ from tests.measurements import record
 from tests.roles import RoleConnector
 from tests.sample_people import make_person
 
+pytestmark = pytest.mark.timed
+
 ENVIRONMENTS = 10
 SECONDS = 3.0  # that the runtime has left for a request
 

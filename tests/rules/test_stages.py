@@ -1,0 +1,99 @@
+"""`make ci` runs each test in exactly one of its stages, whatever its mark; `make chaos` runs what CI leaves out."""
+
+import itertools
+import shlex
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.services import ROOT
+from tools.stages import parse_groups
+
+MARKS = {"long": "pytest.mark.long", "timed": "pytest.mark.timed", "alarms": "alarm_cloud"}
+AGAIN = ("oldest-python", "one-by-one")  # run what others run, in another way
+CHAOS = "chaos"
+
+
+@dataclass(frozen=True)
+class PytestCommand:
+    """What a command line of pytest selects."""
+
+    paths: tuple[str, ...]
+    ignored: tuple[str, ...]
+    expression: str
+
+    @classmethod
+    def parse(cls, line: str) -> "PytestCommand":
+        """Return it, of a line that runs pytest."""
+        words = shlex.split(line.rpartition("/pytest ")[2])
+        values = {word: words[n + 1] for n, word in enumerate(words[:-1]) if word in ("-m", "--ignore")}
+        paths = tuple(word for word in words if word.startswith("tests/") and word not in values.values())
+        return cls(paths, tuple(v for k, v in values.items() if k == "--ignore"), values.get("-m", "True"))
+
+    def selects(self, file: str, marks: frozenset[str]) -> bool:
+        """Return whether it runs a test of a file that has these marks."""
+        is_named = any(is_within(file, path) for path in self.paths)
+        is_ignored = any(is_within(file, path) for path in self.ignored)
+        return is_named and not is_ignored and bool(eval(self.expression, {}, {name: name in marks for name in MARKS}))
+
+
+def is_within(file: str, path: str) -> bool:
+    """Return whether a file is that path, or below it."""
+    return file == path or file.startswith(f"{path}/")
+
+
+def print_recipe(target: str) -> list[str]:
+    """Return the commands that make would run for a target."""
+    done = subprocess.run(
+        ["make", "-n", "--no-print-directory", target], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return done.stdout.replace("\\\n", " ").splitlines()
+
+
+def list_stages(target: str) -> list[str]:
+    """Return the stages that a target runs."""
+    [line] = [line for line in print_recipe(target) if "-m tools.stages" in line]
+    groups = parse_groups(line.partition("--make ")[2].split()[1:])
+    return [name for group in groups for lane in group for name in lane]
+
+
+def list_commands(stage: str) -> list[PytestCommand]:
+    """Return how a stage runs pytest."""
+    return [PytestCommand.parse(line) for line in print_recipe(stage) if "/pytest " in line]
+
+
+def list_kinds() -> Iterator[tuple[str, frozenset[str]]]:
+    """Yield each file of tests with each set of marks that a test of it may have."""
+    for path in sorted(Path(ROOT, "tests").rglob("test_*.py")):
+        text = path.read_text(encoding="utf-8")
+        present = [name for name, word in MARKS.items() if word in text]
+        for count in range(len(present) + 1):
+            for marks in itertools.combinations(present, count):
+                yield path.relative_to(ROOT).as_posix(), frozenset(marks)
+
+
+def test_each_test_is_run_by_one_stage_and_what_is_long_by_chaos() -> None:
+    """A folder that is no stage's, or a mark that is left out and nowhere selected, would be run by nobody."""
+    commands = {stage: list_commands(stage) for stage in [*list_stages("ci"), CHAOS] if stage not in AGAIN}
+    wrong = {}
+    for file, marks in list_kinds():
+        found = [stage for stage, runs in commands.items() if any(run.selects(file, marks) for run in runs)]
+        is_left_out = "long" in marks or is_within(file, "tests/chaos")
+        if file != Path(__file__).relative_to(ROOT).as_posix() and (len(found), CHAOS in found) != (1, is_left_out):
+            wrong[file, marks] = found
+    assert wrong == {}
+
+
+def test_make_test_runs_what_ci_runs_but_sam() -> None:
+    """One list of stages stands in the Makefile."""
+    assert [stage for stage in list_stages("ci") if stage != "sam"] == list_stages("test")
+
+
+@pytest.mark.parametrize("stage", ["timed", "readiness"])
+def test_what_compares_times_runs_alone(stage: str) -> None:
+    """A neighbour would make it slower."""
+    [line] = [line for line in print_recipe("ci") if "-m tools.stages" in line]
+    assert stage in line.split()
