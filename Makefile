@@ -85,6 +85,7 @@ quick: lint types imports unit settings contract docs ## Run lint, types, import
 # calculates. Whatever compares times has the machine to itself (decision 64).
 STAGES = quick+oldest-python,rules,exhaustive,template,checkov e2e+alarms mutations+one-by-one$(BESIDE_MUTATIONS) \
 	integration+local,schemathesis harness timed readiness figures
+# One simple command, so that make waits for it after a signal: it ends the stages, and prints what they have printed.
 RUN_STAGES = $(PYTHON) -m tools.stages --make $(MAKE)
 test: forget ## Run all tests but those of `make sam`, and say how long each stage took
 	@$(RUN_STAGES) $(STAGES)
@@ -94,8 +95,9 @@ ci: forget ## Run `make test` and `make sam`, as CI does for each change
 	@$(RUN_STAGES) $(STAGES)
 
 # What takes too long for each change: every test on a database without pipelining, every event by `sam local invoke`, and `make chaos`.
+nightly: export INVOKE = all
 nightly: forget ## Run what CI leaves to the night: three hours
-	@INVOKE=all $(RUN_STAGES) one-by-one-all sam chaos
+	@$(RUN_STAGES) one-by-one-all sam chaos
 
 # Every figure that was measured meanwhile is held to its bar.
 figures: dev-environments

@@ -1,6 +1,7 @@
 """`make ci` runs each test in exactly one of its stages, whatever its mark; `make chaos` runs what CI leaves out."""
 
 import itertools
+import re
 import shlex
 import subprocess
 from collections.abc import Iterator
@@ -53,10 +54,15 @@ def print_recipe(target: str) -> list[str]:
     return done.stdout.replace("\\\n", " ").splitlines()
 
 
+def find_command(target: str) -> str:
+    """Return the command by which a target runs its stages."""
+    [line] = [line for line in print_recipe(target) if "-m tools.stages" in line]
+    return line
+
+
 def list_stages(target: str) -> list[str]:
     """Return the stages that a target runs."""
-    [line] = [line for line in print_recipe(target) if "-m tools.stages" in line]
-    groups = parse_groups(line.partition("--make ")[2].split()[1:])
+    groups = parse_groups(find_command(target).partition("--make ")[2].split()[1:])
     return [name for group in groups for lane in group for name in lane]
 
 
@@ -92,8 +98,13 @@ def test_make_test_runs_what_ci_runs_but_sam() -> None:
     assert [stage for stage in list_stages("ci") if stage != "sam"] == list_stages("test")
 
 
-@pytest.mark.parametrize("stage", ["timed", "readiness"])
+@pytest.mark.parametrize("stage", ["timed", "harness", "readiness"])
 def test_what_compares_times_runs_alone(stage: str) -> None:
     """A neighbour would make it slower."""
-    [line] = [line for line in print_recipe("ci") if "-m tools.stages" in line]
-    assert stage in line.split()
+    assert stage in find_command("ci").split()
+
+
+@pytest.mark.parametrize("target", ["test", "ci", "nightly"])
+def test_make_itself_starts_the_stages(target: str) -> None:
+    """A shell between them would die of CI's signal first, and CI be over before the stages have ended."""
+    assert re.fullmatch(r"[\w./-]+ -m tools\.stages [\w ./,+-]+", find_command(target))

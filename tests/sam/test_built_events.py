@@ -13,6 +13,7 @@ from tests.e2e.cloud import RunningCloud
 from tests.local.gateways import RunningGateway, run_gateway
 from tests.sam import answers
 from tests.sam.builds import prepare
+from tests.sam.docker.test_sam_local import OF_EACH_FUNCTION
 from tests.sam.image import RUNTIME, read_lambda_python_version
 
 pytestmark = [
@@ -39,6 +40,11 @@ def built(cloud: RunningCloud, tmp_path_factory: pytest.TempPathFactory) -> Iter
     alone = replace(stack, functions=functions, schedules=[], queue_sources=[])
     with run_gateway(alone, tmp_path_factory.mktemp("built")) as gateway:
         yield gateway
+
+
+def test_an_event_of_each_function_is_invoked_in_docker() -> None:
+    """In CI; by hand and at night (INVOKE=all) every event is."""
+    assert sorted(map(answers.find_function, OF_EACH_FUNCTION)) == sorted(answers.FUNCTIONS.values())
 
 
 def test_no_job_of_the_messages_waits_yet(cloud: RunningCloud, built: RunningGateway) -> None:
