@@ -159,7 +159,7 @@ class StageRunner:
                 time.sleep(POLL_S)
                 self._look_at(running)
         except BaseException:
-            end_stages(running.values())
+            end_stages(list(running.values()))
             raise
 
     def _begin_next(self, lanes: Group, waiting: list[list[str]], running: dict[int, Stage]) -> bool:
@@ -192,15 +192,16 @@ def finish_stage(stage: Stage) -> None:
         raise StageFailed(stage.name)
 
 
-def end_stages(stages: Iterable[Stage]) -> None:
+def end_stages(stages: Sequence[Stage]) -> None:
     """End stages as Ctrl-C does, and by force after a time; print what each has printed until then."""
-    ending = list(stages)
+    ending = [stage for stage in stages if not stage.has_ended()]
     for stage in ending:
         stage.interrupt()
     deadline = time.monotonic() + GRACE_S
     for stage in ending:
         stage.wait_or_kill(deadline)
-        print(f"\n===== {stage.name}: ended after {stage.seconds:.0f} s, its output until then", flush=True)
+    for stage in stages:
+        print(f"\n===== {stage.name}: its output until it ended, {stage.seconds:.0f} s", flush=True)
         stage.show()
 
 
@@ -259,7 +260,8 @@ def write_results(stages: Sequence[Stage], total_s: float) -> None:
     print(f"\n{table}", flush=True)
     summary = sum_summaries(stage.log.read_bytes() for stage in stages)
     words = ", ".join(f"{count} {word}" for word, count in summary.items())
-    print(f"===== {words or 'no tests'} in {total_s:.2f}s =====", flush=True)
+    bad = "".join(f"{stage.name} did not succeed: " for stage in stages if stage.status)
+    print(f"===== {bad}{words or 'no tests'} in {total_s:.2f}s =====", flush=True)
 
 
 def main(arguments: Sequence[str]) -> int:

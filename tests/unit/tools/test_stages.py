@@ -30,7 +30,7 @@ third:
 broken:
 	@while ! [ -e held.began ]; do sleep 0.05; done; echo this is why; exit 3
 held:
-	@exec 3> held; echo is held; sleep 600 & touch held.began; sleep 600
+	@exec 3> held.pipe; echo is held; sleep 600 & touch held.began; sleep 600
 never:
 	@touch never.began
 """
@@ -40,14 +40,14 @@ never:
 def checkout(tmp_path: Path) -> Path:
     """A folder with a Makefile of such stages."""
     (tmp_path / "Makefile").write_text(MAKEFILE, encoding="utf-8")
-    os.mkfifo(tmp_path / "held")
+    os.mkfifo(tmp_path / "held.pipe")
     return tmp_path
 
 
 @pytest.fixture
 def held(checkout: Path) -> Iterator[int]:
     """The end of the pipe for reading: nothing can be read while somebody has it open."""
-    descriptor = os.open(checkout / "held", os.O_RDONLY | os.O_NONBLOCK)
+    descriptor = os.open(checkout / "held.pipe", os.O_RDONLY | os.O_NONBLOCK)
     yield descriptor
     os.close(descriptor)
 
@@ -105,7 +105,7 @@ def test_the_output_of_each_stage_stays_together(checkout: Path) -> None:
 def test_the_last_line_sums_up_the_tests_of_all_stages(checkout: Path) -> None:
     """In the form of pytest's own."""
     _, output = run(checkout, "first+second")
-    assert output.splitlines()[-1].startswith("===== 1 failed, 7 passed, 1 skipped in ")
+    assert output.splitlines()[-1].startswith("===== 7 passed, 1 skipped, 1 failed in ")
 
 
 def test_the_total_is_the_time_that_passed_and_not_the_sum(checkout: Path) -> None:
@@ -123,6 +123,7 @@ def test_a_stage_that_fails_ends_all_that_run_beside_it(checkout: Path, held: in
     assert status == 1
     assert "this is why" in output
     assert "is held" in output
+    assert output.splitlines()[-1].startswith("===== held did not succeed: broken did not succeed: no tests in ")
     assert os.read(held, 1) == b"", "somebody is alive"
     assert not (checkout / "never.began").exists()
     assert read_table(checkout) == {
