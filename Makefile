@@ -83,7 +83,7 @@ quick: lint types imports unit settings contract docs ## Run lint, types, import
 
 # Lanes that are joined by + run beside each other, the stages of a lane, joined by commas, one after another: what waits beside what
 # calculates. Whatever compares times has the machine to itself (decision 64).
-STAGES = quick+oldest-python,rules,exhaustive,template,checkov e2e+alarms mutations+one-by-one$(BESIDE_MUTATIONS) \
+STAGES = quick,exhaustive+oldest-python,rules,template,checkov e2e+alarms mutations+one-by-one$(BESIDE_MUTATIONS) \
 	integration+local,schemathesis harness timed readiness figures
 # One simple command, so that make waits for it after a signal: it ends the stages, and prints what they have printed.
 RUN_STAGES = $(PYTHON) -m tools.stages --make $(MAKE)

@@ -12,7 +12,7 @@ from local.database_proxy.proxy import Proxy
 from members.app import api
 from shared.database.pipeline import Database
 from tests.api_client import ApiClient, ApiReply
-from tests.databases import FreshDatabase, PostgresHandle, run_tls_proxy
+from tests.databases import IS_PIPELINED, FreshDatabase, PostgresHandle, run_tls_proxy
 from tests.integration.function_client import make_client
 from tests.measurements import record
 from tests.roles import RoleConnector
@@ -73,7 +73,8 @@ def test_fifty_environments_queue_for_ten_connections(fresh_database: FreshDatab
     counts = proxy.counts
     assert counts.borrowed_max <= CONNECTIONS
     assert counts.waiting_max > 0
-    assert counts.round_trips == counts.transactions >= ENVIRONMENTS * EACH
+    assert counts.transactions >= ENVIRONMENTS * EACH
+    assert not IS_PIPELINED or counts.round_trips == counts.transactions
     record(
         "connection_queue", environments=ENVIRONMENTS, connections=CONNECTIONS,
         registrations=len(statuses), succeeded=statuses.count(201), borrowed_max=counts.borrowed_max,
