@@ -9,6 +9,7 @@ from tests.crash_recovery.environment import CrashTestEnvironment, ProcessRunner
 from tests.crash_recovery.kill_runs import KillRun, KillRunResult, ReferenceRun, list_differences
 from tests.crash_recovery.requests import USE_CASES, UseCase
 from tests.crash_recovery.syscall_trace import list_uncovered
+from tests.databases import IS_PIPELINED
 from tests.measurements import record
 
 EACH = pytest.mark.parametrize("use_case", USE_CASES, ids=lambda use_case: use_case.name)
@@ -26,6 +27,7 @@ def kill_run(
 
 
 @EACH
+@pytest.mark.skipif(not IS_PIPELINED, reason="sent one by one, statements leave between two crash points")
 def test_everything_that_leaves_a_request_has_a_crash_point_before_and_after_it(
     reference_runs: Mapping[str, ReferenceRun], use_case: UseCase
 ) -> None:
