@@ -16,7 +16,6 @@ import argparse
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -28,6 +27,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
+
+from stress.git_reader import read_git
 
 FOLDER = Path("build/stages")
 TABLE = Path("build/stages.txt")
@@ -218,20 +219,10 @@ def describe_stage(stage: Stage) -> str:
     return "  ".join(filter(None, (beside, stage.note)))
 
 
-def read_revision() -> str:
-    """Return the commit of the checkout; "unknown" without git or its history."""
-    try:
-        command = [shutil.which("git") or "git", "rev-parse", "HEAD"]
-        found = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - constant
-    except OSError:
-        return "unknown"
-    return found.stdout.strip() or "unknown"
-
-
 def list_figures(stages: Sequence[Stage], total_s: float) -> dict[str, Any]:
     """Return what the page about CI shows of a run."""
     return {
-        "commit": read_revision(),
+        "commit": read_git(Path.cwd(), "rev-parse", "HEAD") or "unknown",
         "processors": os.cpu_count(),
         "total_s": round(total_s),
         "stages": [
