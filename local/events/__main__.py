@@ -21,7 +21,7 @@ from local.events.cloudwatch import CloudWatch
 from local.events.invoke import FunctionInvoker
 from local.events.metric_publisher import MetricPublisher
 from local.events.queue_poller import LONG_POLL_S, QueuePoller
-from local.events.schedules import FILE, read_state, run_schedule
+from local.events.schedules import FILE, read_schedule_state, run_schedule
 from local.events.service_metrics import ServiceMetricsPublisher
 from local.stack import Stack
 
@@ -84,7 +84,7 @@ def main() -> int:
     for poller in polling:
         threading.Thread(target=poller.run, daemon=True).start()
     for schedule in stack.schedules:
-        look = partial(read_state, options.stack.with_name(FILE), schedule)
+        look = partial(read_schedule_state, options.stack.with_name(FILE), schedule)
         run = partial(run_schedule, schedule, invoke, region=region, stop=stop, look=look)
         threading.Thread(target=run, daemon=True).start()
     stop.wait()

@@ -34,7 +34,7 @@ class ScheduleState:
     is_enabled: bool = True
 
 
-def read_state(file: Path, schedule: Schedule) -> ScheduleState:
+def read_schedule_state(file: Path, schedule: Schedule) -> ScheduleState:
     """Return how a schedule runs now: as deployed, unless a file that can be read changes it."""
     try:
         changed: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")).get(schedule.function, {})

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from local.events.schedules import ScheduleState, read_state, run_schedule
+from local.events.schedules import ScheduleState, read_schedule_state, run_schedule
 from local.stack import Schedule
 from tests.local.gateways import wait_until
 
@@ -33,7 +33,7 @@ class RecordingInvoker:
 def start_schedule(file: Path) -> Iterator[RecordingInvoker]:
     """Run the schedule within the block."""
     invoker, stop = RecordingInvoker(), threading.Event()
-    run = partial(run_schedule, HOURLY, invoker, region="r", stop=stop, look=partial(read_state, file, HOURLY))  # type: ignore[arg-type]
+    run = partial(run_schedule, HOURLY, invoker, region="r", stop=stop, look=partial(read_schedule_state, file, HOURLY))  # type: ignore[arg-type]
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     try:
@@ -78,4 +78,4 @@ def test_a_file_that_says_nothing_of_a_schedule_changes_nothing(tmp_path: Path, 
     file = tmp_path / "schedules.json"
     if content is not None:
         file.write_text(content, encoding="utf-8")
-    assert read_state(file, HOURLY) == ScheduleState(3600.0, is_enabled=True)
+    assert read_schedule_state(file, HOURLY) == ScheduleState(3600.0, is_enabled=True)
