@@ -81,8 +81,8 @@ stress-keep: stress-environments ## Keep a full run as the published one: REPORT
 ##@ Tests
 quick: lint types imports unit settings contract docs ## Run lint, types, import rules, unit and contract tests, in a minute: while you work
 
-# Lanes that are joined by + run beside each other, the stages of a lane, joined by commas, one after another: what waits beside what
-# calculates. Whatever compares times has the machine to itself (decision 64).
+# Each word is a group of lanes, joined by +, which run beside each other; the stages of a lane, joined by commas, run one after another.
+# Stages that mostly wait are beside stages that calculate. Whatever compares times has the machine to itself (decision 64).
 STAGES = quick,exhaustive+oldest-python,rules,template,checkov e2e+alarms mutations+one-by-one$(BESIDE_MUTATIONS) \
 	integration+local,schemathesis harness timed readiness figures
 # One simple command, so that make waits for it after a signal: it ends the stages, and prints what they have printed.

@@ -12,7 +12,7 @@ HASH_DIGITS = 12
 
 
 def record(name: str, **figures: object) -> None:
-    """Note what a test has measured, under a name; only of transactions that are sent as they are deployed."""
+    """Note what a test has measured, under a name; nothing with DB_PIPELINE=off: it is deployed on."""
     if os.environ.get("DB_PIPELINE") == "off":
         return
     FILE.parent.mkdir(exist_ok=True)

@@ -30,8 +30,8 @@ COUNTED = {
     "mail_pacing_unavailable": "MailPaceUnavailable",  # mails are sent without the shared rate limit
     "housekeeping_task_failed": "ChoresFailed",
 }
-# Functions that only a schedule begins, or that a schedule begins as well, and the metric that counts these runs, with
-# the same dimensions. An alarm rings when one is silent. Health is not among them: its report is such a sign already.
+# Functions that a schedule invokes, and the metric that counts the runs it begins, with the dimensions of the events
+# above. An alarm rings when the metric is silent. Health is not among them: its report is such a sign already.
 SCHEDULED_RUNS = {"relay": "RelayScheduledRuns", "housekeeping": "HousekeepingRuns"}
 
 
