@@ -3,10 +3,12 @@
 The result stands for /opt. Because of the links, a change of our own code needs no build.
 """
 
+import fcntl
 import hashlib
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 WORKERS = "2"  # processes of compileall
@@ -20,18 +22,32 @@ def build_layer(root: Path, python: str, *, report: Callable[[str], None]) -> Pa
     """Return the layer's folder, rebuilt only if its requirements or the Python have changed. Raise BuildFailed.
 
     The layer is kept beside the virtual environments, not in the state, so a reset keeps it. `python` is the
-    interpreter that the handlers run on.
+    interpreter that the handlers run on. Clouds of one checkout share the layer, and build it one after another.
     """
     layer = root / ".venvs/layer"
-    wanted = hash_inputs(root, python)
-    if not (layer / ".stamp").exists() or (layer / ".stamp").read_text() != wanted:
-        report("layer: installing its packages …")
-        install(root, python, layer)
-        (layer / ".stamp").write_text(wanted)
-    link_path(layer / "python/shared", root / "layers/shared/shared")
-    link_path(layer / "migrations", root / "migrations")
-    compile_folders(python, root / "layers/shared/shared", *sorted((root / "functions").iterdir()))
+    layer.parent.mkdir(parents=True, exist_ok=True)
+    with hold_lock(layer.with_name(".layer.lock"), report):
+        wanted = hash_inputs(root, python)
+        if not (layer / ".stamp").exists() or (layer / ".stamp").read_text() != wanted:
+            report("layer: installing its packages …")
+            install(root, python, layer)
+            (layer / ".stamp").write_text(wanted)
+        link_path(layer / "python/shared", root / "layers/shared/shared")
+        link_path(layer / "migrations", root / "migrations")
+        compile_folders(python, root / "layers/shared/shared", *sorted((root / "functions").iterdir()))
     return layer
+
+
+@contextmanager
+def hold_lock(path: Path, report: Callable[[str], None]) -> Iterator[None]:
+    """Hold the lock of all builds of this layer within the block, and say so if another build is waited for."""
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            report("layer: waiting for another build of it …")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def hash_inputs(root: Path, python: str) -> str:

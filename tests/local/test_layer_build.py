@@ -1,0 +1,67 @@
+"""The build of the layer when several local clouds of one checkout start at the same moment."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+
+import pytest
+
+from local.layer_build import BuildFailed, build_layer
+
+CLOUDS = 4
+# Stands for the interpreter: notes each run of pip, which takes long enough for the others to meet it.
+SLOW_PYTHON = """#!/bin/sh
+case "$*" in
+    -VV) echo "Python 3.13.0" ;;
+    *" pip "*)
+        echo run >>"{log}"
+        while [ $# -gt 1 ]; do shift; done
+        mkdir -p "$1/package" && sleep 0.2 && echo code >"$1/package/code.py" ;;
+esac
+"""
+FAILING_PYTHON = """#!/bin/sh
+case "$*" in
+    *" pip "*) echo "no such package" >&2; exit 1 ;;
+esac
+"""
+
+
+def make_checkout(root: Path, python: str) -> Path:
+    """Make a checkout with a layer that has one function's sources beside it, and return its interpreter."""
+    (root / "layers/shared/shared").mkdir(parents=True)
+    (root / "functions/health").mkdir(parents=True)
+    (root / "migrations").mkdir()
+    (root / "layers/shared/requirements.txt").write_text("package==1\n")
+    interpreter = root / "python"
+    interpreter.write_text(python.format(log=root / "pip.log"))
+    interpreter.chmod(0o755)
+    return interpreter
+
+
+def test_clouds_that_start_together_build_the_layer_once(tmp_path: Path) -> None:
+    """All get the same complete layer: one builds it, and the others wait and say so."""
+    python = make_checkout(tmp_path, SLOW_PYTHON)
+    together, said = Barrier(CLOUDS), list[str]()
+
+    def build(_number: int) -> Path:
+        together.wait()
+        return build_layer(tmp_path, str(python), report=said.append)
+
+    with ThreadPoolExecutor(CLOUDS) as pool:
+        layers = list(pool.map(build, range(CLOUDS)))
+
+    assert set(layers) == {tmp_path / ".venvs/layer"}
+    assert (layers[0] / "python/package/code.py").read_text() == "code\n"
+    assert (layers[0] / "python/shared").resolve() == tmp_path / "layers/shared/shared"
+    assert (layers[0] / "migrations").resolve() == tmp_path / "migrations"
+    assert (tmp_path / "pip.log").read_text() == "run\n"
+    assert said.count("layer: installing its packages …") == 1
+    assert "layer: waiting for another build of it …" in said
+
+
+def test_a_failed_build_leaves_the_lock_to_the_next(tmp_path: Path) -> None:
+    """A cloud that could not install the layer says why, and does not keep the next one waiting."""
+    python = make_checkout(tmp_path, FAILING_PYTHON)
+    for _ in range(2):
+        with pytest.raises(BuildFailed, match="no such package"):
+            build_layer(tmp_path, str(python), report=lambda _text: None)
