@@ -75,7 +75,7 @@ class LocalCloud:
         self.ports: dict[str, int] = {}
         self.http = JsonClient()
         self._options = options
-        self._mail_port = find_free_port()
+        self._mail_port, self._mail_control_port = find_free_port(), find_free_port()
         self._processes: list[subprocess.Popen[bytes]] = []
 
     @property
@@ -93,6 +93,7 @@ class LocalCloud:
         await asyncio.to_thread(self._start_local("reset").wait)
         self.folder.mkdir(parents=True, exist_ok=True)
         mail_proxy = [sys.executable, "-m", "stress.mail_proxy", "--port", str(self._mail_port)]
+        mail_proxy += ["--control-port", str(self._mail_control_port)]
         log = (self.folder / "mail-line.log").open("ab")
         self._processes.append(start(mail_proxy, cwd=Path(__file__).parents[1], log=log))
         variables = {"AWS_ENDPOINT_URL_SESV2": f"http://127.0.0.1:{self._mail_port}", **self._options.variables}
@@ -168,8 +169,8 @@ class LocalCloud:
                 await connection.rollback()
 
     async def control_mail(self, **changes: object) -> dict[str, Any]:
-        """Change the mail proxy's settings (`down`, `target`), if any; return its state."""
-        url = f"http://127.0.0.1:{self._mail_port}/_control"
+        """Change the mail proxy's settings (`failure`, `down`, `target`), if any; return its state and its calls."""
+        url = f"http://127.0.0.1:{self._mail_control_port}/_control"
         deadline = time.monotonic() + 10
         while True:
             try:
