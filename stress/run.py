@@ -98,7 +98,7 @@ class ReadinessRun:
             await self.history.begin()
         generator = LoadGenerator(self.cloud.api, self.ledger, self.clock, self._note_sample)
         fixtures = UserFixtures(self.cloud, generator.copy_for_scenario("setup"), self.call_factory)
-        monitor = HealthMonitor(generator.copy_for_scenario("health"), self.call_factory)
+        monitor = HealthMonitor(generator.copy_for_scenario("health"), self.call_factory, self.cloud.count_waiting)
         try:
             members = count_members_needed(self._choose_scenarios(), self.options.profile)
             self.progress.note_step(f"signing in {members} members")
