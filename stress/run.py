@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 from stress.call_factory import CallFactory
+from stress.check_registry import load_registry
 from stress.faults import FaultLog
 from stress.fixtures import UserFixtures
 from stress.health_monitor import HealthMonitor, merge_intervals
@@ -155,6 +156,7 @@ class ReadinessRun:
             root=self.options.root,
             state=self.options.state,
             history=self.history,
+            registry=load_registry(),
             began_s=self.clock.read_now(),
         )
 

@@ -183,7 +183,7 @@ async def _judge_circuit(outage: MailOutage) -> None:
     if opened:
         context.faults.note_open_circuit(CIRCUIT, opened_at, transitions[-1].at)
     count = circuit_facts.count_failures_before_opening(calls, opened_at)
-    context.check_at_least("Calls that had failed when the circuit opened", THRESHOLD, count, "calls")
+    context.check_at_least("Calls until the circuit opened: as many failures as its threshold", THRESHOLD, count, "calls")
     late = circuit_facts.count_begun_after_threshold(calls, THRESHOLD, first_probe)
     context.check_at_most(
         "Calls that began after the fifth failure, before a probe: at most one for each worker", WORKERS, late, "calls"
@@ -192,7 +192,13 @@ async def _judge_circuit(outage: MailOutage) -> None:
     context.check_equal("Calls that began while the circuit was open", 0, while_open)
     _judge_probes(outage, calls, periods)
     failed = sum(bool(call.failure) for call in calls)
-    context.record_figure("Calls that reached the dead service", failed, "calls", f"{len(probed)} probes among them")
+    context.check_at_most(
+        "Calls that reached the dead service: the threshold, one of each worker, and each probe in the circuit's log",
+        THRESHOLD + WORKERS + len(probed),
+        failed,
+        "calls",
+    )
+    context.record_figure("Calls that reached the dead service", failed, "calls", f"{len(probed)} probes in the log")
 
 
 def _judge_probes(outage: MailOutage, calls: Sequence[MailCall], periods: Sequence[CircuitPeriod]) -> None:

@@ -83,7 +83,7 @@ async def fail_over(context: LocalScenarioContext, reported_within_s: float) -> 
 async def _judge_writes(context: LocalScenarioContext, stream: WriteStream, promoted_s: float) -> None:
     gap_s = measure_longest_gap(stream.first)
     context.record_figure("Failover: until clients are led to the new writer", promoted_s, "s")
-    context.record_figure("Failover: longest time without an accepted write", gap_s, "s")
+    context.record_figure("From the promotion to the first write: the longest time without an accepted one", gap_s, "s")
     refused = sum(not sample.is_accepted for sample in stream.first)
     context.record_figure("Failover: writes that had to be repeated by their client", refused, "calls")
     bar = promoted_s + EVERY_S + RETRY_S + WORK_S
@@ -103,9 +103,9 @@ async def _judge_report(context: LocalScenarioContext, before: str, within_s: fl
     wanted = f"within {within_s:.0f} s"
     context.check("Health tells of the failover", holds=report is not None, wanted=wanted, found=found)
     after = str((await context.target.query_rows(IDENTITY))[0]["server"])
-    context.check("Another server takes writes", holds=after != before, wanted=f"not {before}", found=after)
     named = report.database.get("server") if report else None
-    context.check_equal("and it is the one that health names", after, named)
+    context.check_equal("and of another server: the one that says so itself", after, named)
+    context.check("That server is not the former one", holds=after != before, wanted=f"not {before}", found=after)
 
 
 def _tells_of_failover(sample: HealthSample) -> bool:

@@ -182,5 +182,5 @@ def _check_circuits(
     if open_:
         must = [each for each in report if any(_is_within_fault(each, period) for period in open_)]
         missed = [each for each in must if each.read_circuit("email") not in ("open", "half_open")]
-        context.check_at_least("Reports so long after a circuit opened that they must tell of it", 1, len(must))
+        context.check_at_least("Reports of the open circuit while mail was down", 1, len(must))
         context.check_equal("Reports of a closed circuit while it was open", 0, len(missed))
