@@ -183,7 +183,9 @@ async def _judge_circuit(outage: MailOutage) -> None:
     if opened:
         context.faults.note_open_circuit(CIRCUIT, opened_at, transitions[-1].at)
     count = circuit_facts.count_failures_before_opening(calls, opened_at)
-    context.check_at_least("Calls until the circuit opened: as many failures as its threshold", THRESHOLD, count, "calls")
+    context.check_at_least(
+        "Calls until the circuit opened: as many failures as its threshold", THRESHOLD, count, "calls"
+    )
     late = circuit_facts.count_begun_after_threshold(calls, THRESHOLD, first_probe)
     context.check_at_most(
         "Calls that began after the fifth failure, before a probe: at most one for each worker", WORKERS, late, "calls"

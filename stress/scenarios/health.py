@@ -133,8 +133,8 @@ async def finish(context: LocalScenarioContext) -> None:
     report = context.monitor.samples
     context.samples_wanted += int(0.9 * (context.generator.clock.read_now() - context.monitor.began_s) / EVERY_S)
     _check_answered(context, report)
-    _check_unhealthy(context, report)
-    _check_circuits(context, report, context.faults.list_faults("mail"), context.faults.open_circuits)
+    judge_unhealthy(context, report)
+    judge_circuits(context, report, context.faults.list_faults("mail"), context.faults.open_circuits)
     context.check_equal("Jobs that failed, as it says at the end", 0, report[-1].report.get("jobs", {}).get("failed"))
 
 
@@ -152,7 +152,7 @@ def _is_near_fault(each: HealthSample, fault: InjectedFault, late_s: float) -> b
     return fault.began_s <= each.got_s and each.asked_s <= (fault.ended_s or 0.0) + late_s
 
 
-def _check_unhealthy(context: LocalScenarioContext, report: Sequence[HealthSample]) -> None:
+def judge_unhealthy(context: LocalScenarioContext, report: Sequence[HealthSample]) -> None:
     """Check that health reports a longer outage of the database, and reports none without one."""
     away = context.faults.list_faults("database")
     perhaps = [fault for kind in BRIEF_FAULTS for fault in context.faults.list_faults(kind)]
@@ -168,7 +168,7 @@ def _check_unhealthy(context: LocalScenarioContext, report: Sequence[HealthSampl
     context.check_equal("Reports that said unhealthy though the database was there", [], when)
 
 
-def _check_circuits(
+def judge_circuits(
     context: LocalScenarioContext,
     report: Sequence[HealthSample],
     faults: Sequence[InjectedFault],
