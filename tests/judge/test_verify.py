@@ -161,7 +161,7 @@ def _change_result(**changes: Any) -> Callable[[ReadinessReport], ReadinessRepor
 
 def _speed_up(report: ReadinessReport) -> ReadinessReport:
     [result] = report.results
-    faster = [replace(each, p95=each.p95 - 0.01) for each in result.latencies]
+    faster = [replace(each, p95=(each.p95 or 0) - 0.01) for each in result.latencies]
     return replace(report, results=[replace(result, latencies=faster)])
 
 
