@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,7 @@ def test_without_an_expectation_any_reason_will_do_but_there_must_be_one() -> No
 def test_an_undecided_check_has_detected_nothing() -> None:
     """The system may be broken just so, but this run can't say it."""
     found = make_result("agents", "INVALID", failed="20 at once: exactly 5 accepted")
-    undecided = {**found, "checks": [{**each, "undecided": True} for each in found["checks"]]}
+    undecided = replace(found, checks=[replace(each, undecided=not each.passed) for each in found.checks])
     verdict = judge(control(), make_report(undecided))
     assert verdict.outcome == "wrong reason"
     assert "exactly 5 accepted" in verdict.reasons[0].detail
