@@ -1,10 +1,11 @@
 """`python -m stress.mail_proxy`: a proxy before the mail service that records calls and can fail them.
 
-    PUT /_control {"target": "http://127.0.0.1:…", "failure": "error", "since": 1795000000.0}    all optional
-    GET /_control -> {"failure": "error", "down": true, "sent": 12, "failed": 3, "calls": [MailCall, …]}
+    PUT /_control {"target": "http://127.0.0.1:…", "failure": "error", "delay_s": 0.2, "since": 1795000000.0}
+    GET /_control -> {"failure": "error", "down": true, "delay_s": 0.2, "sent": 12, "failed": 3, "calls": [MailCall, …]}
 
-`{"down": true}` is short for the failure "throttled", `{"down": false}` for none. `calls` are those that began at
-`since` (epoch seconds) or later, none without it. The failures of a call:
+All settings are optional. `{"down": true}` is short for the failure "throttled", `{"down": false}` for none. `delay_s`
+is how much longer each mail takes that is sent. `calls` are those that began at `since` (epoch seconds) or later, none
+without it. The failures of a call:
 
     throttled   the answer of an SES that takes none for now: 429; nothing was sent, and the caller knows that
     error       the answer of an SES that failed meanwhile: 500; nothing was sent, and the caller can't know that
@@ -86,6 +87,7 @@ class MailProxy:
 
     target: str = ""
     failure: str = NONE
+    delay_s: float = 0.0
     calls: list[MailCall] = field(default_factory=list)
     port: MailPort | None = None  # without one, calls that should be refused are cut
 
@@ -93,6 +95,7 @@ class MailProxy:
         """Change the settings on PUT; return the present ones and the calls."""
         changes = await request.json() if request.method == "PUT" else {}
         self.target = str(changes.get("target", self.target))
+        self.delay_s = float(changes.get("delay_s", self.delay_s))
         if "down" in changes:
             changes["failure"] = THROTTLED if changes["down"] else NONE
         if (failure := changes.get("failure", self.failure)) not in FAILURES:
@@ -105,6 +108,7 @@ class MailProxy:
         return {
             "failure": self.failure,
             "down": bool(self.failure),
+            "delay_s": self.delay_s,
             "sent": sum(call.sent for call in self.calls),
             "failed": sum(bool(call.failure) for call in self.calls),
             "calls": [asdict(call) for call in self.calls if call.began >= since],
@@ -135,6 +139,7 @@ class MailProxy:
             await _wait_until_given_up(request)
         if failure not in (SILENT, REFUSED):
             call.sent = True
+            await asyncio.sleep(self.delay_s if request.path == SEND else 0.0)
             answer = await self._pass_on(request, body)
         if failure in (SILENT, REFUSED, LOST):
             if request.transport is not None:
