@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stress import verdict
 from stress.call_factory import CallFactory
+from stress.check_registry import CheckRegistry, UnknownCheck
 from stress.estimated_checks import CheckFactory, Counted, Measured
 from stress.estimates import TooFewSamples
 from stress.ledger import CallLedger, CallSample, PlannedCall, count_answers, count_unexpected
@@ -45,11 +46,12 @@ class ScenarioContext:
     charts: list[Chart] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     samples_wanted: int = 0  # fewer samples make the result INVALID
+    registry: CheckRegistry | None = None  # of what would make each check fail; a run has one
+    registered_as: str = ""  # whose entries in it are this scenario's; its key's if empty
 
     def check(self, name: str, *, holds: bool, wanted: object, found: object) -> bool:
         """Record a check; return whether it passed."""
-        self.checks.append(Assertion(name, bool(holds), str(wanted), str(found)))
-        return bool(holds)
+        return self._keep(Assertion(name, bool(holds), str(wanted), str(found)))
 
     def check_equal(self, name: str, wanted: object, found: object) -> bool:
         """Check that what was found equals what was wanted."""
@@ -129,8 +131,21 @@ class ScenarioContext:
         return CheckFactory(self.ledger)
 
     def _keep(self, check: Assertion) -> bool:
-        self.checks.append(check)
+        self.checks.append(self._explain(check))
         return check.passed
+
+    def _explain(self, check: Assertion) -> Assertion:
+        """Return the check with what would make it fail. One without an entry makes the scenario INVALID."""
+        if self.registry is None:
+            return check
+        try:
+            entry = self.registry.find(self.registered_as or self.key, check.name)
+        except UnknownCheck as error:
+            name = "Each check says what would make it fail"
+            missing = Assertion(name, passed=False, wanted="an entry in stress/check_registry", found=str(error))
+            self.checks.append(replace(missing, undecided=True))
+            return check
+        return replace(check, fails_if=entry.fails_if, control=entry.control)
 
     def show_progress(self, text: str) -> None:
         """Show what the scenario does now."""

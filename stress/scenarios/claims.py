@@ -15,7 +15,7 @@ from stress.scenarios.claim_documents import (
     read_documents_back,
     remove_while_completing,
 )
-from stress.scenarios.shared_steps import check_replays, count_deadlocks, judge_limit
+from stress.scenarios.shared_steps import count_deadlocks, judge_limit
 
 BURST = 15
 MANY = 20
@@ -52,7 +52,7 @@ async def run(context: LocalScenarioContext) -> None:
         finally:
             await context.target.control_mail(down=False)
     # some of the claims and each of the moves have been overtaken: a repeat is still answered as the first time
-    await check_replays(context, [*claims, *moves], BURST + len(TRANSITIONS) * DECIDED)
+    await _check_replays(context, [*claims, *moves], BURST + len(TRANSITIONS) * DECIDED)
     await _check_limit(context)
     await reconcile(context)
     context.check_equal("Deadlocks in the database", 0, await count_deadlocks(context) - before)
@@ -97,6 +97,21 @@ def _make_transition(
     return context.call_factory.make_write(
         "move", path, body, token=token, headers={"If-Match": f'"{version}"'}, facts=facts, wanted=(200, 412)
     )
+
+
+async def _check_replays(context: LocalScenarioContext, first: Sequence[CallSample], wanted: int) -> None:
+    """Repeat calls with their keys, and check that each answer is the first one, byte for byte.
+
+    `wanted` is how many calls there must be: of none, all repeats would be the same.
+    """
+    context.show_progress(f"{len(first)} calls repeated with their keys")
+    done = [sample for sample in first if sample.is_accepted]
+    again = await context.send_burst([sample.call for sample in done])
+    same = [
+        new.replayed and new.fingerprint == old.fingerprint and (new.status, new.record) == (old.status, old.record)
+        for old, new in zip(done, again, strict=True)
+    ]
+    context.check_equal("Repeated with their keys: the first answer again, byte for byte", wanted, same.count(True))
 
 
 async def _read_as_staff(context: LocalScenarioContext, pairs: Sequence[ClaimWithFile]) -> None:

@@ -59,21 +59,6 @@ async def count_deadlocks(context: LocalScenarioContext) -> int:
     return int((await context.target.query_rows(SQL["deadlocks"]))[0]["deadlocks"]) + logged
 
 
-async def check_replays(context: LocalScenarioContext, first: Sequence[CallSample], wanted: int) -> None:
-    """Repeat calls with their keys, and check that each answer is the first one, byte for byte.
-
-    `wanted` is how many calls there must be: of none, all repeats would be the same.
-    """
-    context.show_progress(f"{len(first)} calls repeated with their keys")
-    done = [sample for sample in first if sample.is_accepted]
-    again = await context.send_burst([sample.call for sample in done])
-    same = [
-        new.replayed and new.fingerprint == old.fingerprint and (new.status, new.record) == (old.status, old.record)
-        for old, new in zip(done, again, strict=True)
-    ]
-    context.check_equal("Repeated with their keys: the first answer again, byte for byte", wanted, same.count(True))
-
-
 async def cut_connections_during(
     context: LocalScenarioContext, calls: Sequence[PlannedCall]
 ) -> tuple[list[CallSample], int]:
@@ -104,13 +89,20 @@ async def wait_for_borrowed(context: LocalScenarioContext, least: int, under_way
 
 def judge_limit(context: LocalScenarioContext, samples: Sequence[CallSample], limit: ObservedLimit) -> None:
     """Check one client's answers against its limit, to the exact call; of fewer calls than it gives nothing follows."""
-    asked = f"0 of more than {limit.burst} calls"
-    for name, wrong in (
-        ("Accepted beyond what the limit gives, in any stretch of time", count_wrongly_accepted(samples, limit)),
-        ("Refused though the limit was not used up", count_wrongly_refused(samples, limit)),
-    ):
-        holds = wrong == 0 and len(samples) > limit.burst
-        context.check(name, holds=holds, wanted=asked, found=f"{wrong} of {len(samples)} calls")
+    accepted, refused = count_wrongly_accepted(samples, limit), count_wrongly_refused(samples, limit)
+    _check_none_wrong(context, "Accepted beyond what the limit gives, in any stretch of time", accepted, samples, limit)
+    _check_none_wrong(context, "Refused though the limit was not used up", refused, samples, limit)
+
+
+def _check_none_wrong(
+    context: LocalScenarioContext, name: str, wrong: int, samples: Sequence[CallSample], limit: ObservedLimit
+) -> None:
+    context.check(
+        name,
+        holds=wrong == 0 and len(samples) > limit.burst,
+        wanted=f"0 of more than {limit.burst} calls",
+        found=f"{wrong} of {len(samples)} calls",
+    )
 
 
 async def warm_environments(
