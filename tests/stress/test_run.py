@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from stress import run as runs
+from stress.check_registry import COMMON, CheckEntry, CheckRegistry
 from stress.health_monitor import HealthMonitor, HealthSample
 from stress.ledger import CallSample
 from stress.load_generator import LoadGenerator
@@ -24,6 +25,7 @@ from stress.scenarios import claims, histories, pool
 from tests.stress.calls import make_call, make_sample, set_times
 
 END = "The scenario came to its end"
+ANY_CHECK = CheckRegistry({COMMON: (CheckEntry("It can fail.", pattern=".+"),)})
 Work = Callable[[LocalScenarioContext], Awaitable[None]]
 
 
@@ -49,7 +51,11 @@ async def run_idle(_stage: LocalScenarioContext) -> None:
 
 
 def run_scenarios(
-    monkeypatch: pytest.MonkeyPatch, folder: Path, scenarios: dict[str, tuple[Work, ...]], **given: Any
+    monkeypatch: pytest.MonkeyPatch,
+    folder: Path,
+    scenarios: dict[str, tuple[Work, ...]],
+    registry: CheckRegistry = ANY_CHECK,
+    **given: Any,
 ) -> ReadinessReport:
     """Run these scenarios (`run`, and maybe `finish`) before a system that is not there; return the report."""
     modules = {
@@ -59,7 +65,7 @@ def run_scenarios(
         for key, works in scenarios.items()
     }
     monkeypatch.setattr(runs, "SCENARIOS", modules)
-    monkeypatch.setattr(runs, "load_registry", lambda: None)  # it knows none of the checks that are made here
+    monkeypatch.setattr(runs, "load_registry", lambda: registry)
     options = RunOptions(root=folder, state=folder, out=folder, profile=CONTROL, **given)
 
     async def go() -> ReadinessReport:
@@ -100,6 +106,20 @@ def test_a_run_is_as_good_as_its_scenarios(monkeypatch: pytest.MonkeyPatch, tmp_
     )
     assert run_scenarios(monkeypatch, tmp_path, {"pool": (record_success,), "agents": (run_idle,)}).verdict == "INVALID"
     assert run_scenarios(monkeypatch, tmp_path, {"pool": (run_bad,), "agents": (run_idle,)}).verdict == "FAIL"
+
+
+def test_a_check_that_nobody_says_can_fail_makes_its_scenario_invalid(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The scenario and the check are named; the others stay as they are."""
+    registry = CheckRegistry(
+        {"pool": (CheckEntry("It can fail.", name="One is one"),), COMMON: ANY_CHECK.entries[COMMON]}
+    )
+    known = run_scenarios(monkeypatch, tmp_path, {"pool": (record_success,)}, registry)
+    assert (known.verdict, known.results[0].checks[0].fails_if) == ("PASS", "It can fail.")
+    unknown = run_scenarios(monkeypatch, tmp_path, {"pool": (record_success,)}, CheckRegistry())
+    assert unknown.verdict == "INVALID"
+    assert [check.found for check in unknown.results[0].checks if check.undecided] == ["pool: One is one"]
 
 
 def test_what_a_scenario_can_only_judge_at_the_end_is_part_of_it(
