@@ -90,7 +90,9 @@ async def _check_limit(context: LocalScenarioContext) -> None:
         found=sorted({t or 0 for t in retry_after}),
     )
     if context.profile.runs_long_checks:
-        await context.pause(max(t or 0 for t in retry_after), "the longest Retry-After of the refused calls")
+        await context.pause(
+            max((t or 0 for t in retry_after), default=0), "the longest Retry-After of the refused calls"
+        )
         made += await _repeat_applications(context, address, "After that time exactly 1 more", count=3, accepted=1)
     judge_limit(context, made, LIMIT)
 

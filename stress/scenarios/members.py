@@ -177,7 +177,8 @@ async def _check_agents_limit(context: LocalScenarioContext, agent: SignedInUser
     ]
     made = await _send_in_two_bursts(context, calls)
     accepted = sum(sample.is_accepted for sample in made)
-    gained = int((made[-1].done_s - made[0].sent_s) / AGENT_LIMIT.interval_s)
+    took_s = max(sample.done_s for sample in made) - min(sample.sent_s for sample in made)
+    gained = int(took_s / AGENT_LIMIT.interval_s)
     context.check("24 by one agent from 24 addresses: 20 accepted, and what time gave back",
                   holds=AGENT_LIMIT.burst <= accepted <= AGENT_LIMIT.burst + gained,
                   wanted=f"{AGENT_LIMIT.burst} to {AGENT_LIMIT.burst + gained}", found=accepted)  # fmt: skip

@@ -22,6 +22,7 @@ from stress.scenarios.shared_steps import SENT_S
 LOOK_S = 0.03  # between two looks at the sessions: the writes that are watched take twenty times as long
 OTHER_SESSIONS = 5  # of the database beyond the functions' (docs/how-to/deploy.md)
 ROLE = "interdomestik_jobs"  # of a function that nobody calls while the limits are tried
+LIMITED = "too many connections for"  # a role or a database: the server's own max_connections has other words
 REFUSED = " 53300 FATAL: "  # too_many_connections, as the server's log has it
 SQL = sql.load(Path(__file__).with_suffix(".sql"))
 
@@ -39,7 +40,8 @@ class SessionPeaks:
 class RefusedSessions:
     """The result of trying to open more sessions than a role may have, past everything that stands before the server.
 
-    `open` are all sessions of the functions while the admitted ones were there; `logged` are the server's own lines.
+    `refused` are those that a limit of the role or the database has stopped. `open` are all sessions of the functions
+    while the admitted ones were there; `logged` are the server's own lines.
     """
 
     admitted: int
@@ -98,16 +100,16 @@ async def open_sessions_directly(context: LocalScenarioContext, count: int) -> R
 
 def _open_sessions(context: LocalScenarioContext, count: int) -> tuple[int, int, int]:
     dsn = make_conninfo(context.target.build_dsn(), user=ROLE)
-    refused = 0
+    failures: list[str] = []
     with ExitStack() as opened, psycopg.connect(context.target.build_dsn()) as superuser:
         for _ in range(count):
             try:
                 opened.enter_context(psycopg.connect(dsn, autocommit=True))
-            except psycopg.OperationalError:
-                refused += 1
+            except psycopg.OperationalError as error:
+                failures.append(str(error))
         row = superuser.execute(SQL["sessions"].encode()).fetchone()
     assert row is not None  # noqa: S101 - it counts
-    return count - refused, refused, row[0]
+    return count - len(failures), sum(LIMITED in failure for failure in failures), row[0]
 
 
 def count_turned_away(samples: list[CallSample], within_s: float) -> int:
