@@ -45,12 +45,12 @@ async def run(context: LocalScenarioContext) -> None:
             claims = await _file_fifteen(context, members)
             pairs = pair_claims(claims, members)
             announced = await add_documents(context, pairs, BURST)
-            await read_documents_back(context, announced, pairs, BURST)
-            await remove_while_completing(context, pairs[-DECIDED:])
             moves = await _transition_concurrently(context, pairs[:DECIDED])
             await _read_as_staff(context, pairs)
         finally:
             await context.target.control_mail(down=False)
+    await read_documents_back(context, announced, pairs, BURST)
+    await remove_while_completing(context, pairs[-DECIDED:])
     # some of the claims and each of the moves have been overtaken: a repeat is still answered as the first time
     await _check_replays(context, [*claims, *moves], BURST + len(TRANSITIONS) * DECIDED)
     await _check_limit(context)
