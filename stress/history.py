@@ -25,6 +25,9 @@ EFFECTS: Sequence[Mapping[str, Any]] = (
     {"operation": "apply", "action": "agent.applied", "versioned": True, "jobs": ["agent-received"]},
     {"operation": "register", "action": "member.registered", "versioned": True, "jobs": ["identity", "member-welcome"]},
     {"operation": "approve", "action": "agent.approved", "versioned": True, "jobs": ["identity", "agent-approved"]},
+    {"operation": "terms", "action": "agent.terms_changed", "versioned": True},
+    {"operation": "approve commission", "action": "commission.approved"},
+    {"operation": "pay out", "action": "payout.made", "always": False},  # a month has one run, whoever asks again
     {"operation": "renew", "action": "membership.renewed", "versioned": True, "jobs": ["membership-renewed"]},
     {"operation": "cancel", "action": "membership.cancellation_requested", "always": False, "versioned": True,
      "jobs": ["membership-cancelled"]},
@@ -36,6 +39,7 @@ EFFECTS: Sequence[Mapping[str, Any]] = (
     {"operation": "announce", "action": "document.announced"},
     {"operation": "complete", "action": "document.available", "always": False,
      "refused_actions": ["document.rejected"]},
+    {"operation": "remove", "action": "document.removed", "always": False},
     {"operation": "staff read", "action": "claim.read"},
     {"operation": "own claims", "lists": "claim", "whose": "own"},
 )  # fmt: skip

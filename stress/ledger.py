@@ -33,7 +33,11 @@ class PlannedCall:
 
 @dataclass(frozen=True, slots=True)
 class CallSample:
-    """A call and its answer; times are seconds of the run. `record` is the answer's JSON object, if it had one."""
+    """A call and its answer; times are seconds of the run. `record` is the answer's JSON object, if it had one.
+
+    `fingerprint` is a hash of the answer as it came: status, the headers that describe the content, and every byte of
+    the body. Two answers with one fingerprint are the same to any client.
+    """
 
     scenario: str
     call: PlannedCall
@@ -47,6 +51,7 @@ class CallSample:
     retry_after_s: float | None = None
     attempt: int = 1
     request_id: str = ""
+    fingerprint: str = ""
     api: str = ""  # the base path of the system that was called
 
     @property

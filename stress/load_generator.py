@@ -8,6 +8,7 @@ load tool was found that is open loop and can choose its source addresses.
 import asyncio
 import copy
 import gc
+import hashlib
 import json
 import random
 import time
@@ -25,6 +26,7 @@ from stress.ledger import NO_ANSWER, CallLedger, CallSample, PlannedCall
 TIMEOUT_S = 35.0  # longer than API Gateway's own 29
 LEAD_S = 0.05  # between planning a burst and its instant, so that the tasks are ready
 RETRY_AFTER_S = 0.5  # for answers without Retry-After
+CONTENT_HEADERS = ("Content-Type", "ETag", "Location")  # what else an answer's content is known by
 
 
 class RunClock:
@@ -221,7 +223,13 @@ def _read_answer(reply: aiohttp.ClientResponse, text: bytes) -> dict[str, Any]:
         "replayed": reply.headers.get("Idempotency-Replayed") == "true",
         "request_id": reply.headers.get("X-Request-Id", ""),
         "retry_after_s": float(retry_after) if retry_after and retry_after.isdigit() else None,
+        "fingerprint": _compute_fingerprint(reply, text),
     }
+
+
+def _compute_fingerprint(reply: aiohttp.ClientResponse, text: bytes) -> str:
+    head = (str(reply.status), *(reply.headers.get(name, "") for name in CONTENT_HEADERS))
+    return hashlib.sha256("\n".join(head).encode() + b"\n\n" + text).hexdigest()
 
 
 async def run_limited(work: Iterable[Callable[[], Awaitable[Any]]], at_once: int) -> list[Any]:

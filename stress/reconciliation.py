@@ -14,6 +14,7 @@ from stress.ledger import CallSample, list_first_accepted, list_undecided
 from stress.model import Difference, Reconciliation
 
 LISTED = 50
+NO_CONTENT = 204  # the answer to a removal
 CENT = Decimal("0.01")
 RATES = {"new": Decimal("0.20"), "renewal": Decimal("0.10")}
 
@@ -22,6 +23,7 @@ EFFECTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "apply": ("agent.applied", ("agent-received",)),
     "register": ("member.registered", ("identity", "member-welcome")),
     "approve": ("agent.approved", ("identity", "agent-approved")),
+    "terms": ("agent.terms_changed", ()),
     "renew": ("membership.renewed", ("membership-renewed",)),
     "cancel": ("membership.cancellation_requested", ("membership-cancelled",)),
     "edit": ("member.contact_changed", ()),
@@ -300,7 +302,10 @@ class ClaimReconciler:
 
 
 def list_expected_documents(calls: Sequence[CallSample], found: Mapping[str, str]) -> dict[str, str]:
-    """Return the documents that a claim must have, as `state size`; `found` decides calls without an answer."""
+    """Return the documents that a claim must have, as `state size`; `found` decides calls without an answer.
+
+    A document that was removed stays removed, whatever was answered about it before or at the same time.
+    """
     expected: dict[str, str] = {}
     for record, operation in ((s.record, s.call.operation) for s in calls if s.is_accepted and s.record):
         if operation == "complete" or record["id"] not in expected:
@@ -311,7 +316,8 @@ def list_expected_documents(calls: Sequence[CallSample], found: Mapping[str, str
             if sample.call.operation == "complete"
             else _find_announced(sample, expected, found)
         )
-    return expected
+    removed = {s.call.path.rpartition("/")[2] for s in calls if s.call.method == "DELETE" and s.status == NO_CONTENT}
+    return expected | {id_: f"removed {expected[id_].split()[1]}" for id_ in removed & set(expected)}
 
 
 def _find_announced(sample: CallSample, expected: Mapping[str, str], found: Mapping[str, str]) -> dict[str, str]:

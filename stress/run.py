@@ -24,6 +24,7 @@ from stress.progress_view import ProgressView
 from stress.report_builder import build_report, build_timeline, describe_environment, write_report
 from stress.scenario_context import LocalScenarioContext
 from stress.scenarios import agents, breaker, capacity, claims, health, histories, members, pool, priorities
+from stress.scenarios.pool_connections import SHORT_LIVED, SHORTENED
 
 SCENARIOS: dict[str, ModuleType] = {
     "pool": pool,
@@ -39,9 +40,8 @@ SCENARIOS: dict[str, ModuleType] = {
 STALL_S = 1.0
 
 # One function has limits short enough for a run to reach them; all others have the template's.
-SHORT_LIVED = {"DB_IDLE_TIMEOUT": "2", "DB_MAX_LIFETIME": "5", "DB_CONNECT_TIMEOUT": "2"}
 CLOUD_OPTIONS = CloudOptions(
-    variables={f"JobsFunction:{name}": value for name, value in SHORT_LIVED.items()},
+    variables={f"{SHORT_LIVED}:{name}": value for name, value in SHORTENED.items()},
     flags=("--standby", "--no-checkpoints"),
 )
 
@@ -183,7 +183,7 @@ class ReadinessRun:
             "seed": self.options.seed,
             "circuits that differ": self.circuits,
             "mails a second": self.options.profile.mail_rate,
-            "JobsFunction, shortened": SHORT_LIVED,
+            f"{SHORT_LIVED}, shortened": SHORTENED,
         }
         return build_report(
             self.results,

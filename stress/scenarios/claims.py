@@ -1,28 +1,32 @@
 """Scenario: concurrent claim submission, with documents."""
 
 from collections.abc import Sequence
-from functools import partial
-
-import aiohttp
 
 from stress.fixtures import SignedInUser
 from stress.ledger import CallSample, PlannedCall
 from stress.limits import ObservedLimit
-from stress.load_generator import run_limited
 from stress.profiles import Profile
 from stress.scenario_context import LocalScenarioContext
 from stress.scenario_end import reconcile
-from stress.scenarios.shared_steps import count_deadlocks, count_statuses, judge_limit
+from stress.scenarios.claim_documents import (
+    ClaimWithFile,
+    add_documents,
+    pair_claims,
+    read_documents_back,
+    remove_while_completing,
+)
+from stress.scenarios.shared_steps import count_deadlocks, judge_limit
 
 BURST = 15
 MANY = 20
 LIMIT = ObservedLimit(5, 600)
-EVIDENCE = b"Boarding pass: PRN-ZRH, 2 November 2026"
+DECIDED = 5  # claims that staff decide about
 TRANSITIONS = (("verification", 1), ("evaluation", 2), ("resolved", 3))
 TITLE = "Concurrent claim submission"
 PROMISE = (
     "15 members file claims with evidence at the same instant while no mail can be sent: every claim, document and "
-    "history is whole, and every notice arrives once mail is back. One member gets exactly 5 in 10 minutes."
+    "history is whole, every file is read back as it was uploaded, and every notice arrives once mail is back. A "
+    "repeated call gets its first answer, byte for byte. One member gets exactly 5 in 10 minutes."
 )
 
 
@@ -39,11 +43,16 @@ async def run(context: LocalScenarioContext) -> None:
         await context.target.control_mail(down=True)
         try:
             claims = await _file_fifteen(context, members)
-            await _add_documents(context, claims, members)
-            await _transition_concurrently(context, claims, members)
-            await _read_as_staff(context, claims, members)
+            pairs = pair_claims(claims, members)
+            announced = await add_documents(context, pairs, BURST)
+            moves = await _transition_concurrently(context, pairs[:DECIDED])
+            await _read_as_staff(context, pairs)
         finally:
             await context.target.control_mail(down=False)
+    await read_documents_back(context, announced, pairs, BURST)
+    await remove_while_completing(context, pairs[-DECIDED:])
+    # some of the claims and each of the moves have been overtaken: a repeat is still answered as the first time
+    await _check_replays(context, [*claims, *moves], BURST + len(TRANSITIONS) * DECIDED)
     await _check_limit(context)
     await reconcile(context)
     context.check_equal("Deadlocks in the database", 0, await count_deadlocks(context) - before)
@@ -57,102 +66,72 @@ def make_claim(context: LocalScenarioContext, member: SignedInUser, **changes: o
 async def _file_fifteen(context: LocalScenarioContext, members: Sequence[SignedInUser]) -> list[CallSample]:
     context.show_progress(f"{BURST} claims at once, no mail possible")
     samples = await context.send_burst([make_claim(context, member) for member in members])
-    context.check_equal("15 at once by 15 members, mail down", {201: BURST}, count_statuses(samples))
-    context.check_equal(
-        "Claim numbers are all different", BURST, len({str((s.record or {}).get("number")) for s in samples})
-    )
+    context.check_statuses("15 at once by 15 members, mail down", {201: BURST}, samples)
+    numbers = {str((s.record or {}).get("number")) for s in samples}
+    context.check_equal("Claim numbers are all different", BURST, len(numbers))
     return samples
 
 
-async def _add_documents(
-    context: LocalScenarioContext, claims: Sequence[CallSample], members: Sequence[SignedInUser]
-) -> None:
-    context.show_progress("evidence for each: announced, uploaded, completed, all at once")
-    pairs = [(str((c.record or {})["id"]), m) for c, m in zip(claims, members, strict=True) if c.is_accepted]
-    announced = await context.send_burst(
-        [
-            context.call_factory.make_document_announcement(
-                claim, m.token, len(EVIDENCE), client=m.address, facts={"claim": claim, "member": m.id}
-            )
-            for claim, m in pairs
-        ]
-    )
-    context.check_equal("Evidence announced", {201: len(pairs)}, count_statuses(announced))
-    stored = await run_limited([partial(_upload_file, s) for s in announced if s.is_accepted], BURST)
-    context.check_equal("Evidence stored by the form that was given", {True: len(pairs)}, {True: sum(stored)})
-    completions = [_make_completion(context, sample, m) for sample, (_, m) in zip(announced, pairs, strict=True)]
-    completed = await context.send_burst(completions)
-    states = [str((s.record or {}).get("state")) for s in completed]
-    context.check_equal(
-        "Evidence available", {"available": len(pairs)}, {state: states.count(state) for state in set(states)}
-    )
+async def _transition_concurrently(context: LocalScenarioContext, pairs: Sequence[ClaimWithFile]) -> list[CallSample]:
+    """Have two staff members decide on the same claims at once: one of two decisions on a version counts.
 
-
-def _make_completion(context: LocalScenarioContext, announced: CallSample, member: SignedInUser) -> PlannedCall:
-    record = announced.record or {}
-    path = f"/claims/{record.get('claim_id')}/documents/{record.get('id')}/completion"
-    facts = {"claim": record.get("claim_id"), "member": member.id}
-    return context.call_factory.make_write("complete", path, token=member.token, client=member.address, facts=facts)
-
-
-async def _upload_file(announced: CallSample) -> bool:
-    """Upload the document with the form of its announcement, as a browser would; return whether it was stored."""
-    upload, form = (announced.record or {})["upload"], aiohttp.FormData()
-    for name, value in upload["fields"].items():
-        form.add_field(name, value)
-    form.add_field("file", EVIDENCE, filename="boarding-pass.txt", content_type="text/plain")
-    async with aiohttp.ClientSession() as session, session.post(upload["url"], data=form) as reply:
-        return reply.status in (200, 201, 204)
-
-
-async def _transition_concurrently(
-    context: LocalScenarioContext, claims: Sequence[CallSample], members: Sequence[SignedInUser]
-) -> None:
-    """Have two staff members decide on the same claims at once: one of two decisions on a version counts."""
+    Return the decisions that counted.
+    """
     context.show_progress("two of the staff move the same claims at once")
     staff = [await context.fixtures.make_staff_token(), await context.fixtures.make_staff_token()]
-    mine = list(zip([str((c.record or {})["id"]) for c in claims[:5] if c.is_accepted], members, strict=False))
+    counted: list[CallSample] = []
     for to, version in TRANSITIONS:
-        calls = [
-            _make_transition(context, claim, member, token, to, version) for claim, member in mine for token in staff
-        ]
+        calls = [_make_transition(context, each, token, to, version) for each in pairs for token in staff]
         samples = await context.send_burst(calls)
-        name = f"Two decide on version {version} of each of {len(mine)} claims: one counts, one is refused as stale"
-        context.check_equal(name, {200: len(mine), 412: len(mine)}, count_statuses(samples))
+        name = f"Two decide on version {version} of each of {DECIDED} claims: one counts, one is refused as stale"
+        context.check_statuses(name, {200: DECIDED, 412: DECIDED}, samples)
+        counted += [sample for sample in samples if sample.is_accepted]
+    return counted
 
 
 def _make_transition(
-    context: LocalScenarioContext, claim: str, member: SignedInUser, token: str, to: str, version: int
+    context: LocalScenarioContext, each: ClaimWithFile, token: str, to: str, version: int
 ) -> PlannedCall:
-    body, headers = {"to": to, "reason": "As agreed."}, {"If-Match": f'"{version}"'}
-    facts = {"subject": claim, "member": member.id}
+    path, body = f"/claims/{each.claim}/transitions", {"to": to, "reason": "As agreed."}
+    facts = {"subject": each.claim, "member": each.member.id}
     return context.call_factory.make_write(
-        "move", f"/claims/{claim}/transitions", body, token=token, headers=headers, facts=facts, wanted=(200, 412)
+        "move", path, body, token=token, headers={"If-Match": f'"{version}"'}, facts=facts, wanted=(200, 412)
     )
 
 
-async def _read_as_staff(
-    context: LocalScenarioContext, claims: Sequence[CallSample], members: Sequence[SignedInUser]
-) -> None:
+async def _check_replays(context: LocalScenarioContext, first: Sequence[CallSample], wanted: int) -> None:
+    """Repeat calls with their keys, and check that each answer is the first one, byte for byte.
+
+    `wanted` is how many calls there must be: of none, all repeats would be the same.
+    """
+    context.show_progress(f"{len(first)} calls repeated with their keys")
+    done = [sample for sample in first if sample.is_accepted]
+    again = await context.send_burst([sample.call for sample in done])
+    same = [
+        new.replayed and new.fingerprint == old.fingerprint and (new.status, new.record) == (old.status, old.record)
+        for old, new in zip(done, again, strict=True)
+    ]
+    context.check_equal("Repeated with their keys: the first answer again, byte for byte", wanted, same.count(True))
+
+
+async def _read_as_staff(context: LocalScenarioContext, pairs: Sequence[ClaimWithFile]) -> None:
     """Have staff read each claim at the same instant: the audit must have an entry for each read."""
     context.show_progress("staff read each claim")
-    pairs = [(str((c.record or {})["id"]), m) for c, m in zip(claims, members, strict=True) if c.is_accepted]
     calls = [
         context.call_factory.make_read(
             "staff read",
-            f"/claims/{claim}",
+            f"/claims/{each.claim}",
             token=context.fixtures.staff,
-            facts={"subject": claim, "member": member.id},
+            facts={"subject": each.claim, "member": each.member.id},
         )
-        for claim, member in pairs
+        for each in pairs
     ]
-    samples = await context.send_burst(calls)
-    context.check_equal("Claims read by staff", {200: len(pairs)}, count_statuses(samples))
+    context.check_statuses("Claims read by staff", {200: BURST}, await context.send_burst(calls))
 
 
 async def _check_limit(context: LocalScenarioContext) -> None:
     context.show_progress(f"{MANY} claims at once by one member")
     (member,) = context.fixtures.take_members(1)
     made = await context.send_burst([make_claim(context, member, wanted=(201, 429)) for _ in range(MANY)])
-    context.check_equal("20 at once by one member: exactly 5 accepted", {201: 5, 429: 15}, count_statuses(made))
+    context.check_statuses("20 at once by one member: exactly 5 accepted", {201: 5, 429: 15}, made)
     judge_limit(context, made, LIMIT)

@@ -21,18 +21,21 @@ POLL_S = 0.02
 WARM_S = 8.0
 ENDED_S = 5.0  # until the local cloud has noticed that processes ended; usually much less
 WARM_ATTEMPTS = 4
+DEADLOCK = b'"40P01"'  # PostgreSQL's deadlock_detected, as the functions log what they try again or give up
 SLOW_S = 0.8  # how long each write takes while writes are slow
 
 
 def build_slow_writes_sql(seconds: float) -> str:
-    """Return statements that make every write wait, at a place that each passes once.
+    """Return statements that make every call's write wait, at a place that each passes once.
 
-    So a transaction holds its connection for a known time.
+    So a transaction holds its connection for a known time. The worker's own entries don't wait: those of the jobs that
+    a burst has made would use up the connections that the burst itself is measured by.
     """
     return f"""
 CREATE OR REPLACE FUNCTION stress_slow() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN PERFORM pg_sleep({seconds}); RETURN NEW; END $$;
-CREATE OR REPLACE TRIGGER stress_slow BEFORE INSERT ON audit FOR EACH ROW EXECUTE FUNCTION stress_slow()
+CREATE OR REPLACE TRIGGER stress_slow BEFORE INSERT ON audit FOR EACH ROW
+WHEN (NEW.action NOT LIKE 'account.%') EXECUTE FUNCTION stress_slow()
 """
 
 
@@ -46,8 +49,14 @@ def count_statuses(samples: Sequence[CallSample]) -> dict[int, int]:
 
 
 async def count_deadlocks(context: LocalScenarioContext) -> int:
-    """Return how many deadlocks the server has broken so far."""
-    return int((await context.target.query_rows(SQL["deadlocks"]))[0]["deadlocks"])
+    """Return how many deadlocks there were so far: by the server's count, and again by the functions' logs.
+
+    The server's count may lack those of the last ten seconds: an idle session reports no sooner. Only whether the sum
+    has grown means anything.
+    """
+    logs = (context.target.folder / "logs").glob("*.log")
+    logged = await asyncio.to_thread(lambda: sum(log.read_bytes().count(DEADLOCK) for log in logs))
+    return int((await context.target.query_rows(SQL["deadlocks"]))[0]["deadlocks"]) + logged
 
 
 async def cut_connections_during(
@@ -79,11 +88,21 @@ async def wait_for_borrowed(context: LocalScenarioContext, least: int, under_way
 
 
 def judge_limit(context: LocalScenarioContext, samples: Sequence[CallSample], limit: ObservedLimit) -> None:
-    """Check one client's answers against its limit, to the exact call."""
-    context.check_equal(
-        "Accepted beyond what the limit gives, in any stretch of time", 0, count_wrongly_accepted(samples, limit)
+    """Check one client's answers against its limit, to the exact call; of fewer calls than it gives nothing follows."""
+    accepted, refused = count_wrongly_accepted(samples, limit), count_wrongly_refused(samples, limit)
+    _check_none_wrong(context, "Accepted beyond what the limit gives, in any stretch of time", accepted, samples, limit)
+    _check_none_wrong(context, "Refused though the limit was not used up", refused, samples, limit)
+
+
+def _check_none_wrong(
+    context: LocalScenarioContext, name: str, wrong: int, samples: Sequence[CallSample], limit: ObservedLimit
+) -> None:
+    context.check(
+        name,
+        holds=wrong == 0 and len(samples) > limit.burst,
+        wanted=f"0 of more than {limit.burst} calls",
+        found=f"{wrong} of {len(samples)} calls",
     )
-    context.check_equal("Refused though the limit was not used up", 0, count_wrongly_refused(samples, limit))
 
 
 async def warm_environments(

@@ -18,6 +18,9 @@ REGISTRY = load_registry()
 # The modules beside a scenario's own that make its checks.
 MODULES = {
     **{key: [f"scenarios/{key}"] for key in SCENARIOS},
+    "pool": ["scenarios/pool", "scenarios/pool_connections"],
+    "agents": ["scenarios/agents", "scenarios/agent_earnings"],
+    "claims": ["scenarios/claims", "scenarios/claim_documents"],
     "health": ["scenarios/health", "scenarios/failover"],
     "capacity": ["scenarios/capacity", "scenarios/capacity_curves"],
     COMMON: ["scenario_context", "run", "scenarios/shared_steps"],
@@ -26,6 +29,10 @@ MODULES = {
 KEPT = ROOT / "measurements/readiness/report.json"
 # Of the kept run, names that today's scenarios make no more. The next run that is kept empties this.
 RENAMED = {
+    "pool": {"From 10 to 50 connections the same work is done at least twice as fast", "A call on a dead host"},
+    "claims": {
+        f"Two decide on version {n} of each of 5 claims: one counts, one is told that it is stale" for n in (1, 2, 3)
+    },
     "breaker": {
         "Calls that reached the dead service: the threshold, those under way, and a probe each time it is due",
         "Calls until the circuit opened",

@@ -230,7 +230,7 @@ def test_as_many_members_sign_in_as_the_scenarios_take(profile: Profile) -> None
         "LocalScenarioContext", SimpleNamespace(fixtures=SimpleNamespace(take_members=take), profile=profile)
     )
     pool.ConcurrentWrites(context, pool.CALLERS)
-    pool.ConcurrentWrites(context, profile.burst_size)
+    pool.ConcurrentWrites(context, profile.burst_size, pool.count_curve_bursts(profile))
     assert runs.count_members_needed(["pool"], profile) == sum(taken)
     others = claims.BURST + 1 + 1 + profile.user_count + histories.MEMBERS
     assert runs.count_members_needed(runs.SCENARIOS, profile) == sum(taken) + others
