@@ -25,6 +25,8 @@ from stress.processes import find_free_port, start, stop
 START_S = 180.0
 SUPERUSER, DATABASE = "postgres", "interdomestik"
 STAFF_MAILBOX = "desk@interdomestik.test"
+# The predecessor sends through the same SES; its mails are not the system's.
+PREDECESSORS_SENDER = "before@interdomestik.test"
 
 
 class TargetStartError(Exception):
@@ -88,6 +90,11 @@ class LocalCloud:
         """Return the endpoint of every AWS service."""
         return f"http://127.0.0.1:{self.ports['emulator']}"
 
+    @property
+    def mail_line(self) -> str:
+        """Return the endpoint of SES behind the mail proxy, which every mail passes."""
+        return f"http://127.0.0.1:{self._mail_port}"
+
     async def start(self) -> None:
         """Start with an empty state, and wait until it is ready. Raise TargetStartError."""
         await asyncio.to_thread(self._start_local("reset").wait)
@@ -95,7 +102,7 @@ class LocalCloud:
         mail_proxy = [sys.executable, "-m", "stress.mail_proxy", "--port", str(self._mail_port)]
         log = (self.folder / "mail-line.log").open("ab")
         self._processes.append(start(mail_proxy, cwd=Path(__file__).parents[1], log=log))
-        variables = {"AWS_ENDPOINT_URL_SESV2": f"http://127.0.0.1:{self._mail_port}", **self._options.variables}
+        variables = {"AWS_ENDPOINT_URL_SESV2": self.mail_line, **self._options.variables}
         options = CloudOptions(self._options.parameters, variables, self._options.flags)
         up = self._start_local("up", "--port", "0", *options.build_arguments())
         self._processes.append(up)
@@ -134,9 +141,14 @@ class LocalCloud:
 
     writer_port = "postgres"
 
+    async def read_mails(self) -> list[dict[str, Any]]:
+        """Return all mails that have arrived, without the predecessor's."""
+        mails = await self.http("GET", f"{self.origin}/_local/mail.json")
+        return [mail for mail in mails if PREDECESSORS_SENDER not in mail["sender"]]
+
     async def read_inbox(self) -> tuple[Counter[str], list[dict[str, Any]]]:
         """Return how many mails each address has got, and the mails to the claims desk."""
-        mails = await self.http("GET", f"{self.origin}/_local/mail.json")
+        mails = await self.read_mails()
         return Counter(address for mail in mails for address in mail["to"]), [
             m for m in mails if STAFF_MAILBOX in m["to"]
         ]
@@ -168,8 +180,8 @@ class LocalCloud:
                 await connection.rollback()
 
     async def control_mail(self, **changes: object) -> dict[str, Any]:
-        """Change the mail proxy's settings (`down`, `target`), if any; return its state."""
-        url = f"http://127.0.0.1:{self._mail_port}/_control"
+        """Change the mail proxy's settings (`down`, `delay_s`, `target`), if any; return its state."""
+        url = f"{self.mail_line}/_control"
         deadline = time.monotonic() + 10
         while True:
             try:

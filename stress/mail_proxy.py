@@ -1,13 +1,15 @@
 """`python -m stress.mail_proxy`: a proxy before the mail service that counts calls and can fail them.
 
-    PUT /_control {"target": "http://127.0.0.1:…", "down": true}    both optional
-    GET /_control -> {"down": false, "sent": 12, "refused": 3, "sent_at": [epoch seconds, …], "refused_at": […]}
+    PUT /_control {"target": "http://127.0.0.1:…", "down": true, "delay_s": 0.2}    all optional
+    GET /_control -> {"down": false, "delay_s": 0.0, "sent": 12, "sent_at": [epoch seconds, …], "refused": 3, …}
 
 While it is down every SendEmail gets the answer of an SES that takes none for now: nothing was sent, and the caller
-knows that. Other calls (the health check asks for the account) fail in the same way, but are not counted.
+knows that. Other calls (the health check asks for the account) fail in the same way, but are not counted. `delay_s` is
+how much longer each SendEmail takes while it is up.
 """
 
 import argparse
+import asyncio
 import sys
 import time
 from dataclasses import asdict, dataclass, field
@@ -24,10 +26,11 @@ OWN_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")  # not
 
 @dataclass
 class MailProxy:
-    """The proxy's target, whether it is down, and its counts."""
+    """The proxy's target, whether it is down or slow, and its counts."""
 
     target: str = ""
     down: bool = False
+    delay_s: float = 0.0
     sent: int = 0
     sent_at: list[float] = field(default_factory=list)
     refused: int = 0
@@ -39,6 +42,7 @@ class MailProxy:
             changes = await request.json()
             self.target = str(changes.get("target", self.target))
             self.down = bool(changes.get("down", self.down))
+            self.delay_s = float(changes.get("delay_s", self.delay_s))
         return web.json_response({name: value for name, value in asdict(self).items() if name != "target"})
 
     async def forward(self, request: web.Request) -> web.Response:
@@ -52,6 +56,7 @@ class MailProxy:
         if sends:
             self.sent += 1
             self.sent_at.append(time.time())
+            await asyncio.sleep(self.delay_s)
         headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP}
         body, session = await request.read(), request.app[SESSION]
         url = URL(self.target + request.raw_path, encoded=True)

@@ -8,6 +8,9 @@ import uvicorn
 
 from stress.before.app import BeforeSettings, build_app
 
+# Longer than a client keeps an idle connection: with uvicorn's own 5 s some calls would meet one that is being closed.
+KEEP_ALIVE_S = 75
+
 
 def main() -> int:
     """Serve until the process is ended."""
@@ -18,7 +21,14 @@ def main() -> int:
         parser.add_argument(f"--{name.replace('_', '-')}", required=True)
     options = parser.parse_args()
     settings = BeforeSettings(**{name: getattr(options, name) for name in names})
-    uvicorn.run(build_app(settings), host="127.0.0.1", port=options.port, log_level="warning", access_log=False)
+    uvicorn.run(
+        build_app(settings),
+        host="127.0.0.1",
+        port=options.port,
+        log_level="warning",
+        access_log=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+    )
     return 0
 
 
