@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from stress.estimates import estimate_percentile
 from stress.fixtures import SignedInUser
-from stress.ledger import CallSample, PlannedCall, count_answers
+from stress.ledger import CallSample, PlannedCall, count_answers, count_unexpected
 from stress.limits import ObservedLimit, count_wrongly_accepted, count_wrongly_refused
 from stress.profiles import Profile
 from stress.scenario_context import LocalScenarioContext
@@ -36,8 +36,8 @@ READS = ObservedLimit(60, 60)
 LONG_RUN_S = 20.0
 MIN_CALLS_PER_USER = 10  # on average
 USERS_ERRORS = 0.01
-# A mix has 15 claims, and the limit of each of the 30 claimants is 5 claims in the time that all six mixes take.
-CLAIMANTS = 30
+# Each files a claim in each of the three mixes, which is within the limit; the users may have used theirs up.
+CLAIMANTS = 15
 
 
 def count_members_needed(profile: Profile) -> int:
@@ -88,8 +88,7 @@ async def _run_users(context: LocalScenarioContext, users: Sequence[SignedInUser
     context.samples_wanted += len(samples)
     least = MIN_CALLS_PER_USER if seconds > LONG_RUN_S else 1
     context.check_at_least("Calls made by the users", least * count, len(samples))
-    unexpected = [sample for sample in samples if not sample.is_expected]
-    context.check_share_at_most("Answers that no user should get", USERS_ERRORS, unexpected, samples)
+    context.check_equal("Answers that no user should get", {}, count_unexpected(samples))
     _judge_limits(context, samples_by_user)
     context.notes.append(
         "Of 100 calls of a user 45 read their own record, 30 their own claims, 13 health; 5 register somebody, 3 apply "
@@ -101,7 +100,9 @@ async def _run_users(context: LocalScenarioContext, users: Sequence[SignedInUser
         context.record_estimate(
             f"{count} users: {name}", estimate_percentile([s.latency_ms for s in accepted], share), "ms"
         )
-    if context.profile.judges_speed:
+    if context.profile.judges_speed:  # with enough samples for these intervals
+        unexpected = [sample for sample in samples if not sample.is_expected]
+        context.check_share_at_most("Errors of the users' calls", USERS_ERRORS, unexpected, samples)
         context.check_percentile_at_most("p95 of everything the users did, end to end", 0.95, P95_MS, accepted)
 
 

@@ -1,4 +1,4 @@
-"""20 applications, 20 registrations and 15 claims at one instant while mail is slow or down, or the database restarts."""
+"""20 applications, 20 registrations and 15 claims at one instant, while mail or the database is in trouble."""
 
 import asyncio
 from collections import Counter

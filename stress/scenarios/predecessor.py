@@ -1,4 +1,4 @@
-"""The predecessor in miniature beside the system: `python -m stress.before`, on the same server of PostgreSQL and SES."""
+"""The predecessor in miniature beside the system: `python -m stress.before`, on the same PostgreSQL and SES."""
 
 import asyncio
 import sys

@@ -24,7 +24,7 @@ KEY_ID = "key-1"
 READY_S = 20.0
 
 
-class FakeAws:
+class PredecessorsAws:
     """A server that publishes the key of its tokens and takes mails; while `is_down` it takes none."""
 
     def __init__(self) -> None:
@@ -76,7 +76,7 @@ class BeforeProcess:
     """The running predecessor."""
 
     api: str
-    aws: FakeAws
+    aws: PredecessorsAws
     database: FreshDatabase
     client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=40))
 
@@ -89,7 +89,7 @@ class BeforeProcess:
 @contextmanager
 def run_before(database: FreshDatabase) -> Iterator[BeforeProcess]:
     """Run the predecessor within the block."""
-    aws, port = FakeAws(), find_free_port()
+    aws, port = PredecessorsAws(), find_free_port()
     threading.Thread(target=aws.server.serve_forever, daemon=True).start()
     options = {
         "port": port,
