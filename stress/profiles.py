@@ -22,7 +22,7 @@ class Profile:
     )
     pool_steps: tuple[int, ...]  # server connections; in the full run from the predecessor's ten to fifty
     runs_long_checks: bool  # ages of connections, dead hosts, keys whose first call died
-    compares: bool  # with a second cloud that has the predecessor's settings
+    compares: bool  # with the predecessor in miniature
     open_s: float  # of the circuit before mail
     alarm_period_s: int  # of the copy of the deployed alarm, which has 60
     waits_for_refill: bool  # a whole period of a limit, to see the full bucket again
