@@ -107,15 +107,16 @@ def estimate_ratio(
             return np.where(below == 0, np.inf, above / below)
 
     sides = (np.asarray(numerator_values, dtype=np.float64), np.asarray(denominator_values, dtype=np.float64))
-    found = stats.bootstrap(
-        sides,
-        compute_ratio,
-        n_resamples=RESAMPLES,
-        batch=max(1, BATCH_VALUES // max(map(len, sides))),
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    )
+    with np.errstate(invalid="ignore"):  # the standard error of infinite ratios, which nothing needs
+        found = stats.bootstrap(
+            sides,
+            compute_ratio,
+            n_resamples=RESAMPLES,
+            batch=max(1, BATCH_VALUES // max(map(len, sides))),
+            confidence_level=CONFIDENCE,
+            method="percentile",
+            rng=np.random.default_rng(seed),
+        )
     ends = found.confidence_interval
     return Estimate(float(compute_ratio(*sides)), float(ends.low), float(ends.high), sum(map(len, sides)))
 

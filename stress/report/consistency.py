@@ -74,7 +74,8 @@ def list_doubts(result: ScenarioResult) -> list[str]:
         (
             bool(undecided),
             f"{len(undecided)} of its {len(result.checks)} checks could not be decided: "
-            f"{format_more(max((check.more_samples for check in undecided), default=0))} would",
+            f"{format_more(max((check.more_samples for check in undecided), default=0))} would decide "
+            f"{'them' if len(undecided) > 1 else 'it'}",
         ),
         (unsupported > 0, f"{unsupported} of its {len(result.checks)} checks held though the interval misses the bar"),
         (differences > 0, f"its reconciliation found {format_number(differences)} difference{'s' * (differences > 1)}"),
