@@ -11,11 +11,11 @@ import pytest
 from agents import app as agents
 from claims import app as claims
 from members import app as members
-from stress.before.records import POOL_SIZE
 from tests.databases import FreshDatabase
 from tests.integration.function_client import get_next_serial, make_client, sign_in
 from tests.integration.stress.before_process import BeforeProcess, run_before
 
+CONNECTIONS = 10  # a fact about the predecessor
 SESSIONS = (
     "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database() AND usename = 'interdomestik_app'"
 )
@@ -164,19 +164,19 @@ def test_a_page_of_claims_continues_at_its_cursor(before: BeforeProcess) -> None
 
 def test_its_pool_has_ten_connections_and_further_requests_wait_for_one(before: BeforeProcess) -> None:
     """Five more than ten at once are all served, and never have more than ten sessions."""
-    count = POOL_SIZE + 5
+    count = CONNECTIONS + 5
     bodies = [make_registration() for _ in range(count)]
     with ThreadPoolExecutor(count) as clients:
         with before.database.hold_lock(LOCKED):
             answers = [clients.submit(before.call, "POST", "/members", body) for body in bodies]
             until = time.monotonic() + 5
-            while before.database.query_rows(WAITING)[0]["n"] < POOL_SIZE and time.monotonic() < until:
+            while before.database.query_rows(WAITING)[0]["n"] < CONNECTIONS and time.monotonic() < until:
                 time.sleep(0.02)
             time.sleep(0.2)  # so that one more could have come
             sessions = before.database.query_rows(SESSIONS)[0]["n"]
             done = sum(answer.done() for answer in answers)
         statuses = [answer.result().status_code for answer in answers]
-    assert (sessions, done) == (POOL_SIZE, 0)
+    assert (sessions, done) == (CONNECTIONS, 0)
     assert statuses == [201] * count
 
 
