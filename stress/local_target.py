@@ -16,6 +16,7 @@ from typing import Any
 
 import aiohttp
 import psycopg
+from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 
 from stress.alarms import AlarmReader
@@ -23,6 +24,8 @@ from stress.aws_access import AwsAccess
 from stress.processes import find_free_port, start, stop
 
 START_S = 180.0
+CRASH_S = 10.0
+CRASH_POLL_S = 0.001
 SUPERUSER, DATABASE = "postgres", "interdomestik"
 STAFF_MAILBOX = "desk@interdomestik.test"
 # The predecessor sends through the same SES; its mails are not the system's.
@@ -206,6 +209,17 @@ class LocalCloud:
         if not rows:
             raise RuntimeError("nobody is connected: no backend to kill")
         os.kill(rows[0]["pid"], signal.SIGKILL)
+
+    async def crash_database_after(self, query: str, params: Mapping[str, Any], database: str = DATABASE) -> None:
+        """Make PostgreSQL restart as soon as a query of a database finds a row, or after CRASH_S without one."""
+        await asyncio.to_thread(self._crash_database_after, query, params, database)
+
+    def _crash_database_after(self, query: str, params: Mapping[str, Any], database: str) -> None:
+        until = time.monotonic() + CRASH_S
+        with psycopg.connect(make_conninfo(self.build_dsn(), dbname=database), autocommit=True) as connection:
+            while not connection.execute(query.encode(), params).fetchone() and time.monotonic() < until:
+                time.sleep(CRASH_POLL_S)
+            os.kill(connection.info.backend_pid, signal.SIGKILL)
 
     async def promote_standby(self) -> None:
         """Promote the standby, and lead all clients to it; the old writer keeps running."""

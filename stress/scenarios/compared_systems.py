@@ -9,7 +9,7 @@ from stress.call_factory import CallFactory
 from stress.fixtures import SignedInUser
 from stress.ledger import CallSample, PlannedCall
 from stress.load_generator import LoadGenerator
-from stress.local_target import LocalCloud
+from stress.local_target import DATABASE, LocalCloud
 from stress.scenarios.shared_steps import warm_environments
 
 WARMED = 20  # environments of each function: with them warm, a burst of 50 needs no new ones
@@ -30,6 +30,7 @@ class ComparedSystem:
     members: list[SignedInUser]
     claimants: list[SignedInUser]
     curve_statuses: tuple[int, ...]
+    database: str = DATABASE
     _next_members: Iterator[SignedInUser] = field(init=False)
     _next_claimants: Iterator[SignedInUser] = field(init=False)
 

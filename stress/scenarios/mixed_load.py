@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stress.ledger import CallSample
+from stress.ledger import CallSample, PlannedCall
 from stress.scenario_context import LocalScenarioContext
 from stress.scenario_end import SQL
 from stress.scenarios.capacity_curves import wait_until_rested
@@ -16,9 +16,10 @@ MIXED_CALLS = 55
 SLOW_MAIL_S = 0.2
 ACCEPTED = (201,)
 RESTARTED = (201, 503)  # who meets the restart may be asked to come again, with the same key
-POLL_S = 0.005
+CONNECTED_S = 0.2  # until whoever restarts the database is connected to it
 REFUSED_POLL_S = 0.1
 REFUSED_TIMEOUT_S = 20.0
+COMMITTED = "SELECT 1 FROM accounts WHERE email = ANY(%(names)s) LIMIT 1"
 PEOPLE = "SELECT email AS name, count(*) AS n FROM accounts WHERE email = ANY(%(names)s) GROUP BY email"
 CLAIMS = "SELECT title AS name, count(*) AS n FROM claims WHERE title = ANY(%(names)s) GROUP BY title"
 
@@ -42,7 +43,7 @@ async def run_with_slow_mail(context: LocalScenarioContext, system: ComparedSyst
     await _prepare(context, system, "each mail takes 200 ms")
     await context.target.control_mail(delay_s=SLOW_MAIL_S)
     try:
-        return MixedLoadResult(await _send_mix(system, ACCEPTED))
+        return MixedLoadResult(await system.generator.send_burst(_make_mix(system, ACCEPTED)))
     finally:
         await context.target.control_mail(delay_s=0.0)
 
@@ -55,20 +56,21 @@ async def run_with_dead_mail(context: LocalScenarioContext, system: ComparedSyst
     kind = "mail" if system.name == AFTER else "elsewhere"
     with context.faults.record_during(f"{system.name}: mail down", kind):
         try:
-            samples = await _send_mix(system, ACCEPTED)
+            samples = await system.generator.send_burst(_make_mix(system, ACCEPTED))
             return MixedLoadResult(samples, refused_mails=await _wait_for_refused(context, known))
         finally:
             await context.target.control_mail(down=False)
 
 
 async def run_with_restart(context: LocalScenarioContext, system: ComparedSystem) -> MixedLoadResult:
-    """Run the mix, and restart the database when the first call is answered, on any machine."""
+    """Run the mix, and restart the database when the first of its records is committed, on any machine."""
     await _prepare(context, system, "the database restarts")
-    seen = len(context.ledger.samples)
-    under_way = asyncio.create_task(_send_mix(system, RESTARTED))
-    while not (under_way.done() or any(s.scenario == system.generator.scenario for s in context.ledger.samples[seen:])):
-        await asyncio.sleep(POLL_S)
-    await context.target.crash_database()
+    calls = _make_mix(system, RESTARTED)
+    names = {"names": [(call.body or {}).get("email") for call in calls]}
+    restart = asyncio.create_task(context.target.crash_database_after(COMMITTED, names, system.database))
+    await asyncio.sleep(CONNECTED_S)
+    under_way = asyncio.create_task(system.generator.send_burst(calls))
+    await restart
     crashed_s = context.generator.clock.read_now()
     context.faults.record_instant(f"{system.name}: the database restarts", "restart")
     samples = await under_way
@@ -104,9 +106,8 @@ async def _prepare(context: LocalScenarioContext, system: ComparedSystem, what: 
     context.show_progress(f"{system.name}: 20 + 20 + 15 at once, {what}")
 
 
-async def _send_mix(system: ComparedSystem, wanted: tuple[int, ...]) -> list[CallSample]:
-    calls = system.make_mix(wanted if system.name == AFTER else ANY_STATUS)
-    return await system.generator.send_burst(calls)
+def _make_mix(system: ComparedSystem, wanted: tuple[int, ...]) -> list[PlannedCall]:
+    return system.make_mix(wanted if system.name == AFTER else ANY_STATUS)
 
 
 async def _wait_for_refused(context: LocalScenarioContext, known: int) -> int:

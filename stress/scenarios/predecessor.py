@@ -54,7 +54,7 @@ async def start_predecessor(
         process = start(_build_command(context.target, port), cwd=Path(__file__).parents[2], log=output)
     clock = context.generator.clock
     generator = LoadGenerator(api, context.ledger, clock, _ignore_sample).copy_for_scenario(f"capacity, {NAME}")
-    system = ComparedSystem(NAME, generator, context.call_factory, list(members), list(claimants), ANY_STATUS)
+    system = ComparedSystem(NAME, generator, context.call_factory, list(members), list(claimants), ANY_STATUS, DATABASE)
     try:
         await _wait_until_ready(api, log)
         await generator.send_burst(system.make_burst(WARMED_CALLS))

@@ -198,7 +198,7 @@ def test_a_run_that_cannot_start_stops_what_it_has_started(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("profile", [FULL, SHORT, CONTROL], ids=lambda profile: profile.name)
 def test_as_many_members_sign_in_as_the_scenarios_take(profile: Profile) -> None:
-    """The pool's concurrent users, the claims', those of the priorities, the users and the mixes': of those that are to run."""
+    """The members of the pool, the claims, the priorities, the users and the mixes: of those that are to run."""
     taken: list[int] = []
 
     def take(count: int) -> list[object]:
