@@ -32,7 +32,6 @@ class Profile:
     database_away_s: float
     users_s: float
     user_count: int
-    rate_step_s: float
     mail_rate: int  # mails a second that the cloud's mail service takes
     priority_rounds: int  # unloaded and flooded alternate, so that a slow period of the machine affects both
     flood: int  # low jobs at least; more if the system does them so fast that they would not last
@@ -52,9 +51,8 @@ FULL = Profile(
     waits_for_refill=True,
     waits_for_deployed_alarm=True,
     database_away_s=20,
-    users_s=100,
+    users_s=60,
     user_count=50,
-    rate_step_s=6,
     mail_rate=PRODUCTION_MAIL_RATE,
     priority_rounds=8,
     flood=1000,
@@ -75,7 +73,6 @@ SHORT = Profile(
     database_away_s=4,
     users_s=6,
     user_count=10,
-    rate_step_s=3,
     mail_rate=PRODUCTION_MAIL_RATE,
     priority_rounds=6,
     flood=1000,
@@ -96,7 +93,6 @@ CONTROL = Profile(
     database_away_s=4,
     users_s=5,
     user_count=10,
-    rate_step_s=2,
     mail_rate=PRODUCTION_MAIL_RATE,
     priority_rounds=2,
     flood=1000,

@@ -24,6 +24,7 @@ BURST_P95_MS = 2000.0
 RATE_P95_MS = 500.0
 FIRST_STEP = 2.0  # until the load has turned once
 STEP = 1.2
+RATE_S = 3.0  # of arrivals in a trial: some hundred calls, so that one in a hundred can be told
 REST_S = 0.3  # before each trial
 REST_TIMEOUT_S = 30.0
 
@@ -110,7 +111,7 @@ async def search_rates(
 
     async def run_trial(system: ComparedSystem, load: float, number: int) -> list[CallSample]:
         context.show_progress(f"{system.name}: {load:.0f} requests a second")
-        calls = system.make_stream(max(1, round(load * context.profile.rate_step_s)))
+        calls = system.make_stream(max(1, round(load * RATE_S)))
         return await system.generator.send_at_random(calls, load, seed=number)
 
     await _run_rounds(context, systems, searches, rounds, run_trial)

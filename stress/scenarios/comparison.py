@@ -33,9 +33,9 @@ from stress.scenarios.mixed_load import (
 # Where the searches begin: near what was found on two processors. Elsewhere they take a few rounds more.
 FIRST_BURSTS = {"before": 120.0, AFTER: 40.0}
 FIRST_RATES = {"before": 80.0, AFTER: 40.0}
-BURST_ROUNDS = 9
-RATE_ROUNDS = 8
-SLOW_MAIL_ROUNDS = 6
+BURST_ROUNDS = 8
+RATE_ROUNDS = 7
+SLOW_MAIL_ROUNDS = 5
 BURST_BAR = f"errors < 1 % and p95 ≤ {BURST_P95_MS / 1000:.0f} s"
 RATE_BAR = f"errors < 1 % and p95 ≤ {RATE_P95_MS:.0f} ms"
 AT_RANDOM = "Requests a second, arriving at random"

@@ -31,6 +31,7 @@ from tests.databases import MIGRATIONS, PostgresHandle, start_postgres
 from tests.integration.stress.servers import run_mail_proxy
 from tests.services import ROOT, EmulatorHandle
 
+DOMAIN = "interdomestik.test"
 MEMBERS = 15
 MIXED_MAILS = MIXED_CALLS + 15  # a claim sends two
 ADD_MEMBER = """
@@ -87,18 +88,20 @@ class PredecessorsSite:
 
 def make_user_pool(emulator: EmulatorHandle) -> AwsAccess:
     """Return the access to a new user pool, as a deployed stack has one."""
-    clients = {name: boto3.client(name, endpoint_url=emulator.url, region_name="eu-central-1",
-                                  aws_access_key_id="local", aws_secret_access_key="local")
-               for name in ("cognito-idp", "sesv2")}  # type: ignore[call-overload]  # fmt: skip
-    cognito: Any = clients["cognito-idp"]
+    access: dict[str, Any] = {
+        "region_name": "eu-central-1",
+        "aws_access_key_id": "local",
+        "aws_secret_access_key": "local",
+    }
+    cognito: Any = boto3.client("cognito-idp", endpoint_url=emulator.url, **access)
     pool = cognito.create_user_pool(PoolName=f"pool-{secrets.token_hex(4)}")["UserPool"]["Id"]
     flows = ["ALLOW_ADMIN_USER_PASSWORD_AUTH"]
     made = cognito.create_user_pool_client(UserPoolId=pool, ClientName="app", ExplicitAuthFlows=flows)
-    clients["sesv2"].create_email_identity(EmailIdentity="interdomestik.test")
-    access = AwsAccess.__new__(AwsAccess)  # without a stack, whose outputs it would read
-    access.outputs = {"UserPoolId": pool, "UserPoolClientId": made["UserPoolClient"]["ClientId"]}
-    access._cognito = cognito
-    return access
+    boto3.client("sesv2", endpoint_url=emulator.url, **access).create_email_identity(EmailIdentity=DOMAIN)
+    found = AwsAccess.__new__(AwsAccess)  # without a stack, whose outputs it would read
+    found.outputs = {"UserPoolId": pool, "UserPoolClientId": made["UserPoolClient"]["ClientId"]}
+    found._cognito = cognito
+    return found
 
 
 async def add_member(cloud: LocalCloud, number: int) -> SignedInUser:
