@@ -42,6 +42,18 @@ AT_RANDOM = "Requests a second, arriving at random"
 SLOW, DEAD, RESTART = "each mail takes 200 ms", "mail is down", "the database restarts"
 TROUBLE = {SLOW: run_with_slow_mail, DEAD: run_with_dead_mail, RESTART: run_with_restart}
 
+LIMITS_OF_LOADS = (
+    "(a), (b) and (d), before: one process does all of the work, so at most one processor; it keeps no limits, keys, "
+    "jobs or audit entries, and creates no sign-ins.",
+    "(a), (b) and (d), after: a call passes a gateway, a Lambda runtime, DynamoDB and the database's proxy, and a job "
+    "sends its mail. Here all of them are emulated by the same processors; on AWS they have their own.",
+)
+LIMITS_IN_TROUBLE = (
+    "(c), before: a mail is sent within its request, so a slow mail makes the request slow and a dead one makes it "
+    "fail; a request that is in the database when that restarts fails, as nothing repeats it.",
+    "(c), after: mails wait in the outbox for the worker, and a transaction that lost its connection is repeated.",
+)
+
 
 async def compare_loads(context: LocalScenarioContext, systems: Sequence[ComparedSystem]) -> None:
     """Find how many requests at one instant, and a second, each system serves; then the latter with slow mail."""
@@ -57,6 +69,7 @@ async def compare_loads(context: LocalScenarioContext, systems: Sequence[Compare
     finally:
         await context.target.control_mail(delay_s=0.0)
     _record_loads(context, "(d)", f"requests a second, {SLOW}", slow, RATE_BAR)
+    context.notes.extend(LIMITS_OF_LOADS)
 
 
 def _record_loads(
@@ -81,6 +94,8 @@ async def bear_trouble(context: LocalScenarioContext, systems: Sequence[Compared
             _record_share_ratio(context, f"(c) {what}: after ÷ before", mixes[AFTER], mixes["before"])
         current = next(system for system in systems if system.name == AFTER)
         await _judge_mix(context, what, current, mixes[AFTER])
+    if len(systems) > 1:
+        context.notes.extend(LIMITS_IN_TROUBLE)
 
 
 async def _judge_mix(context: LocalScenarioContext, what: str, current: ComparedSystem, mix: MixedLoadResult) -> None:
