@@ -1,6 +1,6 @@
 """The predecessor's API: register a member, apply as an agent, file a claim, read the own record and claims.
 
-Its handlers are plain functions, which FastAPI runs in its pool of 40 threads: docs/decisions/0059 has the measurement.
+Its handlers are plain functions, which FastAPI runs in its pool of 40 threads: boto3 can't be awaited (decision 59).
 A mail is sent after the commit, without a connection of the pool, and before the answer.
 """
 
