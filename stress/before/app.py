@@ -46,7 +46,7 @@ class BeforeSettings:
 
 @dataclass(frozen=True)
 class BeforeServices:
-    """What the handlers use."""
+    """The services that the handlers use."""
 
     records: RecordStore
     mailer: RequestMailer

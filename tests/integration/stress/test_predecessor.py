@@ -46,7 +46,7 @@ Try = Callable[[LocalScenarioContext, ComparedSystem], Awaitable[Any]]
 
 @dataclass(frozen=True)
 class PredecessorsSite:
-    """What the predecessor stands beside: a cloud of which only PostgreSQL and AWS are there, and members in it."""
+    """The surroundings of the predecessor: a cloud of which only PostgreSQL and AWS are there, and members in it."""
 
     cloud: LocalCloud
     members: list[SignedInUser]
