@@ -32,8 +32,8 @@ RESULTS = {"PASS": "PASSED", "FAIL": "FAILED", "INVALID": "WARNED", "SKIPPED": "
 WORST_FIRST = ("FAIL", "INVALID", "SKIPPED", "PASS")
 LAG_BAR_MS = 50.0
 TAIL = 0.025  # beyond each end of an interval at 95 %
-DRAWS = 4000  # of a bootstrap; two of so many have ends between these quantiles of each other
-LOW_END, HIGH_END = (0.01, 0.04), (0.96, 0.99)
+DRAWS = 1000  # of a bootstrap; another's ends at 2.5 and 97.5 % lie between these quantiles, but once in 100,000 times
+LOW_END, HIGH_END = (0.002, 0.06), (0.94, 0.998)
 BUCKETS_MS = (1, 2, 5, 10, 20, 35, 50, 75, 100, 150, 250, 350, 500, 750, 1000, 2000, 5000, 10_000, 30_000)
 
 

@@ -59,8 +59,12 @@ def bound_percentile(values: Sequence[float], share: float) -> tuple[float, floa
 
 def compute_percentile(values: Sequence[float], share: float) -> float:
     """Return the smallest value that at least a `share` of all do not exceed (nearest rank); 0 of none."""
-    ranked = sorted(values)
-    return ranked[max(0, -(-round(share * 1000) * len(ranked) // 1000) - 1)] if ranked else 0.0
+    return sorted(values)[find_rank(len(values), share) - 1] if values else 0.0
+
+
+def find_rank(count: int, share: float) -> int:
+    """Return the place, from 1, of the sample that is a percentile of so many."""
+    return max(1, -(-round(share * 1000) * count // 1000))
 
 
 def estimate_percentile(values: Sequence[float], share: float) -> Estimate | TooFewSamples:
@@ -94,17 +98,14 @@ def estimate_ratio(
 ) -> Estimate | TooFewSamples:
     """Return the ratio of a statistic of two sets of samples, with a bootstrap's interval, the same for each seed.
 
-    A percentile's bootstrap draws its ends from the samples as `bound_percentile` does. The caller refuses percentiles
-    of too few samples.
+    It takes long for many samples: don't use it while calls are being sent.
     """
     fewest = min(len(numerator_values), len(denominator_values))
     if fewest < 2:
         return TooFewSamples(fewest, 2)
 
     def compute_ratio(numerator: Values, denominator: Values, axis: int = -1) -> Values:
-        above, below = (statistic(np.moveaxis(values, axis, -1)) for values in (numerator, denominator))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(below == 0, np.inf, above / below)
+        return _divide(*(statistic(np.moveaxis(values, axis, -1)) for values in (numerator, denominator)))
 
     sides = (np.asarray(numerator_values, dtype=np.float64), np.asarray(denominator_values, dtype=np.float64))
     with np.errstate(invalid="ignore"):  # the standard error of infinite ratios, which nothing needs
@@ -121,24 +122,37 @@ def estimate_ratio(
     return Estimate(float(compute_ratio(*sides)), float(ends.low), float(ends.high), sum(map(len, sides)))
 
 
-def make_percentile_statistic(share: float) -> Statistic:
-    """Return the function that computes a percentile by nearest rank of many sets of samples."""
-
-    def compute(values: Values) -> Values:
-        rank = max(0, -(-round(share * 1000) * values.shape[-1] // 1000) - 1)
-        return np.partition(values, rank, axis=-1)[..., rank]
-
-    return compute
-
-
 def estimate_percentile_ratio(
     numerator_values: Sequence[float], denominator_values: Sequence[float], share: float, seed: int = SEED
 ) -> Estimate | TooFewSamples:
-    """Return the ratio of one percentile of two sets of samples, each of as many as the percentile needs."""
+    """Return the ratio of one percentile of two sets of samples, each of as many as the percentile needs.
+
+    Its interval is a bootstrap's, without the drawing of all samples, which would keep a load generator from its work:
+    the percentile of n draws is one of the samples, and its place has a beta distribution.
+    """
     fewest, needed = min(len(numerator_values), len(denominator_values)), count_samples_needed(share)
     if fewest < needed:
         return TooFewSamples(fewest, needed)
-    return estimate_ratio(numerator_values, denominator_values, make_percentile_statistic(share), seed)
+    dice = np.random.default_rng(seed)
+    above, below = (_draw_percentiles(values, share, dice) for values in (numerator_values, denominator_values))
+    low, high = np.quantile(_divide(above, below), (TAIL, 1 - TAIL), method="inverted_cdf")
+    values = (compute_percentile(side, share) for side in (numerator_values, denominator_values))
+    ratio = _divide(*(np.array([value]) for value in values))
+    return Estimate(float(ratio[0]), float(low), float(high), len(numerator_values) + len(denominator_values))
+
+
+def _draw_percentiles(values: Sequence[float], share: float, dice: np.random.Generator) -> Values:
+    ranked, count = np.sort(np.asarray(values, dtype=np.float64)), len(values)
+    rank = find_rank(count, share)
+    places = (dice.beta(rank, count - rank + 1, RESAMPLES) * count).astype(int)
+    drawn: Values = ranked[np.minimum(places, count - 1)]
+    return drawn
+
+
+def _divide(above: Values, below: Values) -> Values:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios: Values = np.where(below == 0, np.inf, above / below)
+    return ratios
 
 
 def estimate_share_ratio(events: int, trials: int, other_events: int, other_trials: int) -> Estimate | TooFewSamples:

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from markupsafe import Markup, escape
+
 from stress.model import Estimate, Latency, Percentile
 
 A_MILLION = 1_000_000
@@ -24,6 +26,14 @@ def format_estimate(estimate: Estimate, unit: str = "") -> str:
     """Return a value with its interval: 212 ms (198 to 231)."""
     value = f"{format_number(estimate.value)} {unit}".rstrip()
     return f"{value} ({format_interval(estimate.low, estimate.high)})"
+
+
+def split_interval(text: str) -> Markup:
+    """Return a value with its interval in small print below it; any other text as it is."""
+    value, _, interval = text.removesuffix(")").partition(" (")
+    if not interval or not text.endswith(")"):
+        return escape(text)
+    return Markup("{} <small>{}</small>").format(value, interval)
 
 
 def format_interval(low: float, high: float) -> str:

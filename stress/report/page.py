@@ -30,6 +30,7 @@ _FILTERS: tuple[Any, ...] = (
     formatting.format_moment,
     formatting.join_names,
     formatting.flatten_setting,
+    formatting.split_interval,
     timeline.format_when,
     consistency.describe_checks,
 )

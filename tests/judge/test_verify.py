@@ -161,7 +161,7 @@ def _change_result(**changes: Any) -> Callable[[ReadinessReport], ReadinessRepor
 
 def _speed_up(report: ReadinessReport) -> ReadinessReport:
     [result] = report.results
-    faster = [replace(each, p95=each.p95 - 0.01) for each in result.latencies]
+    faster = [replace(each, p95=(each.p95 or 0) - 0.01) for each in result.latencies]
     return replace(report, results=[replace(result, latencies=faster)])
 
 
@@ -268,3 +268,13 @@ def test_the_statement_names_the_code_and_leaves_the_index_alone(published: Path
 def test_the_program_stays_small_enough_to_be_read() -> None:
     """Whoever doubts the report can read this program instead."""
     assert len(Path(verify.__file__).read_text(encoding="utf-8").splitlines()) <= 400
+
+
+def test_an_undecided_check_makes_a_scenario_invalid_unless_something_failed(copied: Path) -> None:
+    """By the judge's own rules, whatever the report says."""
+    [result] = json.loads((copied / "report.json").read_bytes())["results"]
+    assert verify.judge_scenario(result) == "PASS"
+    result["checks"][1] |= {"passed": False, "undecided": True}
+    assert verify.judge_scenario(result) == "INVALID"
+    result["checks"][2] |= {"passed": False}
+    assert verify.judge_scenario(result) == "FAIL"

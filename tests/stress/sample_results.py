@@ -33,9 +33,9 @@ def make_latency(operation: str, calls: int, p50: float, spread: float = 0.45) -
         counts[next((i for i, limit in enumerate(BUCKETS_MS) if time <= limit), len(BUCKETS_MS))] += 1
     shown = {name: share for name, share in PERCENTILES.items() if calls >= count_samples_needed(share)}
     values = {name: round(times[min(int(share * calls), calls - 1)], 2) for name, share in shown.items()}
-    p50, p90, p95, p99 = (values.get(name) for name in PERCENTILES)
+    q50, q90, q95, q99 = (values.get(name) for name in PERCENTILES)
     intervals = {name: bound_percentile(times, share) for name, share in shown.items()}
-    return Latency(operation, calls, p50, p90, p95, p99, round(times[-1], 2), tuple(counts), intervals)
+    return Latency(operation, calls, q50, q90, q95, q99, round(times[-1], 2), tuple(counts), intervals)
 
 
 def make_pool() -> ScenarioResult:

@@ -1,10 +1,7 @@
 """Two runs differ if their calls say so beyond chance, however many operations are compared."""
 
 import numpy as np
-import pytest
 
-from stress.estimates import TooFewSamples
-from stress.report import differences
 from stress.report.differences import Latencies, find_differences
 
 CASES = 20
@@ -22,12 +19,6 @@ def make_runs(seed: int, **factors: float) -> tuple[Latencies, Latencies]:
         for run, factor in zip(runs, (1.0, factors.get(f"o{number}", 1.0)), strict=True):
             run["members", f"o{number}"] = list(factor * dice.lognormal(middle, SPREAD, dice.integers(*CALLS)))
     return runs[0], runs[1]
-
-
-@pytest.fixture(autouse=True)
-def no_ratios(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the ratios' intervals: they take long, and call nothing."""
-    monkeypatch.setattr(differences, "estimate_percentile_ratio", lambda *_: TooFewSamples(0, 1))
 
 
 def test_a_tenth_more_is_called_in_nineteen_of_twenty_cases() -> None:

@@ -165,7 +165,8 @@ def test_latencies_are_of_the_accepted_calls_and_by_operation() -> None:
         "claim": (6, 400),
         "register": (1, 100),
     }
-    assert (found["claim"].p50, found["claim"].p90, found["register"].p50) == (pytest.approx(400), None, None)
+    assert found["claim"].p50 == pytest.approx(400)
+    assert (found["claim"].p90, found["register"].p50) == (None, None)
 
 
 def test_checks_of_samples_are_kept_with_their_evidence() -> None:

@@ -71,8 +71,9 @@ def test_each_sample_is_one_line_under_its_columns(tmp_path: Path) -> None:
         first, second = list(csv.DictReader(file))
     assert first == {
         "number": "1", "scenario": "claims", "operation": "claim", "method": "POST", "client": made.client,
-        "attempt": "2", "meant_s": "1.0", "sent_s": "1.001", "done_s": "1.25", "status": "429", "problem": "too-many-requests",
-        "wanted": "201 429", "right": "1", "replayed": "0", "subject": "named", "key": "k",
+        "attempt": "2", "meant_s": "1.0", "sent_s": "1.001", "done_s": "1.25", "status": "429",
+        "problem": "too-many-requests", "wanted": "201 429", "right": "1", "replayed": "0", "subject": "named",
+        "key": "k",
     }  # fmt: skip
     assert (second["number"], second["subject"], second["replayed"], second["right"]) == ("2", "made", "1", "1")
     assert samples.read_latencies(tmp_path / "samples.csv.gz") == {("claims", "claim"): [0.0]}
