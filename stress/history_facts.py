@@ -75,7 +75,7 @@ class HistoryFacts:
             "key": await query(SQL["keys"]),
             "row": await query(SQL["rows"]),
             "job": await query(SQL["jobs"]),
-            "mail": _describe_mails(await self._cloud.http("GET", f"{self._cloud.origin}/_local/mail.json"), accounts),
+            "mail": _describe_mails(await self._cloud.read_mails(), accounts),
         }
 
     def _list_servers(self) -> list[str]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import aiohttp
 import psycopg
+from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 
 from stress.alarms import AlarmReader
@@ -23,8 +24,12 @@ from stress.aws_access import AwsAccess
 from stress.processes import find_free_port, start, stop
 
 START_S = 180.0
+CRASH_S = 10.0
+CRASH_POLL_S = 0.001
 SUPERUSER, DATABASE = "postgres", "interdomestik"
 STAFF_MAILBOX = "desk@interdomestik.test"
+# The predecessor sends through the same SES; its mails are not the system's.
+PREDECESSORS_SENDER = "before@interdomestik.test"
 
 
 class TargetStartError(Exception):
@@ -88,6 +93,11 @@ class LocalCloud:
         """Return the endpoint of every AWS service."""
         return f"http://127.0.0.1:{self.ports['emulator']}"
 
+    @property
+    def mail_line(self) -> str:
+        """Return the endpoint of SES behind the mail proxy, which every mail passes."""
+        return f"http://127.0.0.1:{self._mail_port}"
+
     async def start(self) -> None:
         """Start with an empty state, and wait until it is ready. Raise TargetStartError."""
         await asyncio.to_thread(self._start_local("reset").wait)
@@ -96,7 +106,7 @@ class LocalCloud:
         mail_proxy += ["--control-port", str(self._mail_control_port)]
         log = (self.folder / "mail-line.log").open("ab")
         self._processes.append(start(mail_proxy, cwd=Path(__file__).parents[1], log=log))
-        variables = {"AWS_ENDPOINT_URL_SESV2": f"http://127.0.0.1:{self._mail_port}", **self._options.variables}
+        variables = {"AWS_ENDPOINT_URL_SESV2": self.mail_line, **self._options.variables}
         options = CloudOptions(self._options.parameters, variables, self._options.flags)
         up = self._start_local("up", "--port", "0", *options.build_arguments())
         self._processes.append(up)
@@ -146,9 +156,14 @@ class LocalCloud:
 
     writer_port = "postgres"
 
+    async def read_mails(self) -> list[dict[str, Any]]:
+        """Return all mails that have arrived, without the predecessor's."""
+        mails = await self.http("GET", f"{self.origin}/_local/mail.json")
+        return [mail for mail in mails if PREDECESSORS_SENDER not in mail["sender"]]
+
     async def read_inbox(self) -> tuple[Counter[str], list[dict[str, Any]]]:
         """Return how many mails each address has got, and the mails to the claims desk."""
-        mails = await self.http("GET", f"{self.origin}/_local/mail.json")
+        mails = await self.read_mails()
         return Counter(address for mail in mails for address in mail["to"]), [
             m for m in mails if STAFF_MAILBOX in m["to"]
         ]
@@ -184,7 +199,7 @@ class LocalCloud:
                 await connection.rollback()
 
     async def control_mail(self, **changes: object) -> dict[str, Any]:
-        """Change the mail proxy's settings (`failure`, `down`, `target`), if any; return its state and its calls."""
+        """Change the settings of the mail proxy, if any are named; return its state and its calls."""
         url = f"http://127.0.0.1:{self._mail_control_port}/_control"
         deadline = time.monotonic() + 10
         while True:
@@ -210,6 +225,17 @@ class LocalCloud:
         if not rows:
             raise RuntimeError("nobody is connected: no backend to kill")
         os.kill(rows[0]["pid"], signal.SIGKILL)
+
+    async def crash_database_after(self, query: str, params: Mapping[str, Any], database: str = DATABASE) -> None:
+        """Make PostgreSQL restart as soon as a query of a database finds a row, or after CRASH_S without one."""
+        await asyncio.to_thread(self._crash_database_after, query, params, database)
+
+    def _crash_database_after(self, query: str, params: Mapping[str, Any], database: str) -> None:
+        until = time.monotonic() + CRASH_S
+        with psycopg.connect(make_conninfo(self.build_dsn(), dbname=database), autocommit=True) as connection:
+            while not connection.execute(query.encode(), params).fetchone() and time.monotonic() < until:
+                time.sleep(CRASH_POLL_S)
+            os.kill(connection.info.backend_pid, signal.SIGKILL)
 
     async def promote_standby(self) -> None:
         """Promote the standby, and lead all clients to it; the old writer keeps running."""

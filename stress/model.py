@@ -74,7 +74,9 @@ class Assertion:
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured number. `note` explains it if the name alone does not."""
+    """One measured number. `note` explains it if the name alone does not. A ratio to nothing is infinite."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(ser_json_inf_nan="strings")
 
     name: str
     value: float

@@ -22,7 +22,7 @@ class Profile:
     )
     pool_steps: tuple[int, ...]  # server connections; in the full run from the predecessor's ten to fifty
     runs_long_checks: bool  # ages of connections, dead hosts, keys whose first call died
-    compares: bool  # with a second cloud that has the predecessor's settings
+    compares: bool  # with the predecessor in miniature
     open_s: float  # of the circuit before mail
     alarm_period_s: int  # of the copy of the deployed alarm, which has 60
     waits_for_refill: bool  # a whole period of a limit, to see the full bucket again
@@ -32,7 +32,6 @@ class Profile:
     database_away_s: float
     users_s: float
     user_count: int
-    rate_step_s: float
     mail_rate: int  # mails a second that the cloud's mail service takes
     priority_rounds: int  # unloaded and flooded alternate, so that a slow period of the machine affects both; 4 or more
     flood: int  # low jobs at least; more if the system does them so fast that they would not last
@@ -52,9 +51,8 @@ FULL = Profile(
     waits_for_refill=True,
     waits_for_deployed_alarm=True,
     database_away_s=20,
-    users_s=100,
+    users_s=60,
     user_count=50,
-    rate_step_s=6,
     mail_rate=PRODUCTION_MAIL_RATE,
     priority_rounds=8,
     flood=1000,
@@ -75,7 +73,6 @@ SHORT = Profile(
     database_away_s=4,
     users_s=6,
     user_count=10,
-    rate_step_s=3,
     mail_rate=PRODUCTION_MAIL_RATE,
     priority_rounds=4,
     flood=1000,
@@ -96,7 +93,6 @@ CONTROL = Profile(
     database_away_s=4,
     users_s=5,
     user_count=10,
-    rate_step_s=2,
     mail_rate=PRODUCTION_MAIL_RATE,
     priority_rounds=4,
     flood=1000,

@@ -1,157 +1,159 @@
-"""The measurement of a system's capacity: at one instant, for a while, and while something is broken."""
+"""The load that two systems just serve: as calls at one instant, and as arrivals a second.
+
+The up-and-down method (Dixon and Mood, 1948): after a trial that was served well the next load is higher, after another
+one lower, so that the loads gather where half of the trials are served. Both systems have one trial in each round, and
+begin rounds in turn.
+"""
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import fmean
 
+from stress.estimates import TooFewSamples, Values, compute_percentile, estimate_ratio
 from stress.ledger import CallSample
-from stress.model import Chart, ChartLine
+from stress.model import Chart, ChartLine, Estimate
 from stress.scenario_context import LocalScenarioContext
 from stress.scenario_end import SQL
 from stress.scenarios.compared_systems import ComparedSystem
-from stress.verdict import compute_percentile
 
 ERRORS = 0.01
 BURST_P95_MS = 2000.0
 RATE_P95_MS = 500.0
-BURSTS = (3, 6, 9, 10, 12, 20, 30, 40, 50, 60, 75)
-SHORT_BURSTS = (3, 9, 12, 30, 60)
-RATES = (10, 20, 40, 60, 80, 100, 130, 160)
-SHORT_RATES = (10, 40)
-ROUNDS = 2
-REST_S = 1.0  # between two bursts of one size
+FIRST_STEP = 2.0  # until the load has turned once
+STEP = 1.2
+RATE_S = 3.0  # of arrivals in a trial: some hundred calls, so that one in a hundred can be told
+REST_S = 0.3  # before each trial
 REST_TIMEOUT_S = 30.0
-MISSES = 2  # failed sizes after which larger ones are not tried
-POLL_S = 0.005
+
+RunTrial = Callable[[ComparedSystem, float, int], Awaitable[list[CallSample]]]  # the system, the load, the round
 
 
-async def measure_bursts(context: LocalScenarioContext, systems: Sequence[ComparedSystem]) -> dict[str, float]:
-    """Return the largest number of calls at the same instant that each system serves with few errors and in time."""
-    sizes = BURSTS if context.profile.judges_speed else SHORT_BURSTS
-    rounds = ROUNDS if context.profile.judges_speed else 1
-    found = {system.name: await _try_sizes(context, system, sizes, rounds) for system in systems}
-    _draw_curves(context, found, "Requests at the same instant", "requests", BURST_P95_MS)
-    return {name: _find_largest(points, BURST_P95_MS) for name, points in found.items()}
+@dataclass(frozen=True)
+class MeasuredTrial:
+    """One trial: its load, the share of calls that were not accepted, and the p95 of those that were."""
+
+    load: float
+    failed_share: float
+    p95_ms: float
 
 
-async def measure_rates(context: LocalScenarioContext, systems: Sequence[ComparedSystem]) -> dict[str, float]:
-    """Return the highest rate of arrivals that each system serves with few errors and in time."""
-    wanted = RATES if context.profile.judges_speed else SHORT_RATES
-    found = {system.name: await _try_rates(context, system, wanted) for system in systems}
-    _draw_curves(context, found, "Requests a second, arriving at random", "requests a second", RATE_P95_MS)
-    return {name: _find_largest(points, RATE_P95_MS) for name, points in found.items()}
+@dataclass
+class LoadSearch:
+    """The search for one system's load; `is_near` if the first load is near the one that is searched for."""
+
+    load: float
+    bar_ms: float
+    is_near: bool = False
+    trials: list[MeasuredTrial] = field(default_factory=list)
+    measured: list[float] = field(default_factory=list)  # the loads since the first turn
+
+    def note(self, samples: Sequence[CallSample]) -> None:
+        """Note a trial's answers, and choose the next load."""
+        accepted = [sample.latency_ms for sample in samples if sample.is_accepted]
+        failed = 1 - len(accepted) / len(samples)
+        previous = self.trials[-1] if self.trials else None
+        self.trials.append(MeasuredTrial(self.load, failed, compute_percentile(accepted, 0.95)))
+        if self.is_near:
+            self.measured.append(self.load)
+        is_good = self._is_good(self.trials[-1])
+        if not self.is_near and previous and self._is_good(previous) != is_good:
+            self.is_near = True
+            self.load = math.sqrt(previous.load * self.load)
+        else:
+            step = STEP if self.is_near else FIRST_STEP
+            self.load = max(1.0, self.load * step if is_good else self.load / step)
+
+    def estimate(self) -> Estimate | TooFewSamples:
+        """Return the mean of the loads since the first turn, with its interval by a bootstrap over the rounds."""
+        found = estimate_ratio(self.measured, (1.0, 1.0), _compute_mean)
+        return found if isinstance(found, TooFewSamples) else replace(found, samples=len(self.measured))
+
+    def _is_good(self, trial: MeasuredTrial) -> bool:
+        return trial.failed_share < ERRORS and trial.p95_ms <= self.bar_ms
 
 
-MeasuredPoint = tuple[float, float, float]  # calls or rate, share of errors, p95 in milliseconds
+def estimate_load_ratio(search: LoadSearch, other: LoadSearch) -> Estimate | TooFewSamples:
+    """Return the load that one system serves ÷ that of the other, by a bootstrap over the rounds of each."""
+    return estimate_ratio(search.measured, other.measured, _compute_mean)
 
 
-async def _try_sizes(
-    context: LocalScenarioContext, system: ComparedSystem, sizes: Sequence[int], rounds: int
-) -> list[MeasuredPoint]:
-    points: list[MeasuredPoint] = []
-    for size in sizes:
-        context.show_progress(f"{system.name}: {size} requests at the same instant")
-        await _wait_until_rested(context, system)
-        samples: list[CallSample] = []
-        for _ in range(rounds):
-            await asyncio.sleep(REST_S)
-            samples += await system.generator.send_burst(system.make_burst(size))
-        points.append(_make_point(size, samples))
-        if _count_failed(points, BURST_P95_MS) >= MISSES:
-            break
-    return points
+def _compute_mean(values: Values) -> Values:
+    mean: Values = values.mean(axis=-1)
+    return mean
 
 
-async def _try_rates(
-    context: LocalScenarioContext, system: ComparedSystem, wanted: Sequence[int]
-) -> list[MeasuredPoint]:
-    points: list[MeasuredPoint] = []
-    for rate in wanted:
-        context.show_progress(f"{system.name}: {rate} requests a second")
-        await _wait_until_rested(context, system)
-        count = int(rate * context.profile.rate_step_s)
-        points.append(
-            _make_point(rate, await system.generator.send_at_random(system.make_stream(count), rate, seed=rate))
-        )
-        if _count_failed(points, RATE_P95_MS) >= MISSES:
-            break
-    return points
+async def search_bursts(
+    context: LocalScenarioContext, systems: Sequence[ComparedSystem], starts: Mapping[str, float], rounds: int
+) -> dict[str, LoadSearch]:
+    """Search for the number of calls at one instant that each system serves with few errors and in time."""
+
+    async def run_trial(system: ComparedSystem, load: float, _round: int) -> list[CallSample]:
+        context.show_progress(f"{system.name}: {load:.0f} requests at one instant")
+        return await system.generator.send_burst(system.make_burst(max(1, round(load))))
+
+    searches = {name: LoadSearch(load, BURST_P95_MS) for name, load in starts.items()}
+    await _run_rounds(context, systems, searches, rounds, run_trial)
+    _draw_trials(context, searches, "Requests at one instant", "requests", BURST_P95_MS)
+    return searches
 
 
-async def _wait_until_rested(context: LocalScenarioContext, system: ComparedSystem) -> None:
-    """Wait until the jobs of the last measurement are done, then reset the system's connections."""
-    until = context.generator.clock.read_now() + REST_TIMEOUT_S
-    while await system.cloud.query_rows(SQL["open_jobs"]) and context.generator.clock.read_now() < until:
-        await asyncio.sleep(REST_S / 4)
-    await system.reset(system.cloud)
-
-
-def _make_point(asked: float, samples: Sequence[CallSample]) -> MeasuredPoint:
-    unexpected = sum(not sample.is_accepted for sample in samples)
-    answered = [sample.latency_ms for sample in samples if sample.is_accepted]
-    return asked, unexpected / len(samples), compute_percentile(answered, 0.95)
-
-
-def _is_good(point: MeasuredPoint, bar_ms: float) -> bool:
-    _, errors, p95 = point
-    return errors < ERRORS and p95 <= bar_ms
-
-
-def _count_failed(points: Sequence[MeasuredPoint], bar_ms: float) -> int:
-    return sum(not _is_good(point, bar_ms) for point in points)
-
-
-def _find_largest(points: Sequence[MeasuredPoint], bar_ms: float) -> float:
-    """Return the last size before the first that failed: a larger one that passed after that was luck."""
-    best = 0.0
-    for point in points:
-        if not _is_good(point, bar_ms):
-            break
-        best = point[0]
-    return best
-
-
-def _draw_curves(
-    context: LocalScenarioContext, found: dict[str, list[MeasuredPoint]], title: str, x: str, bar_ms: float
+async def search_rates(
+    context: LocalScenarioContext,
+    systems: Sequence[ComparedSystem],
+    searches: dict[str, LoadSearch],
+    rounds: int,
+    title: str,
 ) -> None:
-    errors = [ChartLine(name, [(asked, 100 * share) for asked, share, _ in points]) for name, points in found.items()]
-    p95 = [ChartLine(name, [(asked, late) for asked, _, late in points]) for name, points in found.items()]
+    """Search for the rate of arrivals that each system serves with few errors and in time."""
+
+    async def run_trial(system: ComparedSystem, load: float, number: int) -> list[CallSample]:
+        context.show_progress(f"{system.name}: {load:.0f} requests a second")
+        calls = system.make_stream(max(1, round(load * RATE_S)))
+        return await system.generator.send_at_random(calls, load, seed=number)
+
+    await _run_rounds(context, systems, searches, rounds, run_trial)
+    _draw_trials(context, searches, title, "requests a second", RATE_P95_MS)
+
+
+async def _run_rounds(
+    context: LocalScenarioContext,
+    systems: Sequence[ComparedSystem],
+    searches: Mapping[str, LoadSearch],
+    rounds: int,
+    run_trial: RunTrial,
+) -> None:
+    for number in range(rounds):
+        for system in systems if number % 2 == 0 else reversed(systems):
+            await wait_until_rested(context)
+            search = searches[system.name]
+            search.note(await run_trial(system, search.load, number))
+
+
+async def wait_until_rested(context: LocalScenarioContext) -> None:
+    """Wait until the jobs of what was measured before are done: they would slow down whatever comes next."""
+    until = context.generator.clock.read_now() + REST_TIMEOUT_S
+    while await context.target.query_rows(SQL["open_jobs"]) and context.generator.clock.read_now() < until:
+        await asyncio.sleep(REST_S)
+    await asyncio.sleep(REST_S)
+
+
+def _draw_trials(
+    context: LocalScenarioContext, searches: Mapping[str, LoadSearch], title: str, x: str, bar_ms: float
+) -> None:
+    errors = [ChartLine(name, _average(s.trials, lambda t: 100 * t.failed_share)) for name, s in searches.items()]
+    p95 = [ChartLine(name, _average(s.trials, lambda t: t.p95_ms)) for name, s in searches.items()]
     context.charts.append(Chart(f"{title}: errors", x, "% of requests", errors, 100 * ERRORS, "1 %"))
     context.charts.append(Chart(f"{title}: p95", x, "ms", p95, bar_ms, f"{bar_ms:.0f} ms"))
 
 
-@dataclass(frozen=True)
-class MixedLoadResult:
-    """The outcome of a mixed load; a call counts as accepted only at its first attempt."""
-
-    accepted_share: float
-    calls: int
-    in_progress: int  # calls that had no answer yet when the database restarted
-
-
-async def run_mixed_load(context: LocalScenarioContext, system: ComparedSystem) -> MixedLoadResult:
-    """Make 20 applications, 20 registrations and 15 claims at once with mail down; restart the database meanwhile."""
-    context.show_progress(f"{system.name}: 20 + 20 + 15 at once, mail down, the database restarts")
-    await _wait_until_rested(context, system)  # first, as with mail down the jobs would not end
-    await system.cloud.control_mail(down=True)
-    with context.faults.record_during(f"{system.name}: mail down", "mail" if system.name == "after" else "elsewhere"):
-        try:
-            samples, crashed_s = await _crash_during(context, system)
-        finally:
-            await system.cloud.control_mail(down=False)
-    share = sum(sample.is_accepted for sample in samples) / len(samples)
-    return MixedLoadResult(share, len(samples), sum(sample.done_s > crashed_s for sample in samples))
-
-
-async def _crash_during(context: LocalScenarioContext, system: ComparedSystem) -> tuple[list[CallSample], float]:
-    """Return the answers and the moment of the restart: when the first call is answered, on any machine."""
-    seen = len(context.ledger.samples)
-    under_way = asyncio.create_task(system.generator.send_burst(system.make_mix()))
-    while not (under_way.done() or any(s.scenario == system.generator.scenario for s in context.ledger.samples[seen:])):
-        await asyncio.sleep(POLL_S)
-    await system.cloud.crash_database()
-    crashed_s = context.generator.clock.read_now()
-    context.faults.record_instant(
-        f"{system.name}: the database restarts", "restart" if system.name == "after" else "elsewhere"
-    )
-    return await under_way, crashed_s
+def _average(
+    trials: Sequence[MeasuredTrial], read_value: Callable[[MeasuredTrial], float]
+) -> list[tuple[float, float]]:
+    """Return the mean of each load's trials, by load."""
+    by_load: dict[int, list[float]] = defaultdict(list)
+    for trial in trials:
+        by_load[round(trial.load)].append(read_value(trial))
+    return [(float(load), fmean(values)) for load, values in sorted(by_load.items())]

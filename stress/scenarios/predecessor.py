@@ -1,77 +1,118 @@
-"""The predecessor's settings, configured on the same code: the system that the capacity is compared with."""
+"""The predecessor in miniature beside the system: `python -m stress.before`, on the same PostgreSQL and SES."""
 
 import asyncio
-import json
-from collections.abc import AsyncIterator
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
-from stress.fixtures import UserFixtures
+import aiohttp
+import psycopg
+from psycopg.types.json import Jsonb
+
+from stress.aws_access import REGION
+from stress.fixtures import SignedInUser
 from stress.ledger import CallSample
 from stress.load_generator import LoadGenerator
-from stress.local_target import CloudOptions, LocalCloud
+from stress.local_target import PREDECESSORS_SENDER, SUPERUSER, LocalCloud
+from stress.processes import find_free_port, start, stop
 from stress.scenario_context import LocalScenarioContext
-from stress.scenarios.compared_systems import ComparedSystem
+from stress.scenarios.compared_systems import ANY_STATUS, ComparedSystem
 
-CONNECTIONS = 10
-BACKGROUND_ROLE = "stress_background"
-
-# No breaker: circuits that nothing opens. No retry. No queue before the database, which takes 10 connections at most.
-NEVER_OPENED = {"failures": 1_000_000, "slow_s": 1_000}
-SETTINGS = {
-    "Circuits": json.dumps(dict.fromkeys(("email", "identity", "storage"), NEVER_OPENED)),
-    "Retry": json.dumps({"retries": 0}),
-    "DatabaseUser": "interdomestik_app",  # one role, as then: its limit is that of all requests together
+NAME = "before"
+# A database of its own on the same server: the same settings, the same disk, and the same restart.
+DATABASE = ROLE = "predecessor"
+READY_S = 30.0
+POLL_S = 0.05
+WARMED_CALLS = 60  # in a burst that is not measured: every thread and connection has worked once
+# The members are the same in both systems, since they have the same tokens. With addresses of their own, a mail tells
+# which system has sent it.
+COPIED = {
+    "accounts": "to_jsonb(t) || jsonb_build_object('email', 'before.' || t.email)",
+    "members": "to_jsonb(t)",
+    "subscriptions": "to_jsonb(t)",
 }
-FLAGS = ("--no-checkpoints", "--no-database-proxy")
-# The ten are for requests only: relay, worker and health would use some of them, and make the comparison too easy.
-BACKGROUND_FUNCTIONS = ("RelayFunction", "WorkerFunction", "HousekeepingFunction", "HealthFunction", "JobsFunction")
-# The migration's limit on the database, for all environments together, is the successor's.
-DROP_DATABASE_LIMIT = "ALTER DATABASE interdomestik CONNECTION LIMIT -1"
-CREATE_ROLE = f"CREATE ROLE {BACKGROUND_ROLE} LOGIN IN ROLE interdomestik_app"
-LIMIT_ROLE = f"ALTER ROLE interdomestik_app CONNECTION LIMIT {CONNECTIONS}"
 
-# An environment keeps its connection while it is idle, and one that has none fails: the next measurement must not begin
-# with the ten connections where the last left them. A connection idle for 2 s is checked before it is used.
-END_CONNECTIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'interdomestik_app'"
-CHECKED_S = 2.2
+
+class PredecessorStartError(Exception):
+    """The predecessor did not start; the message has its output."""
 
 
 @asynccontextmanager
-async def start_predecessor(context: LocalScenarioContext) -> AsyncIterator[ComparedSystem]:
-    """Run a second local cloud with those settings within the block."""
-    context.show_progress("starting a second cloud, with the predecessor's settings")
-    variables = {f"{function}:DB_USER": BACKGROUND_ROLE for function in BACKGROUND_FUNCTIONS}
-    other = LocalCloud(context.root, context.state / "before", CloudOptions(SETTINGS, variables, FLAGS))
-    generator: LoadGenerator | None = None
+async def start_predecessor(
+    context: LocalScenarioContext, members: Sequence[SignedInUser], claimants: Sequence[SignedInUser]
+) -> AsyncIterator[ComparedSystem]:
+    """Run the predecessor within the block, with these members."""
+    context.show_progress("starting the predecessor")
+    ids = [member.id for member in (*members, *claimants)]
+    await asyncio.to_thread(_make_database, context.target, context.root, ids)
+    port = find_free_port()
+    api = f"http://127.0.0.1:{port}/api"
+    log = context.state / "predecessor.log"
+    with log.open("ab") as output:
+        process = start(_build_command(context.target, port), cwd=Path(__file__).parents[2], log=output)
+    clock = context.generator.clock
+    generator = LoadGenerator(api, context.ledger, clock, _ignore_sample).copy_for_scenario(f"capacity, {NAME}")
+    system = ComparedSystem(NAME, generator, context.call_factory, list(members), list(claimants), ANY_STATUS, DATABASE)
     try:
-        await other.start()
-        await other.query_rows(DROP_DATABASE_LIMIT)
-        await other.query_rows(CREATE_ROLE)
-        generator = LoadGenerator(other.api, context.ledger, context.generator.clock, _ignore_sample).copy_for_scenario(
-            "capacity, before"
-        )
-        fixtures = UserFixtures(other, generator, context.call_factory)
-        await fixtures.prepare(context.profile.user_count)
-        system = ComparedSystem(
-            "before",
-            other,
-            generator,
-            context.call_factory,
-            fixtures.take_members(context.profile.user_count),
-            _end_connections,
-        )
-        await system.warm_environments()
-        await other.query_rows(LIMIT_ROLE)
+        await _wait_until_ready(api, log)
+        await generator.send_burst(system.make_burst(WARMED_CALLS))
         yield system
     finally:
-        if generator is not None:
-            await generator.close()
-        await other.stop()
+        await generator.close()
+        await asyncio.to_thread(stop, process)
 
 
-async def _end_connections(cloud: LocalCloud) -> None:
-    await cloud.query_rows(END_CONNECTIONS)
-    await asyncio.sleep(CHECKED_S)
+def _build_command(cloud: LocalCloud, port: int) -> list[str]:
+    pool = cloud.aws.outputs["UserPoolId"]
+    options = {
+        "port": str(port),
+        "database": f"host=127.0.0.1 port={cloud.ports['postgres']} user={ROLE} dbname={DATABASE}",
+        "mail-endpoint": cloud.mail_line,
+        "sender": PREDECESSORS_SENDER,
+        "jwks-url": f"{cloud.emulator}/{pool}/.well-known/jwks.json",
+        "issuer": f"https://cognito-idp.{REGION}.amazonaws.com/{pool}",
+        "client-id": cloud.aws.outputs["UserPoolClientId"],
+    }
+    arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
+    return [sys.executable, "-m", "stress.before", *arguments]
+
+
+def _make_database(cloud: LocalCloud, root: Path, member_ids: Sequence[str]) -> None:
+    """Create the database with the schema of the checkout's migrations, and copy the members into it."""
+    with psycopg.connect(cloud.build_dsn(), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {DATABASE}".encode())
+        connection.execute(f"CREATE ROLE {ROLE} LOGIN IN ROLE interdomestik_app".encode())
+        rows = {
+            table: [row[0] for row in connection.execute(_build_selection(table, columns), {"ids": list(member_ids)})]
+            for table, columns in COPIED.items()
+        }
+    with psycopg.connect(f"host=127.0.0.1 port={cloud.ports['postgres']} user={SUPERUSER} dbname={DATABASE}") as copy:
+        copy.execute("CREATE TABLE schema_migrations (version text)")  # one migration grants rights to it
+        for path in sorted((root / "migrations").glob("[0-9]*.sql")):
+            copy.execute(path.read_bytes())
+        for table, documents in rows.items():
+            filled = f"INSERT INTO {table} SELECT * FROM jsonb_populate_recordset(NULL::{table}, %s)"  # noqa: S608
+            copy.execute(filled.encode(), [Jsonb(documents)])
+
+
+def _build_selection(table: str, document: str) -> bytes:
+    column = "member_id" if table == "subscriptions" else "id"
+    return f"SELECT {document} FROM {table} t WHERE t.{column} = ANY(%(ids)s::uuid[])".encode()  # noqa: S608
+
+
+async def _wait_until_ready(api: str, log: Path) -> None:
+    until = time.monotonic() + READY_S
+    async with aiohttp.ClientSession() as session:
+        while time.monotonic() < until:
+            try:
+                async with session.get(f"{api}/members/me") as reply:
+                    if reply.status == 401:  # it has no token
+                        return
+            except aiohttp.ClientConnectionError:
+                await asyncio.sleep(POLL_S)
+    raise PredecessorStartError(log.read_text(errors="replace")[-2000:])
 
 
 def _ignore_sample(_sample: CallSample) -> None:

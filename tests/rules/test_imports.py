@@ -22,6 +22,14 @@ PLANTED = {
         "stress.load_generator",
         "shared.ids",
     ),
+    "The predecessor in miniature shares no code with the harness, and has libraries of its own": (
+        "stress.before.records",
+        "stress.verdict",
+    ),
+    "The harness knows the predecessor in miniature by its command line and HTTP alone": (
+        "stress.scenarios.predecessor",
+        "stress.before.app",
+    ),
     "The judge of a run's files shares no code with the service, the harness or a library": (
         "judge.history.checker",
         "stress.limits",
@@ -95,6 +103,15 @@ def test_an_import_against_a_rule_is_found(found: dict[str, str], rule: str) -> 
 def test_a_module_on_no_floor_of_the_layer_is_found(found: dict[str, str]) -> None:
     """A new module therefore has to be given its level."""
     assert "left_out" in found["In the layer each level imports those below it, and no level is left out"]
+
+
+def test_every_module_of_the_harness_is_closed_to_the_predecessor_in_miniature() -> None:
+    """The rule lists the modules one by one: a new one is missed here."""
+    name = "The predecessor in miniature shares no code with the harness, and has libraries of its own"
+    rule = next(rule for rule in RULES if rule["name"] == name)
+    inside = (ROOT / "stress").iterdir()
+    modules = {f"stress.{each.stem}" for each in inside if each.suffix == ".py" or (each / "__init__.py").exists()}
+    assert modules - {"stress.__init__", "stress.before"} == {m for m in rule["forbidden_modules"] if "stress." in m}
 
 
 def test_every_module_of_a_function_is_a_handler_or_builds_nothing() -> None:

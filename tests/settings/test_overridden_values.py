@@ -50,7 +50,6 @@ MAIL = "its subject is not the pace, which tests/e2e/test_mail_rate.py holds at 
 OTHER_NUMBERS = {
     "local/__main__.py": "a command of that name, no setting",
     "stress/run.py": "short connections, one circuit and the rate of an account in production: the report names each",
-    "stress/scenarios/predecessor.py": "the system without retries and circuits, to compare with",
     "tests/e2e/cloud.py": MAIL,
     "tests/e2e/test_recursion.py": "circuits that open for a second make many rounds in one minute",
     "tests/e2e/test_mail_rate.py": "it states the template's own",

@@ -1,67 +1,145 @@
-"""The restart of the database in the midst of a burst: it meets calls on a fast machine and on a slow one."""
+"""The search for the load that a system just serves, and the interval of what was found."""
 
 import asyncio
+import random
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from stress.faults import FaultLog
-from stress.ledger import CallLedger, CallSample, PlannedCall
+from stress.estimates import TooFewSamples
+from stress.ledger import CallSample, PlannedCall
 from stress.load_generator import RunClock
+from stress.model import Chart, Estimate
 from stress.scenarios import capacity_curves
+from stress.scenarios.capacity_curves import BURST_P95_MS, LoadSearch, estimate_load_ratio
+from stress.scenarios.compared_systems import is_unexplained
 from tests.stress.calls import make_call, make_sample, set_times
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-CALLS = 20
+ROUNDS = 12
 
 
-class SequentialMachine:
-    """A system that answers one call after another, each after so many seconds, and notes when it was broken."""
+def make_answers(count: int, *, took_s: float = 0.1, failed: int = 0) -> list[CallSample]:
+    """Return the answers to a burst, of which some failed."""
+    statuses = [502] * failed + [201] * (count - failed)
+    return [set_times(make_sample(make_call(), status), sent_s=0.0, done_s=took_s) for status in statuses]
 
-    scenario = "claims"
 
-    def __init__(self, each_s: float) -> None:
-        self.ledger, self.clock = CallLedger(), RunClock()
-        self.crashed_after: int | None = None
-        self._each_s = each_s
+def search(capacity: float, start: float, seed: int, rounds: int = ROUNDS) -> LoadSearch:
+    """Return the search on a system whose p95 is the bar at about `capacity` calls, a little else each time."""
+    found, dice = LoadSearch(start, BURST_P95_MS), random.Random(seed)
+    for _ in range(rounds):
+        took_s = BURST_P95_MS / 1000 * found.load / capacity * dice.uniform(0.85, 1.15)
+        found.note(make_answers(20, took_s=took_s))
+    return found
 
-    async def send_burst(self, calls: "Sequence[PlannedCall]") -> list[CallSample]:
-        """Answer them."""
-        for made in calls:
-            await asyncio.sleep(self._each_s)
-            now = self.clock.read_now()
-            self.ledger.note(set_times(make_sample(made), sent_s=0.0, done_s=now))
-        return self.ledger.samples[-len(calls) :]
 
-    async def crash_database(self) -> None:
-        """Note how many had their answer then."""
-        self.crashed_after = len(self.ledger.samples)
+def find_estimate(found: LoadSearch) -> Estimate:
+    """Return the search's estimate, of which there must be enough rounds."""
+    estimate = found.estimate()
+    assert isinstance(estimate, Estimate)
+    return estimate
 
-    async def control_mail(self, **_changes: object) -> None:
-        """Nothing sends any."""
+
+@pytest.mark.parametrize("start", [10, 60, 400])
+def test_the_search_finds_the_load_wherever_it_begins(start: float) -> None:
+    """At a capacity of 90 the mean of the loads is near it, though the first trial was far from it."""
+    estimate = find_estimate(search(90, start, seed=1))
+    assert 75 <= estimate.value <= 110
+    assert estimate.low <= estimate.value <= estimate.high
+
+
+def test_the_ratio_of_two_searches_has_an_interval_that_holds_the_truth() -> None:
+    """In 19 of 20 comparisons of systems with capacities of 30 and 150 the interval holds a fifth, or nearly."""
+    held = 0
+    for seed in range(40):
+        ratio = estimate_load_ratio(search(30, 40, seed), search(150, 120, seed + 1000))
+        assert isinstance(ratio, Estimate)
+        held += ratio.low * 0.95 <= 0.2 <= ratio.high * 1.05
+    assert held >= 36
+
+
+def test_a_search_that_never_turned_has_found_nothing() -> None:
+    """What was seen are loads that were all served: that says nothing of those that are not."""
+    found = LoadSearch(10, BURST_P95_MS)
+    for _ in range(5):
+        found.note(make_answers(20))
+    assert isinstance(found.estimate(), TooFewSamples)
+
+
+@pytest.mark.parametrize(("answers", "is_good"), [
+    (make_answers(200, failed=1), True),
+    (make_answers(100, failed=1), False),
+    (make_answers(100, took_s=2.1), False),
+    (make_answers(100, took_s=1.9), True),
+    (make_answers(10, failed=10), False),
+])  # fmt: skip
+def test_a_trial_is_good_with_few_errors_and_in_time(answers: list[CallSample], is_good: bool) -> None:
+    """Less than one in a hundred, and the p95 of the others within the bar; then the load rises, or else it falls."""
+    found = LoadSearch(100, BURST_P95_MS)
+    found.note(answers)
+    assert (found.load > 100) == is_good
+
+
+class TwoSystems:
+    """Two systems that answer all at once, and note in which order they were measured."""
+
+    def __init__(self) -> None:
+        self.order: list[tuple[str, int]] = []
+        self.open_jobs = 0
+        self.charts: list[Chart] = []
+        context = {
+            "target": SimpleNamespace(query_rows=self.query_rows),
+            "generator": SimpleNamespace(clock=RunClock()),
+            "charts": self.charts,
+            "show_progress": lambda _text: None,
+        }
+        self.context = cast("Any", SimpleNamespace(**context))
 
     async def query_rows(self, _query: str) -> list[object]:
-        """No job is open."""
-        return []
+        """Return the open jobs: one less at each question."""
+        self.open_jobs = max(0, self.open_jobs - 1)
+        return [object()] * self.open_jobs
+
+    def make_system(self, name: str) -> Any:
+        """Return one of the systems."""
+
+        async def send_burst(calls: "Sequence[PlannedCall]") -> list[CallSample]:
+            assert self.open_jobs == 0, "the jobs of the last trial are not done"
+            self.order.append((name, len(calls)))
+            self.open_jobs = 3
+            return make_answers(len(calls))
+
+        generator = SimpleNamespace(send_burst=send_burst)
+        return SimpleNamespace(name=name, generator=generator, make_burst=lambda count: [make_call()] * count)
 
 
-async def _skip_rest(_cloud: object) -> None:
-    """It is rested."""
+def test_both_systems_are_tried_in_each_round_in_turn_and_at_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither is always the second, and no jobs of the trial before slow down the next."""
+    monkeypatch.setattr(capacity_curves, "REST_S", 0.001)
+    both = TwoSystems()
+    systems = [both.make_system("before"), both.make_system("after")]
+    asyncio.run(capacity_curves.search_bursts(both.context, systems, {"before": 10.0, "after": 5.0}, rounds=3))
+    assert both.order == [("before", 10), ("after", 5), ("after", 10), ("before", 20), ("before", 40), ("after", 20)]
+    assert [line.name for line in both.charts[1].lines] == ["before", "after"]
 
 
-@pytest.mark.parametrize("each_s", [0.002, 0.01, 0.05])
-def test_a_restart_meets_calls_however_fast_the_machine_is(each_s: float) -> None:
-    """It follows the first answer, and not a time that a burst was once seen to take."""
-    machine = SequentialMachine(each_s)
-    faults = FaultLog(machine.clock)
-    context = SimpleNamespace(ledger=machine.ledger, generator=machine, faults=faults, show_progress=lambda _text: None)
-    side = SimpleNamespace(
-        name="after", generator=machine, cloud=machine, reset=_skip_rest, make_mix=lambda: [make_call()] * CALLS
-    )
-    mix = asyncio.run(capacity_curves.run_mixed_load(cast("Any", context), cast("Any", side)))
-    assert machine.crashed_after is not None
-    assert 1 <= machine.crashed_after < CALLS
-    assert (mix.accepted_share, mix.calls, mix.in_progress) == (1.0, CALLS, CALLS - machine.crashed_after)
+@pytest.mark.parametrize(("status", "problem", "retry_after_s", "unexplained"), [
+    (201, "", None, False),
+    (429, "too-many-requests", 1.0, False),
+    (503, "unavailable", 2.0, False),
+    (429, "too-many-requests", None, True),
+    (503, "", 1.0, True),
+    (502, "", None, True),
+    (500, "internal", None, True),
+    (0, "", None, True),
+])  # fmt: skip
+def test_only_a_success_or_a_refusal_that_says_when_to_come_again_is_explained(
+    status: int, problem: str, retry_after_s: float | None, unexplained: bool
+) -> None:
+    made = make_sample(make_call(), status, problem=problem)
+    sample = CallSample(made.scenario, made.call, 0, 0, 0, status, problem, retry_after_s=retry_after_s)
+    assert is_unexplained(sample) == unexplained

@@ -22,7 +22,7 @@ MODULES = {
     "agents": ["scenarios/agents", "scenarios/agent_earnings"],
     "claims": ["scenarios/claims", "scenarios/claim_documents"],
     "health": ["scenarios/health", "scenarios/failover"],
-    "capacity": ["scenarios/capacity", "scenarios/capacity_curves"],
+    "capacity": ["scenarios/capacity", "scenarios/comparison"],
     COMMON: ["scenario_context", "run", "scenarios/shared_steps"],
     REMOTE: ["remote_target"],
 }
@@ -32,6 +32,10 @@ RENAMED = {
     "pool": {"From 10 to 50 connections the same work is done at least twice as fast", "A call on a dead host"},
     "claims": {
         f"Two decide on version {n} of each of 5 claims: one counts, one is told that it is stale" for n in (1, 2, 3)
+    },
+    "capacity": {
+        "(a) Requests at the same instant: after ÷ before",
+        "(c) Answered well after: all of them, at the first try",
     },
     "breaker": {
         "Calls that reached the dead service: the threshold, those under way, and a probe each time it is due",

@@ -21,7 +21,7 @@ from stress.profiles import CONTROL, FULL, SHORT, Profile
 from stress.progress_view import ProgressView
 from stress.run import ReadinessRun, RunOptions
 from stress.scenario_context import LocalScenarioContext
-from stress.scenarios import claims, histories, pool
+from stress.scenarios import capacity, claims, histories, pool
 from tests.stress.calls import make_call, make_sample, set_times
 
 END = "The scenario came to its end"
@@ -219,7 +219,7 @@ def test_a_run_that_cannot_start_stops_what_it_has_started(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("profile", [FULL, SHORT, CONTROL], ids=lambda profile: profile.name)
 def test_as_many_members_sign_in_as_the_scenarios_take(profile: Profile) -> None:
-    """The pool's concurrent users, the claims', those of the priorities, and the users: of those that are to run."""
+    """The members of the pool, the claims, the priorities, the users and the mixes: of those that are to run."""
     taken: list[int] = []
 
     def take(count: int) -> list[object]:
@@ -232,6 +232,6 @@ def test_as_many_members_sign_in_as_the_scenarios_take(profile: Profile) -> None
     pool.ConcurrentWrites(context, pool.CALLERS)
     pool.ConcurrentWrites(context, profile.burst_size, pool.count_curve_bursts(profile))
     assert runs.count_members_needed(["pool"], profile) == sum(taken)
-    others = claims.BURST + 1 + 1 + profile.user_count + histories.MEMBERS
+    others = claims.BURST + 1 + 1 + profile.user_count + capacity.CLAIMANTS + histories.MEMBERS
     assert runs.count_members_needed(runs.SCENARIOS, profile) == sum(taken) + others
     assert runs.count_members_needed(["breaker", "agents"], profile) == 0
