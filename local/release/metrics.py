@@ -61,4 +61,3 @@ class LogMetrics:
 
     def _add(self, namespace: str, name: str, dimensions: Mapping[str, str], at: float, value: float) -> None:
         self._values[namespace, name, frozenset(dimensions.items())].append((at, value))
-

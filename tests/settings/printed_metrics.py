@@ -31,7 +31,7 @@ def as_text(value: object) -> str:
 
 @cache
 def printed_metrics() -> frozenset[MetricDatum]:
-    """Return each metric of a scheduled health report that finds everything, of each counted event and run, and of failures.
+    """Return each metric of a health report that finds everything, of each counted event and run, and of failures.
 
     The code runs with the template's value of the variable that names the stack, written as text. Of values and times
     nothing is left.
