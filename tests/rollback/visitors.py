@@ -14,8 +14,8 @@ from tests.soak.ledger import SoakLedger
 from tests.soak.load import GIVE_UP_S, PASSING, RETRY_S, TRY_S, PatientCaller, read_acknowledged
 
 USERS = 50
-READERS = 20  # of them; the others register
-PAUSE_S = (2.0, 6.0)  # between two calls of one user
+READERS = 25  # of them; the others register
+PAUSE_S = (2.0, 8.0)  # between two calls of one user
 READ = "read "  # before the status of a try to read, in the ledger's count of tries
 
 
