@@ -10,18 +10,33 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from local.runtime.invocation import ALIAS
+
 FIRST_SERVER_ERROR = 500
 _REPORT = b'"platform.report"'
 
 
 @dataclass(frozen=True, slots=True)
 class FunctionReport:
-    """An invocation that has ended, and the version that it ran in; times are in seconds since the epoch."""
+    """An invocation that has ended, and the version that it ran in; times are in seconds since the epoch.
+
+    `qualifier` is what the caller named: the alias, or a version's number.
+    """
 
     ended_at: float
     duration_s: float
     has_failed: bool
     version: str
+    qualifier: str = ALIAS
+
+    def name_dimensions(self, function: str) -> list[dict[str, str]]:
+        """Return the dimensions under each of which Lambda writes the metrics of this invocation of a function.
+
+        A version that an alias has picked is a dimension too; one that the caller has named is so by its resource.
+        """
+        name, resource = {"FunctionName": function}, {"Resource": f"{function}:{self.qualifier}"}
+        picked = [{**name, **resource, "ExecutedVersion": self.version}] if self.qualifier == ALIAS else []
+        return [name, {**name, **resource}, *picked]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +64,8 @@ def read_reports(lines: bytes) -> Iterator[FunctionReport]:
 def _read_report(document: Mapping[str, Any]) -> FunctionReport:
     record = document["record"]
     ended_at = datetime.fromisoformat(document["time"]).timestamp()
-    return FunctionReport(ended_at, record["durationMs"] / 1000, record["status"] != "success", record["version"])
+    failed = record["status"] != "success"
+    return FunctionReport(ended_at, record["durationMs"] / 1000, failed, record["version"], record["qualifier"])
 
 
 def read_answers(lines: bytes) -> Iterator[GatewayAnswer]:

@@ -65,11 +65,21 @@ def summarize_function(name: str, reports: Sequence[FunctionReport], status: Fun
         yield ServiceMetric("AWS/Lambda", "ConcurrentExecutions", dimensions, "Count", [(float(at_once), 1)])
     if not reports:
         return
-    failed = sum(report.has_failed for report in reports)
-    times = group_values([report.duration_s * 1000 for report in reports])
-    yield ServiceMetric("AWS/Lambda", "Invocations", dimensions, "Count", [(1.0, len(reports))])
-    yield ServiceMetric("AWS/Lambda", "Errors", dimensions, "Count", count_share(failed, len(reports)))
-    yield ServiceMetric("AWS/Lambda", "Duration", dimensions, "Milliseconds", times)
+    yield from summarize_invocations(name, reports)
+
+
+def summarize_invocations(name: str, reports: Iterable[FunctionReport]) -> Iterator[ServiceMetric]:
+    """Yield the metrics of invocations under each of their dimensions: function, alias or version, executed version."""
+    found: dict[tuple[tuple[str, str], ...], list[FunctionReport]] = {}
+    for report in reports:
+        for dimensions in report.name_dimensions(name):
+            found.setdefault(tuple(dimensions.items()), []).append(report)
+    for key, each in found.items():
+        dimensions, failed = dict(key), sum(report.has_failed for report in each)
+        times = group_values([report.duration_s * 1000 for report in each])
+        yield ServiceMetric("AWS/Lambda", "Invocations", dimensions, "Count", [(1.0, len(each))])
+        yield ServiceMetric("AWS/Lambda", "Errors", dimensions, "Count", count_share(failed, len(each)))
+        yield ServiceMetric("AWS/Lambda", "Duration", dimensions, "Milliseconds", times)
 
 
 def summarize_api(name: str, stage: str, answers: Sequence[GatewayAnswer]) -> Iterator[ServiceMetric]:

@@ -8,17 +8,16 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 from uuid import uuid4
 
-from local.alarms import State, judge, rule_of
+from local.release.alarms import ReleaseAlarms
 from local.release.gateway_client import GatewayClient
 from local.release.metrics import LogMetrics
 from local.stack import DeploymentGroup, Stack
 
 CONFIG = re.compile(r"CodeDeployDefault\.Lambda(?:AllAtOnce|Canary(?P<percent>\d+)Percent(?P<minutes>\d+)Minutes)")
-VERSION_DIMENSIONS = ("ExecutedVersion", "version")  # those that name the version which is being released
 POLL_S = 0.1
 
 Outcome = Literal["promoted", "refused", "rolled back"]
@@ -132,37 +131,16 @@ class Release:
         self._shift(share)
         began = time.monotonic()
         self._report(f"{share:.0%} of the calls reach the new versions for {canary_s:.0f} s")
-        alarms = {name: self._name_new_versions(a) for group in self._groups for name, a in group.alarms.items()}
-        states: dict[str, State] = dict.fromkeys(alarms, "OK")
+        alarms = ReleaseAlarms(self._stack, self._groups, self._new, self._metrics, minute_s=self._minute_s)
         while time.monotonic() - began < canary_s:
             time.sleep(POLL_S)
-            self._metrics.read_new()
-            for name, alarm in alarms.items():
-                states[name] = self._judge(alarm, states[name])
-                if states[name] == "ALARM":
-                    noticed = time.monotonic() - began
-                    self._shift(0.0)
-                    ended = time.monotonic() - began
-                    self._report(f"{name} rings after {noticed:.1f} s: rolled back after {ended:.1f} s")
-                    return ReleaseResult("rolled back", *self._count_calls(), name, noticed, ended)
+            for name in alarms.list_ringing()[:1]:
+                noticed = time.monotonic() - began
+                self._shift(0.0)
+                ended = time.monotonic() - began
+                self._report(f"{name} rings after {noticed:.1f} s: rolled back after {ended:.1f} s")
+                return ReleaseResult("rolled back", *self._count_calls(), name, noticed, ended)
         return None
-
-    def _judge(self, alarm: Mapping[str, Any], state: State) -> State:
-        rule = rule_of(alarm)
-        rule = replace(rule, period_s=rule.period_s / 60 * self._minute_s)
-        return judge(rule, self._metrics.find_values(alarm), now=time.time(), state=state)
-
-    def _name_new_versions(self, alarm: Mapping[str, Any]) -> dict[str, Any]:
-        """Return an alarm as the release's template has it: with the number of the new version in its dimensions."""
-        dimensions = {item["Name"]: item["Value"] for item in alarm["Dimensions"]}
-        function = dimensions.get("FunctionName") or self._find_by_service(dimensions.get("service", ""))
-        if function in self._new:
-            dimensions |= {name: self._new[function] for name in VERSION_DIMENSIONS if name in dimensions}
-        return {**alarm, "Dimensions": [{"Name": name, "Value": value} for name, value in dimensions.items()]}
-
-    def _find_by_service(self, service: str) -> str:
-        named = {f.environment.get("POWERTOOLS_SERVICE_NAME", ""): f.logical_id for f in self._stack.functions}
-        return named.get(service, "")
 
     def _shift(self, share: float) -> None:
         """Let the new versions get a share of the calls, and those before the rest."""

@@ -13,6 +13,7 @@ from typing import Any
 from local.events.embedded_metrics import read_metrics
 from local.events.log_tail import LogTail
 from local.events.service_logs import read_answers, read_reports
+from local.runtime.invocation import ALIAS
 
 Key = tuple[str, str, frozenset[tuple[str, str]]]  # namespace, name, dimensions
 
@@ -38,8 +39,9 @@ class LogMetrics:
         return self._values[alarm["Namespace"], alarm["MetricName"], frozenset(dimensions.items())]
 
     def count_calls(self, function: str, version: str) -> int:
-        """Return how many calls of a function reached a version."""
-        return len(self._values["AWS/Lambda", "Errors", frozenset(_name_version(function, version).items())])
+        """Return how many calls of a function's alias reached a version."""
+        live = {"FunctionName": function, "Resource": f"{function}:{ALIAS}", "ExecutedVersion": version}
+        return len(self._values["AWS/Lambda", "Errors", frozenset(live.items())])
 
     def _make_sink(self, function: str) -> Any:
         def add_lines(lines: bytes) -> None:
@@ -47,7 +49,7 @@ class LogMetrics:
                 for value in datum.values:
                     self._add(datum.namespace, datum.name, dict(datum.dimensions), datum.at_ms / 1000, value)
             for report in read_reports(lines):
-                for dimensions in (_name_version(function, report.version), {"FunctionName": function}):
+                for dimensions in report.name_dimensions(function):
                     self._add("AWS/Lambda", "Errors", dimensions, report.ended_at, float(report.has_failed))
 
         return add_lines
@@ -59,7 +61,3 @@ class LogMetrics:
 
     def _add(self, namespace: str, name: str, dimensions: Mapping[str, str], at: float, value: float) -> None:
         self._values[namespace, name, frozenset(dimensions.items())].append((at, value))
-
-
-def _name_version(function: str, version: str) -> dict[str, str]:
-    return {"FunctionName": function, "Resource": f"{function}:live", "ExecutedVersion": version}

@@ -173,4 +173,5 @@ class ExecutionEnvironment:
             durationMs=duration_ms,
             pid=self.pid,
             version=self._function.version,
+            qualifier=invocation.qualifier,
         )

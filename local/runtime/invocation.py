@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 
+ALIAS = "live"  # the name under which everything is called, but by the check of a release
 PAYLOAD_LIMIT = 6 * 1024 * 1024  # bytes of a synchronous request or answer: Lambda's own quota
 
 
@@ -12,11 +13,15 @@ class ThrottledError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FunctionInvocation:
-    """A call of a function: a JSON payload, its request id, and the X-Ray trace header."""
+    """A call of a function: a JSON payload, its request id, and the X-Ray trace header.
+
+    `qualifier` is what the caller has named, the alias or the number of a version: metrics are kept for each.
+    """
 
     request_id: str
     payload: bytes
     trace_id: str
+    qualifier: str = ALIAS
 
 
 @dataclass(frozen=True, slots=True)

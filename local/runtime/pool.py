@@ -67,6 +67,7 @@ class EnvironmentPool:
             status="error",
             durationMs=0.0,
             version=self._function.version,
+            qualifier=invocation.qualifier,
         )
         return outcome
 

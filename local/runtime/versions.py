@@ -51,7 +51,7 @@ class FunctionVersions:
         if self.in_flight >= pool.limit:
             self._throttles += 1
             raise ThrottledError(self._functions[FIRST].logical_id)
-        return await pool.invoke(invocation)
+        return await pool.invoke(replace(invocation, qualifier=version) if version else invocation)
 
     def pick_version(self) -> str:
         """Return the version for the next call of the alias."""

@@ -1,12 +1,12 @@
 """The alarms that ring in each trouble that a test makes on a local cloud: these, and no other.
 
-docs/reference/alarms.md is compared with this table: an alarm that no trouble rings is verified by its metric alone.
+docs/reference/alarms.md is compared with this table, in which each alarm has a trouble that rings it.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tests.settings.alarms import BUSY, CIRCUITS
+from tests.settings.alarms import BUSY, CIRCUITS, RELEASED
 
 # Functions, by the beginnings of their alarms' names.
 CRASHING = ("Agents", "Members", "Claims", "Pages", "Jobs", "Health", "Worker", "Admin", "Relay", "Housekeeping")
@@ -17,7 +17,8 @@ REPORTED = "tests/e2e/test_alarms.py"
 DEPENDENCIES = "tests/e2e/test_dependency_alarms.py"
 FUNCTIONS = "tests/e2e/test_function_alarms.py"
 ANSWERS = "tests/e2e/test_service_alarms.py"
-RELEASES = "tests/e2e/test_rollback.py"
+RELEASES = "tests/e2e/test_release_alarms.py"
+REHEARSAL = "tests/chaos/test_rollback.py"
 PLATFORM = "tests/e2e/test_platform_alarms.py"
 
 
@@ -80,6 +81,12 @@ TROUBLES: Mapping[str, Trouble] = {
     "sessions stay pinned": _declare(DEPENDENCIES, "SessionPins"),
     # ---- a release
     "the hook of a release can't report": _declare(FUNCTIONS, "PreTrafficErrors"),
-    "every write fails": _declare(RELEASES, "MembersReleaseFailures"),
-    "raises after the commit": _declare(RELEASES, "MembersReleaseErrors"),
+    "a release is checked": _declare(REHEARSAL, "ReleaseInProgress"),
+    **{f"a new version of {name}Function raises": _declare(RELEASES, f"{name}ReleaseErrors") for name in RELEASED},
+    **{
+        f"a new version of {name}Function answers with 5xx": _declare(RELEASES, f"{name}ReleaseFailures")
+        for name in RELEASED
+        if name != "Worker"
+    },
+    "a new version of WorkerFunction can't do a job": _declare(RELEASES, "WorkerReleaseFailures"),
 }

@@ -1,6 +1,6 @@
 """The deployed alarms on what a local cloud's functions really wrote, judged by CloudWatch's documented rules.
 
-Seconds stand for the alarms' minutes: each call of the deep check writes its metrics anew.
+Seconds stand for the alarms' minutes: each run of the health function's schedule writes its metrics anew.
 """
 
 import os
@@ -21,10 +21,11 @@ from local.events.cloudwatch import CloudWatch
 from local.postgres import DATABASE
 from local.state_folder import StateFolder
 from tests.alarms.declared_troubles import TROUBLES
-from tests.alarms.watched_cloud import WatchedCloud
+from tests.alarms.troubles import invoke_function
+from tests.alarms.watched_cloud import SCHEDULE, WatchedCloud
 from tests.e2e.cloud import ROOT, RunningCloud, wait_until
 from tests.e2e.test_circuits import force, states
-from tests.settings.alarms import SCHEDULES
+from tests.settings.alarms import ALARMS, SCHEDULES
 
 NAMESPACE = "Interdomestik"
 STACK = {"stack": "interdomestik"}
@@ -42,11 +43,12 @@ class Watched:
     cloud: RunningCloud
     cloudwatch: CloudWatch
 
-    def report(self, seconds: float, *, status: int = 200) -> float:
-        """Ask for the deep check once a second, which answers with a status; return when it was, in epoch seconds."""
+    def report(self, seconds: float, *, unhealthy: bool = False) -> float:
+        """Run the health report once a second as its schedule does; return when it was over, in epoch seconds."""
         ends = time.time() + seconds
         while time.time() < ends:
-            assert self.cloud.make_client().get("/health/deep").status_code == status
+            report = invoke_function(self.cloud, "HealthFunction", SCHEDULE).json()
+            assert (report["status"] == "unhealthy") == unhealthy
             time.sleep(1)
         time.sleep(WRITTEN_S)
         return ends
@@ -54,7 +56,7 @@ class Watched:
     def deployed(self) -> dict[str, dict[str, Any]]:
         """Return the deployed alarms on our own metrics, by their names in the template.
 
-        Those on schedules are left out, since these run in real minutes here.
+        Those on schedules are left out, since these run in real minutes here, and those of a release: there is none.
         """
         found: list[dict[str, Any]] = []
         page: dict[str, Any] = {"NextToken": None}
@@ -62,7 +64,8 @@ class Watched:
             page = self.cloudwatch.call("DescribeAlarms", NextToken=page["NextToken"])
             found += page["MetricAlarms"]
         ours = {each["AlarmName"].split("-")[1]: each for each in found if each["Namespace"] == NAMESPACE}
-        return {name: alarm for name, alarm in ours.items() if name not in SCHEDULES}
+        left_out = SCHEDULES.keys() | {name for name, watch in ALARMS.items() if watch.group == "release"}
+        return {name: alarm for name, alarm in ours.items() if name not in left_out}
 
     def values(self, alarm: Mapping[str, Any], *, since: float) -> list[tuple[float, float]]:
         """Return what an alarm's metric got, a value for each second."""
@@ -235,7 +238,7 @@ def test_without_a_database_the_service_is_unhealthy_and_nothing_else(watched: W
     control_database_proxy(watched, "POST", "/cut")
     time.sleep(KEPT_S)
     began = time.time()
-    ringing = watched.ringing(since=began, now=watched.report(PERIOD_S * 6, status=503))
+    ringing = watched.ringing(since=began, now=watched.report(PERIOD_S * 6, unhealthy=True))
     assert ringing == TROUBLES["the database is away"].rings
     control_database_proxy(watched, "PUT", "/listening", listening=True)
     time.sleep(KEPT_S)

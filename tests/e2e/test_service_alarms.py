@@ -44,7 +44,7 @@ def test_a_function_that_dies_rings_by_its_errors_and_by_what_clients_see(alarm_
     cloud = alarm_cloud.cloud
 
     began = alarm_cloud.align()
-    alarm_cloud.watch(6, lambda: crash_invocation(cloud, "MembersFunction", lambda: register(cloud)))
+    alarm_cloud.watch(8, lambda: crash_invocation(cloud, "MembersFunction", lambda: register(cloud)))
     alarm_cloud.check_trouble("a called function dies", began=began)
 
 

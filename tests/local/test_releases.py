@@ -55,11 +55,15 @@ def test_weights_are_of_versions_that_exist_and_add_up(tmp_path: Path) -> None:
 
 
 def test_metrics_of_lambda_and_the_gateway_follow_from_the_logs(tmp_path: Path) -> None:
-    """An error of one version is none of another, but one of the function; the API's share of errors is the average."""
+    """An error of one version is none of another, but one of the function; the API's share of errors is the average.
+
+    The calls of a release's check, which name the version, are none of the alias.
+    """
     metrics = LogMetrics(tmp_path, ["F"], API)
     log = FunctionLog(tmp_path / "F.log")
-    for version, status in (("1", "success"), ("2", "error"), ("2", "success")):
-        log.record("report", status=status, durationMs=1.0, version=version)
+    calls = (("1", "success", "live"), ("2", "error", "live"), ("2", "success", "live"), ("2", "error", "2"))
+    for version, status, qualifier in calls:
+        log.record("report", status=status, durationMs=1.0, version=version, qualifier=qualifier)
     for status in ("200", "502"):
         line = {"time_ms": "1000", "status": status, "latency_ms": "12"}
         FunctionLog(tmp_path / "access.log").write(json.dumps(line).encode() + b"\n")
@@ -72,7 +76,9 @@ def test_metrics_of_lambda_and_the_gateway_follow_from_the_logs(tmp_path: Path) 
     live = {"FunctionName": "F", "Resource": "F:live"}
     assert find("AWS/Lambda", "Errors", **live, ExecutedVersion="1") == [0.0]
     assert find("AWS/Lambda", "Errors", **live, ExecutedVersion="2") == [1.0, 0.0]
-    assert find("AWS/Lambda", "Errors", FunctionName="F") == [0.0, 1.0, 0.0]
+    assert find("AWS/Lambda", "Errors", **live) == [0.0, 1.0, 0.0]
+    assert find("AWS/Lambda", "Errors", FunctionName="F", Resource="F:2") == [1.0]
+    assert find("AWS/Lambda", "Errors", FunctionName="F") == [0.0, 1.0, 0.0, 1.0]
     assert find("AWS/ApiGateway", "5XXError", **API) == [0.0, 1.0]
     assert find("AWS/ApiGateway", "Latency", **API) == [12.0, 12.0]
     assert (metrics.count_calls("F", "1"), metrics.count_calls("F", "2")) == (1, 2)

@@ -172,12 +172,13 @@ def test_a_function_over_its_timeout_is_killed(gateway: RunningGateway) -> None:
 
 def test_a_handler_that_cannot_be_imported_fails_each_call_and_is_logged(gateway: RunningGateway) -> None:
     """The init error is the answer, and the log names the module."""
-    for _ in range(2):
-        assert gateway.invoke("broken").read_json()["errorType"] == "Runtime.ImportModuleError"
+    for name in ("broken", "broken:1"):
+        assert gateway.invoke(name).read_json()["errorType"] == "Runtime.ImportModuleError"
     assert "a_module_that_does_not_exist" in gateway.log("broken")
     assert list_pids(gateway, "broken") == []
     reports = list(read_reports(gateway.log("broken").encode()))
     assert [report.has_failed for report in reports] == [True, True], "the metrics count them as errors"
+    assert [(report.version, report.qualifier) for report in reports] == [("1", "live"), ("1", "1")]
 
 
 def test_the_log_has_whole_lines_and_one_report_per_invocation(gateway: RunningGateway) -> None:
@@ -188,6 +189,15 @@ def test_the_log_has_whole_lines_and_one_report_per_invocation(gateway: RunningG
     lines = gateway.log("talk").splitlines()
     assert lines.count("one line") == 3
     assert sum('"platform.report"' in line for line in lines) == 3
+
+
+def test_a_report_says_what_the_caller_named(gateway: RunningGateway) -> None:
+    """The alias, also without a word, or a version by its number; and the version that ran."""
+    for name in ("noop", "noop:1"):
+        assert gateway.invoke(name).status == 200
+    wait_until(lambda: gateway.log("noop").count('"platform.report"') == 2)
+    reports = read_reports(gateway.log("noop").encode())
+    assert [(report.version, report.qualifier) for report in reports] == [("1", "live"), ("1", "1")]
 
 
 def test_an_event_invocation_is_taken_before_it_runs(gateway: RunningGateway, tmp_path: Path) -> None:

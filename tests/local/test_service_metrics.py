@@ -56,7 +56,7 @@ def make_report(*, ended: float = 0.0, took: float = 0.1, failed: bool = False) 
 
 def find_values(metrics: Sequence[ServiceMetric], name: str) -> list[tuple[float, int]]:
     """Return the values of a metric."""
-    [found] = [metric for metric in metrics if metric.name == name]
+    [found] = [metric for metric in metrics if metric.name == name and "Resource" not in metric.dimensions]
     return list(found.values)
 
 
@@ -71,7 +71,7 @@ def test_every_metric_is_one_that_aws_documents() -> None:
         *summarize_mails(["bounce@example.test", "complaint@example.test"]),
         *summarize_proxy({**PROXY_COUNTS, "borrows": 3}, PROXY_COUNTS),
     ]
-    assert len(metrics) == 24
+    assert len(metrics) == 30
     for metric in metrics:
         documented = DOCUMENTED[metric.namespace, metric.name]
         assert metric.unit == documented.unit
@@ -82,8 +82,8 @@ def test_a_functions_log_is_read_as_it_is_written(tmp_path: Path) -> None:
     """By the runtime's own writer, between lines of other kinds."""
     log = FunctionLog(tmp_path / "f.log")
     log.write(b'{"message": "hello"}\nSTART "platform.report"\n{"type": "platform.report", "record": 1}\n')
-    log.record("report", requestId="1", status="success", durationMs=12.5, pid=1, version="1")
-    log.record("report", requestId="2", status="error", durationMs=1000.0, pid=1, version="2")
+    log.record("report", requestId="1", status="success", durationMs=12.5, pid=1, version="1", qualifier="live")
+    log.record("report", requestId="2", status="error", durationMs=1000.0, pid=1, version="2", qualifier="2")
     found = list(read_reports((tmp_path / "f.log").read_bytes()))
     assert [(report.duration_s, report.has_failed) for report in found] == [(0.0125, False), (1.0, True)]
 
@@ -106,6 +106,21 @@ def test_a_function_is_counted_by_what_became_of_its_invocations() -> None:
     assert find_values(metrics, "Throttles") == [(4.0, 1)]
     assert max(value for value, _ in find_values(metrics, "Duration")) == pytest.approx(300)
     assert [metric.name for metric in summarize_function("f", [], FunctionStatus())] == ["Throttles"]
+
+
+def test_an_invocation_counts_for_what_was_called_and_for_the_version_that_ran() -> None:
+    """As AWS documents the dimensions: the alias, the version that it picked, or the version that was named."""
+    reports = [
+        FunctionReport(NOW, 0.1, False, version="1", qualifier="live"),
+        FunctionReport(NOW, 0.1, True, version="2", qualifier="live"),
+        FunctionReport(NOW, 0.1, True, version="2", qualifier="2"),  # a release's check
+    ]
+    errors = {
+        tuple(metric.dimensions.values()): sum(value * count for value, count in metric.values)
+        for metric in summarize_function("f", reports, FunctionStatus())
+        if metric.name == "Errors"
+    }
+    assert errors == {("f",): 2, ("f", "f:live"): 1, ("f", "f:live", "1"): 0, ("f", "f:live", "2"): 1, ("f", "f:2"): 1}
 
 
 def test_the_average_of_errors_is_their_share() -> None:
@@ -242,10 +257,10 @@ def test_a_minute_is_put_once_with_what_the_logs_said(tmp_path: Path, monkeypatc
     stack = make_stack([function], [], outputs={"High": QUEUE, "Url": "http://x/api"})
     publisher = ServiceMetricsPublisher(stack, "s", "http://g", tmp_path, cloudwatch, threading.Event())  # type: ignore[arg-type]
     log = FunctionLog(tmp_path / "f.log")
-    log.record("report", requestId="1", status="error", durationMs=5.0, pid=1, version="1")
+    log.record("report", requestId="1", status="error", durationMs=5.0, pid=1, version="1", qualifier="live")
     publisher.read_logs()
     publisher.publish(NOW)
-    first = {datum["MetricName"]: datum for datum in cloudwatch.put["AWS/Lambda"]}
+    first = {datum["MetricName"]: datum for datum in cloudwatch.put["AWS/Lambda"] if len(datum["Dimensions"]) == 1}
     assert first["Errors"]["Dimensions"] == [{"Name": "FunctionName", "Value": "stack-f-1"}]
     assert (first["Errors"]["Values"], first["Errors"]["Timestamp"]) == ([1.0], NOW)
     [throttle_events] = [each for each in cloudwatch.put["AWS/DynamoDB"] if each["MetricName"] == "WriteThrottleEvents"]

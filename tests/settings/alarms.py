@@ -104,6 +104,12 @@ def _function(
     )
 
 
+def _live(name: str, metric: str, threshold: float, datapoints: tuple[int, int]) -> Watch:
+    """Return an alarm on the calls of a function's alias that wakes somebody: those of a release's check are none."""
+    watch = _function(name, metric, threshold, datapoints, period_s=MINUTE, group="wake")
+    return replace(watch, dimensions={**watch.dimensions, "Resource": f"Sub ${{{name}Function}}:live"})
+
+
 def _api(
     metric: str, threshold: float, datapoints: tuple[int, int], *, statistic: str, unit: str, above: bool = False
 ) -> Watch:
@@ -213,8 +219,8 @@ def _released_failures(name: str) -> Watch:
 ALARMS: Mapping[str, Watch] = {
     # ---- wake somebody
     "UnhealthyAlarm": _health("Unhealthy", 1, (2, 3), missing="breaching", group="wake"),
-    "HealthErrorsAlarm": _function("Health", "Errors", 1, (2, 3), period_s=MINUTE, group="wake"),
-    "ServerErrorsAlarm": _api("5XXError", 0.01, (3, 5), statistic="Average", unit="Count", above=True),
+    "HealthErrorsAlarm": _live("Health", "Errors", 1, (5, 6)),
+    "ServerErrorsAlarm": _api("5XXError", 0.01, (5, 6), statistic="Average", unit="Count", above=True),
     "LatencyAlarm": _api("Latency", 5_000, (5, 5), statistic="p99", unit="Milliseconds"),
     "JobsOldestPendingHighAlarm": _health("JobsOldestPendingSecondsHigh", 900, (3, 3), unit="Seconds", group="wake"),
     # ---- look tomorrow: what health says
@@ -285,6 +291,7 @@ ALARMS: Mapping[str, Watch] = {
     "SessionPinsAlarm": _proxy("DatabaseConnectionsCurrentlySessionPinned", 2, (10, 10)),
     # ---- a release
     "PreTrafficErrorsAlarm": _function("PreTraffic", "Errors", 1, (1, 1), period_s=MINUTE, group="release"),
+    "ReleaseInProgressAlarm": _function("PreTraffic", "Invocations", 1, (1, 45), period_s=MINUTE, group="release"),
     **{f"{name}ReleaseErrorsAlarm": _released_errors(name) for name in RELEASED},
     **{f"{name}ReleaseFailuresAlarm": _released_failures(name) for name in RELEASED},
 }  # fmt: skip

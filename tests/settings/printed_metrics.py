@@ -1,19 +1,17 @@
 """The metrics that the functions' code really prints, as CloudWatch reads them from the log."""
 
 import io
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import cache
 from unittest.mock import patch
 
-from health.app import api
+from health.app import publish_report
 from health.container import HealthContainer
 from local.events.embedded_metrics import MetricDatum, read_metrics
 from shared.logging import COUNTED, STACK_VARIABLE, count_first_runs, count_version_failure, observe
 from shared.settings import Settings
-from tests.api_client import ApiClient
-from tests.fakes.admission import InMemoryAdmissionStore
 from tests.settings.alarms import RELEASED
 from tests.settings.deployed import load_template
 from tests.unit.health.reports import WRITER, ScriptedDependencies
@@ -33,7 +31,7 @@ def as_text(value: object) -> str:
 
 @cache
 def printed_metrics() -> frozenset[MetricDatum]:
-    """Return each metric of a deep health check that finds everything, of each counted event and run, and of failures.
+    """Return each metric of a health report that finds everything, of each counted event and run, and of failures.
 
     The code runs with the template's value of the variable that names the stack, written as text. Of values and times
     nothing is left.
@@ -53,19 +51,24 @@ def printed_metrics() -> frozenset[MetricDatum]:
 
 def count_failure_of(name: str) -> None:
     """Count a failure of a function's version, with the variables that Lambda and the template give it."""
+    run_as(name, count_version_failure)
+
+
+def run_as(name: str, run: Callable[[], object]) -> None:
+    """Run code with the variables by which Lambda and the template name a function and its version."""
     properties = load_template()["Resources"][f"{name}Function"]["Properties"]
     service = properties["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"]
     version = f"GetAtt {name}Function.Version.Version"
     with patch.dict("os.environ", {"POWERTOOLS_SERVICE_NAME": service, "AWS_LAMBDA_FUNCTION_VERSION": version}):
-        count_version_failure()
+        run()
 
 
 def _check_health() -> None:
     dependencies = ScriptedDependencies()
     dependencies.found["database"] = replace(WRITER, server="b2")
     container = HealthContainer(Settings(service_version="v1"), dependencies.clock)
-    container.__dict__ |= {"check": dependencies.check, "admission_store": InMemoryAdmissionStore(dependencies.clock)}
-    assert ApiClient(api, container).call("GET", "/health/deep").status == 200
+    container.__dict__["check"] = dependencies.check
+    assert publish_report(container).status == "healthy"
 
 
 def _without_values(found: Iterable[MetricDatum]) -> list[MetricDatum]:

@@ -16,7 +16,7 @@ from unittest.mock import patch
 
 import pytest
 
-from health.app import api
+from health.app import publish_report
 from health.container import HealthContainer
 from health.service import OutboxCounts
 from local.alarms import EXTRA_PERIODS, Rule, State, judge, rule_of
@@ -24,10 +24,8 @@ from local.events.embedded_metrics import MetricDatum, read_metrics
 from shared.aws.dynamodb_shared_state import CircuitStatus, SharedState
 from shared.logging import STACK_VARIABLE, count_scheduled_run, observe
 from shared.settings import Settings
-from tests.api_client import ApiClient
-from tests.fakes.admission import InMemoryAdmissionStore
 from tests.settings.alarms import ALARMS, RELEASED
-from tests.settings.printed_metrics import count_failure_of
+from tests.settings.printed_metrics import count_failure_of, run_as
 from tests.settings.test_alarms import leaves, shown
 from tests.unit.health.reports import FLEET, WRITER, ScriptedDependencies
 
@@ -101,8 +99,9 @@ FAULTS: Mapping[str, Fault] = {
     "nothing": Fault(_rings()),
     "no report": Fault(_rings("Unhealthy"), None),
     "no report for two minutes": Fault(_rings(), None, minutes=2),
-    "no database": Fault(_rings("Unhealthy"), _find("database", AWAY)),
-    "no database for a minute": Fault(_rings(), _find("database", AWAY), minutes=1),
+    # Whichever version is released meanwhile has failed.
+    "no database": Fault(_rings("Unhealthy", "HealthReleaseFailures"), _find("database", AWAY)),
+    "no database for a minute": Fault(_rings("HealthReleaseFailures"), _find("database", AWAY), minutes=1),
     "a failover": Fault(_rings("Failover"), _find("database", ANOTHER_WRITER), minutes=1),
     "no connection left": Fault(_rings("DatabaseConnections", "Degraded"), _find("database", CROWDED)),
     "no connection left for five minutes": Fault(_rings(), _find("database", CROWDED), minutes=5),
@@ -170,8 +169,8 @@ def _report(change: Change | None) -> tuple[MetricDatum, ...]:
     dependencies.found["database"] = replace(WRITER, jobs=QUIET)
     change(dependencies)
     container = HealthContainer(Settings(), dependencies.clock)
-    container.__dict__ |= {"check": dependencies.check, "admission_store": InMemoryAdmissionStore(dependencies.clock)}
-    return _metrics_of(lambda: ApiClient(api, container).call("GET", "/health/deep"))
+    container.__dict__["check"] = dependencies.check
+    return _metrics_of(lambda: run_as("Health", lambda: publish_report(container)))
 
 
 @cache

@@ -289,6 +289,14 @@ def test_both_alarms_tell_their_topic_of_beginning_and_end() -> None:
     }
 
 
+def test_what_a_release_rings_is_told_if_it_still_rings_afterwards_and_only_what_can_wait() -> None:
+    """The wait is longer than the hook may run, since Lambda counts an invocation when it has ended."""
+    parts = ("ActionsSuppressor", "ActionsSuppressorWaitPeriod", "ActionsSuppressorExtensionPeriod")
+    found = {name: [alarm[part] for part in parts if part in alarm] for name, alarm in composites().items()}
+    assert found == {"WakeSomebodyAlarm": [], "LookTomorrowAlarm": [{"Ref": "ReleaseInProgressAlarm"}, 420, 60]}
+    assert resources("AWS::Serverless::Function")[PRE_TRAFFIC]["Timeout"] + 2 * 60 <= 420
+
+
 def test_the_topics_are_subscribed_by_their_mailboxes() -> None:
     """The one for what wakes somebody by WakeMailbox, or by AlarmMailbox where there is no other."""
     found = {

@@ -66,7 +66,7 @@ OTHER_NUMBERS = {
     "tests/integration/function_client.py": GENEROUS_LIMITS,
     "tests/integration/shared/test_failures_to_connect.py": "the shortest wait of libpq, for a silent server",
     "tests/crash_recovery/environment.py": f"{GENEROUS_LIMITS}; and {MAIL}",
-    "tests/e2e/test_rollback.py": f"{GENEROUS_LIMITS}; and {MAIL}",
+    "tests/rollback/rehearsal.py": f"{GENEROUS_LIMITS}; and {MAIL}",
     "tests/local/test_up_options.py": "the number that is set is the subject: the stand-in's pool follows it",
     "tests/lock_order/write_operations.py": GENEROUS_LIMITS,
     "tests/restore/rehearsal.py": f"{GENEROUS_LIMITS}; and {MAIL}",

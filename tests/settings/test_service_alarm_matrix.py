@@ -100,10 +100,12 @@ FAULTS: Mapping[str, MetricFault] = {
     "a crash of a minute is seen by one client in a thousand": make_fault(
         {"ClaimsErrors": CRASHES, "ServerErrors": [1.0] + [0.0] * 999}, "ClaimsErrors"
     ),
-    "a burst of 5xx of two minutes": make_fault({"ServerErrors": ONE_5XX_OF_TWENTY}, minutes=2),
-    "health crashes once": make_fault(
-        {"HealthErrors": CRASHES, "HealthReleaseErrors": CRASHES}, "HealthReleaseErrors", minutes=1
+    # As long as a release that is rolled back may fail.
+    "a burst of 5xx of four minutes": make_fault({"ServerErrors": ONE_5XX_OF_TWENTY}, minutes=4),
+    "health crashes for four minutes": make_fault(
+        {"HealthErrors": CRASHES, "HealthReleaseErrors": CRASHES}, "HealthReleaseErrors", minutes=4
     ),
+    "a release is checked": make_fault({"ReleaseInProgress": [1.0] * 7}, "ReleaseInProgress", minutes=1),
     "a command crashes": make_fault({"AdminErrors": [1.0]}, "AdminErrors", minutes=1),
     "the hook of a release crashes": make_fault({"PreTrafficErrors": [1.0]}, "PreTrafficErrors", minutes=1),
     "housekeeping crashes": make_fault({"HousekeepingErrors": [1.0]}, "HousekeepingErrors", minutes=1),

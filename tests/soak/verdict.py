@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from tests.e2e.cloud import RunningCloud
@@ -26,11 +26,17 @@ class OutboxEnd:
         return sum(n for (_, ended), n in self.by_template.items() if ended == state)
 
 
-def wait_until_drained(cloud: RunningCloud) -> OutboxEnd:
-    """Wait until nothing is under way; return the outbox. End dead workers' leases and messages early to save time."""
-    left = _wait_until_idle(cloud, QUIET_S)
+def wait_until_drained(
+    cloud: RunningCloud, *, quiet_s: float = QUIET_S, wake_relay: Callable[[], object] = lambda: None
+) -> OutboxEnd:
+    """Wait until nothing is under way; return the outbox. End dead workers' leases and messages early to save time.
+
+    They are dead if nothing has come to its end for `quiet_s`. Without `wake_relay` its schedule finds their jobs.
+    """
+    left = _wait_until_idle(cloud, quiet_s)
     if left:
         cloud.query_rows("UPDATE outbox SET leased_until = now() WHERE state IN ('queued', 'running')")
+        wake_relay()
         left = _wait_until_idle(cloud, GIVE_UP_S)
     assert left == 0, f"{left} jobs did not come to an end"
     by_template = {

@@ -124,6 +124,28 @@ def test_every_alarm_of_a_release_can_ring_within_its_canary(preference: str) ->
     assert {name for name in names if minutes_to_ring(ALARMS[name]) > int(found[1])} == set()
 
 
+# Clock minutes in which a version may fail before it is rolled back: that of its first failure, which rings its alarm,
+# those until the alarm is judged, and that in which CodeDeploy moves the alias back.
+FAILING_MINUTES = 1 + DELAY_MINUTES + 1
+OF_CALLS = ("Errors", "5XXError", "Latency")  # metrics that each call of a version adds to
+
+
+def test_what_wakes_somebody_asks_for_more_minutes_than_a_release_may_fail() -> None:
+    """All but the report of the schedule, of whose runs two in a row would have to reach the new version."""
+    waking = {name: watch for name, watch in ALARMS.items() if watch.group == "wake" and watch.metric in OF_CALLS}
+    assert set(waking) == {"HealthErrorsAlarm", *WHOLE_API}
+    too_soon = {name for name, each in waking.items() if each.datapoints[0] * each.period_s / 60 <= FAILING_MINUTES}
+    assert too_soon == set()
+
+
+def test_a_release_is_in_progress_until_the_longest_canary_and_what_it_rang_are_over() -> None:
+    """From the begin of the hook, with a period of five minutes in which an error of the last minute counts."""
+    longest = max(int(found[1]) for each in preferences() if (found := CANARY.fullmatch(each)))
+    hook_minutes = load_template()["Resources"][HOOK]["Properties"]["Timeout"] / 60
+    _, looked_at = ALARMS["ReleaseInProgressAlarm"].datapoints
+    assert looked_at >= hook_minutes + longest + FAILING_MINUTES + 5
+
+
 def test_the_hook_is_given_every_new_version_and_checks_it() -> None:
     """By the version's ARN, under the name of its service."""
     function = load_template()["Resources"][HOOK]

@@ -4,13 +4,14 @@ from typing import Any
 
 from health.container import HealthContainer, get_container
 from health.deep_check import CheckResult
-from health.metrics import publish
+from health.metrics import publish, publish_failover
 from health.model import HealthReport, HealthView
 from shared.api.call import Call
 from shared.api.operation import IgnoredQuery, NoInput
 from shared.api.parsing import is_request
 from shared.api.responses import Answer, make_answer
 from shared.api.router import Api
+from shared.logging import count_version_failure
 
 api: Api[HealthContainer] = Api()
 
@@ -40,15 +41,30 @@ def check_process(call: Call[NoInput]) -> Answer:
 )
 def check_dependencies(call: Call[NoInput, HealthContainer]) -> Answer:
     """Check every dependency within 2 seconds; the result is cached for a few seconds. 503 when unhealthy."""
-    report = write_report(call.services)
+    checked = call.services.check.run()
+    if checked.failed_over:
+        publish_failover()  # of all checks only this one has seen it
+    report = build_report(call.services, checked)
     return make_answer(report, status=503 if report.status == "unhealthy" else 200)
 
 
-def write_report(container: HealthContainer) -> HealthReport:
-    """Return the report after publishing its metrics."""
-    checked: CheckResult = container.check.run()
+def publish_report(container: HealthContainer) -> HealthReport:
+    """Return the report after publishing its metrics, of which the schedule's run is the one source.
+
+    Requests write none: the check of a release calls versions that may never get traffic, and what such a version finds
+    would ring the alarms that tell people.
+    """
+    checked = container.check.run()
     publish(checked)
-    return HealthReport(**dict(checked.findings), runtime=container.process.read_usage())
+    return build_report(container, checked)
+
+
+def build_report(container: HealthContainer, checked: CheckResult) -> HealthReport:
+    """Return the report of a check; an unhealthy one counts as a failure of this version."""
+    report = HealthReport(**dict(checked.findings), runtime=container.process.read_usage())
+    if report.status == "unhealthy":
+        count_version_failure()
+    return report
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -57,4 +73,4 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     container.process.count_invocation()
     if is_request(event):
         return api.handle(event, context, container)
-    return write_report(container).model_dump(mode="json")
+    return publish_report(container).model_dump(mode="json")

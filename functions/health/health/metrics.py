@@ -1,4 +1,4 @@
-"""The metrics that the alarms watch, in CloudWatch's embedded metric format.
+"""The metrics that the alarms watch, in CloudWatch's embedded metric format, written by the schedule's runs.
 
 Unhealthy, Degraded, FailoverDetected             1 or 0
 JobsFailed, JobsUncertain                         jobs that wait for a person
@@ -22,6 +22,7 @@ from health.service import OutboxCounts
 from shared.logging import make_metrics
 
 SERVICE = "health"
+FAILOVER = "FailoverDetected"
 CIRCUITS = ("email", "identity", "storage")
 
 Figure = tuple[str, MetricUnit, float]
@@ -35,12 +36,19 @@ def publish(checked: CheckResult) -> None:
     metrics.flush_metrics()
 
 
+def publish_failover() -> None:
+    """Count a failover that a request has found; the schedule's run will not find it again."""
+    metrics = make_metrics(SERVICE)
+    metrics.add_metric(name=FAILOVER, unit=MetricUnit.Count, value=1.0)
+    metrics.flush_metrics()
+
+
 def list_metrics(checked: CheckResult) -> Iterator[Figure]:
     """Yield every known metric: its name, unit and value."""
     found = checked.findings
     yield "Unhealthy", MetricUnit.Count, float(found.status == "unhealthy")
     yield "Degraded", MetricUnit.Count, float(found.status == "degraded")
-    yield "FailoverDetected", MetricUnit.Count, float(checked.failed_over)
+    yield FAILOVER, MetricUnit.Count, float(checked.failed_over)
     if checked.jobs:
         yield "JobsLate", MetricUnit.Count, float(bool(checked.has_late_jobs))
         yield from _list_job_metrics(checked.jobs)

@@ -28,7 +28,7 @@ from shared.database.pipeline import Database
 from shared.database.transaction import Pending, Row, Transaction
 from shared.deadline import Deadline
 from shared.errors import Refusal, Unavailable
-from shared.logging import logger
+from shared.logging import count_version_failure, logger
 from shared.outbox.payload import PAYLOAD_SQL, IdentityPayload, MailPayload, continue_trace
 from shared.outbox.retry_policy import RETRY
 from shared.settings import Settings
@@ -159,7 +159,7 @@ class JobRunner:
         except Unavailable as error:
             return _make_postponement(self._add_spread(error.retry_after_s))
         except MailRenderError as error:
-            return JobOutcome("failed", error.code)
+            return _give_up(error.code)
         except Refusal as error:
             return JobOutcome("failed", error.name)
         except AwsError as error:
@@ -168,7 +168,7 @@ class JobRunner:
             code = find_permanent_code(error)
             if code is None:
                 raise
-            return JobOutcome("failed", code)
+            return _give_up(code)
 
     def _classify_failure(self, job: Row, error: AwsError) -> JobOutcome:
         if isinstance(error, RequestRejected):
@@ -203,7 +203,7 @@ class JobRunner:
         if payload.is_to_desk:
             return self.mail_settings.desk_mailbox, self.mail_settings.desk_language
         if job["email"] is None:
-            raise MailRenderError("recipient-unknown")
+            raise RequestRejected("recipient-unknown")
         return job["email"], job["language"]
 
     def _create_identity(self, job: Row, deadline: Deadline) -> JobOutcome:
@@ -223,6 +223,15 @@ class JobRunner:
         if attempts > RETRY.retries:
             return JobOutcome("failed", code)
         return JobOutcome("pending", code, delay_s=RETRY.compute_delay(attempts - 1, self.uniform))
+
+
+def _give_up(code: str) -> JobOutcome:
+    """Return the outcome of a job that this version's own code or statements can't do: no service has refused it.
+
+    Nobody repeats such a job by itself, so a release whose version gives up a single one is taken back.
+    """
+    count_version_failure()
+    return JobOutcome("failed", code)
 
 
 def _make_postponement(delay_s: float) -> JobOutcome:

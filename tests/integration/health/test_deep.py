@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
+from health.app import publish_report
 from health.container import HealthContainer
 from health.deep_check import CHECK_S, SERVICES
 from jobs_api import service
@@ -340,12 +341,12 @@ def test_an_open_circuit_is_a_metric_of_its_service(settings: Settings, capsys: 
 
 
 def read_metrics(client: ApiClient, capsys: pytest.CaptureFixture[str], *names: str) -> list[float]:
-    """Return the metrics of these names that a check leaves, which is not a kept one."""
+    """Return the metrics of these names that a run of the schedule leaves, whose check is not a kept one."""
     container = client.container
     assert isinstance(container, HealthContainer)
     container.check._last_result = None
     capsys.readouterr()
-    client.call("GET", "/health/deep")
+    publish_report(container)
     [document] = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"_aws"' in line]
     return [document[name][0] for name in names]
 

@@ -1,6 +1,7 @@
 """The health function's answers, to callers and to the schedule, and the metrics it leaves."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -128,17 +129,23 @@ def test_the_first_invocation_of_a_process_is_its_cold_start(
     assert runtimes[1]["uptime_s"] >= runtimes[0]["uptime_s"] >= 0
 
 
-def test_each_deep_check_leaves_its_metrics_where_the_alarms_look(
-    client: ApiClient,
-    dependencies: ScriptedDependencies,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.fixture
+def run_schedule(container: HealthContainer, monkeypatch: pytest.MonkeyPatch) -> Callable[[], dict[str, Any]]:
+    """Return a function that invokes the handler as the schedule does."""
+    monkeypatch.setenv("STACK_NAME", "interdomestik-test")
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_VERSION", "7")
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "health")
+    monkeypatch.setattr(app, "get_container", lambda: container)
+    return lambda: handler(SCHEDULED, LambdaContext())
+
+
+def test_each_run_of_the_schedule_leaves_its_metrics_where_the_alarms_look(
+    run_schedule: Callable[[], dict[str, Any]], dependencies: ScriptedDependencies, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Namespace, dimensions and names are those of the template; one document for each invocation."""
-    monkeypatch.setenv("STACK_NAME", "interdomestik-test")
     dependencies.found["database"] = replace(WRITER, server="b2")
-    client.call("GET", "/health/deep")
-    client.call("GET", "/health/deep")
+    run_schedule()
+    run_schedule()
     first, kept = metrics_of(capsys)
     described = first["_aws"]["CloudWatchMetrics"][0]
     assert (described["Namespace"], described["Dimensions"]) == ("Interdomestik", [["stack", "service"]])
@@ -166,14 +173,55 @@ def test_each_deep_check_leaves_its_metrics_where_the_alarms_look(
 
 
 def test_what_is_not_known_is_no_metric(
-    client: ApiClient, dependencies: ScriptedDependencies, capsys: pytest.CaptureFixture[str]
+    run_schedule: Callable[[], dict[str, Any]], dependencies: ScriptedDependencies, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Zero failed jobs would end an alarm that the outage has nothing to do with."""
     dependencies.found["database"] = BROKEN
-    client.call("GET", "/health/deep")
-    (only,) = metrics_of(capsys)
+    run_schedule()
+    only, _failure = metrics_of(capsys)
     assert (only["Unhealthy"], only["Degraded"]) == ([1.0], [0.0])
     assert not {"JobsFailed", "JobsLate", "JobsOldestPendingSeconds", "DatabaseConnectionsUsedShare"} & set(only)
+
+
+def test_a_request_leaves_no_metrics_of_its_report(client: ApiClient, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever asks, also the check of a release that asks a version without traffic, rings no alarm by asking."""
+    assert client.call("GET", "/health/deep").status == 200
+    assert metrics_of(capsys) == []
+
+
+def test_a_failover_that_a_request_finds_is_counted_once(
+    client: ApiClient, dependencies: ScriptedDependencies, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The schedule's next run would not see it: the first check of all has stored the new writer."""
+    dependencies.found["database"] = replace(WRITER, server="b2")
+    client.call("GET", "/health/deep")
+    client.call("GET", "/health/deep")
+    (only,) = metrics_of(capsys)
+    described = only["_aws"]["CloudWatchMetrics"][0]
+    assert {metric["Name"]: only[metric["Name"]] for metric in described["Metrics"]} == {"FailoverDetected": [1.0]}
+    assert (described["Dimensions"], only["service"]) == ([["stack", "service"]], "health")
+
+
+def test_an_unhealthy_report_counts_as_a_failure_of_its_version(
+    client: ApiClient,
+    run_schedule: Callable[[], dict[str, Any]],
+    dependencies: ScriptedDependencies,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """To a request, which is answered 503, and to the schedule, which may be the only caller of a new version."""
+    dependencies.found["email"] = BROKEN
+    client.call("GET", "/health/deep")
+    assert metrics_of(capsys) == [], "a degraded service still takes work"
+    dependencies.clock.advance(60)
+    dependencies.found["database"] = BROKEN
+    client.call("GET", "/health/deep")
+    (asked,) = metrics_of(capsys)
+    run_schedule()
+    _report, scheduled = metrics_of(capsys)
+    for failure in (asked, scheduled):
+        [dimensions] = failure["_aws"]["CloudWatchMetrics"][0]["Dimensions"]
+        assert (set(dimensions), failure["VersionFailures"]) == ({"stack", "service", "version"}, [1.0])
+        assert (failure["service"], failure["version"]) == ("health", "7")
 
 
 def test_shallow_health_leaves_no_metrics(client: ApiClient, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
-"""A job that raises is a failure of the worker's version; one that the outage of another service prevents is none."""
+"""A job that raises, or that the version gives up, is its failure; one that another service prevents is none."""
 
 import uuid
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -9,8 +10,9 @@ import pytest
 from local.events.embedded_metrics import read_metrics
 from shared.deadline import Deadline
 from shared.errors import Unavailable
+from shared.tracing import begin_trace
 from worker.app import run_batch
-from worker.job_runner import JobRunner
+from worker.job_runner import JobRunner, MailSettings
 
 VARIABLES = {"STACK_NAME": "s", "POWERTOOLS_SERVICE_NAME": "worker", "AWS_LAMBDA_FUNCTION_VERSION": "7"}
 
@@ -51,3 +53,28 @@ def test_a_job_that_raises_counts(capsys: pytest.CaptureFixture[str], monkeypatc
 def test_a_job_without_a_database_does_not(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """It is repeated when there is one."""
     assert count_failures(Unavailable("database"), capsys, monkeypatch) == []
+
+
+@pytest.mark.parametrize(
+    ("template", "email", "counts", "code"),
+    [("no-such-mail", "a@example.test", 1, "template-unknown"), ("member-welcome", None, 0, "recipient-unknown")],
+)
+def test_a_job_that_the_version_gives_up_by_itself_counts(
+    template: str,
+    email: str | None,
+    counts: int,
+    code: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody repeats it: a mail that can't be written. That somebody has left is nothing that a version does."""
+    for name, value in VARIABLES.items():
+        monkeypatch.setenv(name, value)
+    settings = MailSettings("desk@example.test", "en", "https://app.example.test")
+    nothing = cast("Any", None)
+    runner = JobRunner(nothing, nothing, nothing, nothing, settings, lambda: datetime(2026, 11, 27, tzinfo=UTC))
+    payload = {"template": template, "to": "account:1", "facts": {}}
+    job = {"kind": "mail", "payload": payload, "email": email, "language": "en", "priority": "high", "attempts": 1}
+    outcome = runner._perform_job(job, begin_trace("r"), Deadline.from_seconds(60, lambda: 0.0))
+    assert (outcome.state, outcome.error) == ("failed", code)
+    assert [each.values for each in read_metrics(capsys.readouterr().out.encode())] == [(1.0,)] * counts
