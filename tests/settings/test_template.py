@@ -167,7 +167,8 @@ VALUES: dict[str, Value] = {
     "AddressSecret/GenerateSecretString/PasswordLength": 48,
     "AddressSecret/GenerateSecretString/ExcludePunctuation": True,
     # ---- alarms
-    "LookTomorrowAlarm/ActionsSuppressorWaitPeriod": 7 * MINUTE,  # the hook's five, and two until Lambda's count is seen
+    # The hook's five minutes, and two until Lambda's count is seen.
+    "LookTomorrowAlarm/ActionsSuppressorWaitPeriod": 7 * MINUTE,
     "LookTomorrowAlarm/ActionsSuppressorExtensionPeriod": MINUTE,
     **{place: value for name, watch in ALARMS.items() for place, value in _alarm(name, watch).items()},
 }
