@@ -39,7 +39,7 @@ HARMLESS = {
 }
 LONGEST_CALL_S = 320.0  # a little more than the longest timeout of the functions that are called here
 LOOK_S = 0.05
-LONGEST_START_S = 5.0  # of invocations, until they are counted as under way
+LONGEST_START_S = 20.0  # of invocations, until they are counted as under way; and of environments, until they are gone
 
 
 def read_event(function: str) -> bytes:
@@ -75,20 +75,18 @@ def crash_invocation(cloud: RunningCloud, function: str, call: Callable[[], obje
     with ThreadPoolExecutor(1) as calls:
         idle = [each["pid"] for each in list_environments(cloud)[function] if each["state"] == "idle"]
         for pid in idle:
-            os.kill(pid, signal.SIGSTOP)  # so that it can't answer before it is killed
+            _send_signal(pid, signal.SIGSTOP)  # so that it can't answer before it is killed
         called = calls.submit(call or (lambda: invoke_function(cloud, function)))
         _kill_busy(cloud, function, called)
         for pid in idle:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
+            _send_signal(pid, signal.SIGCONT)
 
 
 def _kill_busy(cloud: RunningCloud, function: str, call: Future[Any]) -> None:
     while not call.done():
         for each in list_environments(cloud)[function]:
             if each["state"] == "busy":
-                with suppress(ProcessLookupError):
-                    os.kill(each["pid"], signal.SIGKILL)
+                _send_signal(each["pid"], signal.SIGKILL)
         time.sleep(LOOK_S)
 
 
@@ -100,20 +98,14 @@ def fill_function(cloud: RunningCloud, function: str, invocations: int) -> Itera
     stood still in an invocation would end it by the function's timeout. A block that lasts longer than an environment
     may take to start would end some of them by an error.
     """
-    held: set[int] = set()
+    _end_environments(cloud, function)  # so that none of them answers
+    holder = StartHolder(cloud, function)
     over = threading.Event()
-
-    def hold_environments() -> None:
-        for pid in {each["pid"] for each in list_environments(cloud)[function]} - held:
-            held.add(pid)
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGSTOP)
 
     def keep_holding() -> None:
         while not over.wait(LOOK_S):
-            hold_environments()
+            holder.look()
 
-    _end_environments(cloud, function)  # so that none of them answers
     thread = threading.Thread(target=keep_holding, daemon=True)
     thread.start()
     try:
@@ -124,15 +116,60 @@ def fill_function(cloud: RunningCloud, function: str, invocations: int) -> Itera
     finally:
         over.set()
         thread.join()
-        for pid in held:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
+        holder.release()
+
+
+@dataclass
+class StartHolder:
+    """Stops a function's environments while they start, and undoes it where it came too late.
+
+    On a busy machine an environment may be ready before it is stopped. It is let run then, because its invocation would
+    end by the function's timeout. Once it is idle it is ended, and what it has answered is invoked again.
+    """
+
+    cloud: RunningCloud
+    function: str
+    _held: set[int] = field(default_factory=set)
+    _answered: dict[int, int] = field(default_factory=dict)  # the invocations of environments that were ended, by pid
+
+    def look(self) -> None:
+        """Look at each environment once."""
+        environments = list_environments(self.cloud)[self.function]
+        for each in environments:
+            pid, state = each["pid"], each["state"]
+            if state == "starting" and pid not in self._held:
+                self._held.add(pid)
+                _send_signal(pid, signal.SIGSTOP)
+            elif state == "busy":
+                _send_signal(pid, signal.SIGCONT)
+            elif state == "idle":
+                self._answered[pid] = each["invocations"]
+                _send_signal(pid, signal.SIGKILL)
+        for pid in self._answered.keys() - {each["pid"] for each in environments}:
+            for _ in range(self._answered.pop(pid)):
+                _invoke_asynchronously(self.cloud, self.function)
+
+    def release(self) -> None:
+        """Let all of them run."""
+        for pid in self._held:
+            _send_signal(pid, signal.SIGCONT)
+
+
+def _send_signal(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
 
 
 def _end_environments(cloud: RunningCloud, function: str) -> None:
-    for each in list_environments(cloud)[function]:
-        with suppress(ProcessLookupError):
-            os.kill(each["pid"], signal.SIGKILL)
+    """Kill a function's environments, and wait until none of them could be given an invocation."""
+    ended = {each["pid"] for each in list_environments(cloud)[function]}
+    for pid in ended:
+        _send_signal(pid, signal.SIGKILL)
+    wait_until(
+        lambda: ended.isdisjoint(each["pid"] for each in list_environments(cloud)[function]),
+        "the end of the environments",
+        LONGEST_START_S,
+    )
 
 
 def _count_running(cloud: RunningCloud, function: str) -> int:
@@ -182,8 +219,7 @@ class StalledFunction:
         """Stop an idle environment, so that it stands still from the begin of its next invocation; let it run later."""
         if state in ("idle", "busy") and pid not in self._stopped and pid not in self._served:
             self._stopped[pid] = None
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGSTOP)
+            _send_signal(pid, signal.SIGSTOP)
         if state == "idle":
             self._served.discard(pid)
         elif state == "busy" and pid in self._stopped:
@@ -196,8 +232,7 @@ class StalledFunction:
 
     def _continue(self, pid: int) -> None:
         self._stopped.pop(pid)
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
+        _send_signal(pid, signal.SIGCONT)
 
 
 def find_control(cloud: RunningCloud, name: str) -> str:
