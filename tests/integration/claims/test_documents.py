@@ -179,6 +179,29 @@ def test_the_first_verdict_stands(
     assert fixture.list_audited(document) == ["document.announced", "document.available"]
 
 
+def test_a_completion_that_meets_a_removal_leaves_nothing(
+    claim_fixtures: ClaimFixtures, fixture: DocumentFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The document is removed while its file is checked: the refused call leaves no object, and not even its key."""
+    document, copy = fixture.upload_document(), claim_fixtures.evidence.copy
+
+    def remove_meanwhile(*arguments: str) -> Any:
+        monkeypatch.setattr(claim_fixtures.evidence, "copy", copy)
+        found = copy(*arguments)
+        other = claim_fixtures.make_another_client().sign_in_as(fixture.member)
+        removed = other.call("DELETE", REMOVAL, claim_id=fixture.claim_id, document_id=document["id"])
+        assert removed.status == 204
+        return found
+
+    monkeypatch.setattr(claim_fixtures.evidence, "copy", remove_meanwhile)
+    count_keys = "SELECT count(*) AS n FROM idempotency_keys"
+    before = claim_fixtures.fresh_database.query_rows(count_keys)[0]["n"]
+    assert fixture.complete(document).problem == "not-found"
+    assert claim_fixtures.fresh_database.query_rows(count_keys)[0]["n"] == before + 1, "the removal's alone"
+    assert claim_fixtures.evidence.objects == {}
+    assert fixture.list_audited(document) == ["document.announced", "document.removed"]
+
+
 @pytest.mark.parametrize(
     ("content", "stored_as", "why"),
     [

@@ -45,6 +45,21 @@ def test_a_key_is_done_once_and_answers_with_the_first_facts(fresh_database: Fre
     assert (again.value, again.replayed) == ({"n": 1}, True)
 
 
+def test_a_write_that_has_nothing_to_answer_with_leaves_nothing(fresh_database: FreshDatabase) -> None:
+    """Its call is refused, so neither its work nor its key is committed: the same key can be used again."""
+    database = fresh_database.make_database()
+
+    def write_for_nobody(tx: Transaction) -> Pending[Row]:
+        record_audit(tx, Actor(None, "r"), "gone", SUBJECT)
+        return tx.fetch_answer(Query("SELECT NULL::jsonb AS facts WHERE false"))
+
+    with pytest.raises(Refusal) as caught:
+        database.run_once(use("gone"), write_for_nobody, make_deadline())
+    assert caught.value.name == "not-found"
+    committed = database.run_once(use("gone"), make_writing("gone"), make_deadline())
+    assert (committed.value, committed.replayed) == ({"n": 1}, False)
+
+
 def test_a_key_used_for_something_else_is_refused(fresh_database: FreshDatabase) -> None:
     """The row in the database is the truth where the quick store was lost."""
     database = fresh_database.make_database()
