@@ -13,7 +13,7 @@ LOCAL := .venvs/local/bin/python -m local --state $(STATE)
 STRESS := .venvs/stress/bin/python -m stress
 
 .PHONY: help up reset token circuits logs psql migrate release environments dev-environments stress-environments \
-	stress stress-controls stress-compare stress-keep verify quick test ci nightly chaos guarantees figures forget lint style names generated types \
+	stress stress-controls controls-tenth stress-compare stress-keep verify quick test ci nightly chaos guarantees figures forget lint style names generated types \
 	imports template checkov unit settings contract docs rules exhaustive mutations integration one-by-one one-by-one-all local e2e alarms timed schemathesis \
 	harness readiness openapi reference ci-page \
 	oldest-python requirements events sam sam-events sam-local sam-lint sam-build sam-environment deploy released
@@ -66,7 +66,11 @@ stress: stress-environments ## Make the report in a quarter of an hour [PROFILE=
 	@$(STRESS) run $(if $(PROFILE),--profile $(PROFILE)) $(if $(TARGET),--target $(TARGET)) $(if $(YES),--yes) $(if $(SEED),--seed $(SEED))
 
 stress-controls: stress-environments ## Break the system in one way after another: each must be detected [ONLY=name]
-	@.venvs/stress/bin/python -m stress.controls $(if $(ONLY),--only $(ONLY))
+	@.venvs/stress/bin/python -m stress.controls --record $(if $(ONLY),--only $(ONLY))
+
+# CI's part of it; nothing is recorded, so that the checkout stays as it is. Ten consecutive turns have each control once.
+controls-tenth: dev-environments ## Run the tenth of the controls whose turn it is, in five minutes [TURN=n]
+	@$(BIN)/python -m stress.controls --tenth --within 300 $(if $(TURN),--turn $(TURN))
 
 stress-compare: stress-environments ## Show two runs side by side: A=reports/… B=reports/…
 	@$(STRESS) compare $(A) $(B)
@@ -84,7 +88,7 @@ quick: lint types imports unit settings contract docs ## Run lint, types, import
 # Each word is a group of lanes, joined by +, which run beside each other; the stages of a lane, joined by commas, run one after another.
 # Stages that mostly wait are beside stages that calculate. Whatever compares times has the machine to itself (decision 64).
 STAGES = quick,exhaustive+oldest-python,rules,template,checkov e2e+alarms mutations+one-by-one$(BESIDE_MUTATIONS) \
-	integration+local,schemathesis harness timed readiness figures
+	integration+local,schemathesis harness timed readiness controls-tenth figures
 # One simple command, so that make waits for it after a signal: it ends the stages, and prints what they have printed.
 RUN_STAGES = $(PYTHON) -m tools.stages --make $(MAKE)
 test: forget ## Run all tests but those of `make sam`, and say how long each stage took
@@ -94,10 +98,11 @@ ci: BESIDE_MUTATIONS = ,sam
 ci: forget ## Run `make test` and `make sam`, as CI does for each change
 	@$(RUN_STAGES) $(STAGES)
 
-# What takes too long for each change: every test on a database without pipelining, every event by `sam local invoke`, and `make chaos`.
+# What takes too long for each change: every test on a database without pipelining, every event by `sam local invoke`, all
+# negative controls, and `make chaos`.
 nightly: export INVOKE = all
-nightly: forget ## Run what CI leaves to the night: three hours
-	@$(RUN_STAGES) one-by-one-all sam chaos
+nightly: forget ## Run what CI leaves to the night: four hours
+	@$(RUN_STAGES) one-by-one-all sam stress-controls chaos
 
 # Every figure that was measured meanwhile is held to its bar.
 figures: dev-environments
