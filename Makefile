@@ -79,8 +79,8 @@ verify: stress-environments ## Judge a report again from its raw files: REPORT=r
 	@.venvs/stress/bin/python judge/verify.py $(or $(REPORT),$(error name the folder of a report: REPORT=reports/…)) $(if $(SIGNER),--signer $(SIGNER))
 
 # The kept run is what docs/reference/readiness.md shows.
-stress-keep: stress-environments ## Keep a full run as the published one: REPORT=reports/…
-	@$(STRESS) keep $(REPORT)
+stress-keep: stress-environments ## Keep a full run as the published one: REPORT=reports/… [MARKED=1: as INVALID, though its controls are older]
+	@$(STRESS) keep $(REPORT) $(if $(MARKED),--marked)
 
 ##@ Tests
 quick: lint types imports unit settings contract docs ## Run lint, types, import rules, unit and contract tests, in a minute: while you work

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 NEVER_RUN = "never run"
+PUBLISHED = "full"  # the profile of runs that are published
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,18 @@ class ControlRecord:
         return ""
 
 
+def find_doubt(profile: str, controls: list[ControlRecord]) -> str:
+    """Return why the controls keep a run from being PASS; empty if they don't.
+
+    Only a full run is held to them: nothing else is published, and every change makes some of them older than the code.
+    """
+    return summarise_doubts(controls) if profile == PUBLISHED else ""
+
+
 def summarise_doubts(controls: list[ControlRecord]) -> str:
     """Return in a sentence why the controls as a whole prove nothing; empty if each was detected in the same code."""
     if not controls:
-        return "No control was run: nothing shows that these checks can fail."
+        return "No result of a control came with the run: nothing shows that its checks can fail."
     older = sum(control.doubt.startswith("older") for control in controls)
     missed = sum(bool(control.doubt) for control in controls) - older
     parts = [f"{older} are older than the code they guard"] if older else []

@@ -6,6 +6,8 @@ Times are seconds since the run began; latencies are milliseconds, counted from 
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from stress.control_record import ControlRecord
+
 Status = Literal["PASS", "FAIL", "INVALID", "SKIPPED"]
 Point = tuple[float, float]
 
@@ -164,3 +166,4 @@ class ReadinessReport:
     timeline: Timeline = field(default_factory=Timeline)
     environment: dict[str, str] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    controls: list[ControlRecord] = field(default_factory=list)

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 from stress.call_factory import CallFactory
+from stress.controls.records import list_records
 from stress.faults import FaultLog
 from stress.fixtures import UserFixtures
 from stress.health_monitor import HealthMonitor, merge_intervals
@@ -18,7 +19,7 @@ from stress.ledger import CallLedger, CallSample
 from stress.load_generator import LoadGenerator, RunClock
 from stress.local_target import CloudOptions, LocalCloud
 from stress.model import ReadinessReport, ScenarioResult, Timeline
-from stress.profiles import Profile
+from stress.profiles import CONTROL, Profile
 from stress.progress_view import ProgressView
 from stress.report_builder import build_report, build_timeline, describe_environment, write_report
 from stress.scenario_context import LocalScenarioContext
@@ -73,6 +74,8 @@ class ReadinessRun:
     def __post_init__(self) -> None:
         """Prepare the parts that need no running system."""
         self.environment = describe_environment(self.options.root)
+        # a control's own run, on a copy that git does not know, has none
+        self.controls = [] if self.options.profile is CONTROL else list_records(self.options.root)
         self.faults = FaultLog(self.clock)
         self.call_factory = CallFactory(self.options.seed)
         # shorter than production's 60 s, so that in a run a circuit opens, probes and closes more than once
@@ -192,6 +195,7 @@ class ReadinessRun:
             over_time=self._build_timeline(monitor),
             environment=self.environment,
             settings=settings,
+            controls=self.controls,
         )
 
     def _build_timeline(self, monitor: HealthMonitor) -> Timeline:

@@ -172,7 +172,7 @@ def test_one_that_was_not_detected_or_never_ran_is_a_doubt(root: Path) -> None:
     assert list_doubts(root) == {"asked": "not detected: green PASS", "dropped": "never run"}
     found = records.list_records(root)
     assert summarise_doubts(found) == "Of 3 controls 2 were not detected, or never run."
-    assert "No control was run" in summarise_doubts([])
+    assert "No result of a control" in summarise_doubts([])
 
 
 # ---- CI's tenth -----------------------------------------------------------------------------------------------------
