@@ -76,7 +76,8 @@ stress-compare: stress-environments ## Show two runs side by side: A=reports/…
 	@$(STRESS) compare $(A) $(B)
 
 verify: stress-environments ## Judge a report again from its raw files: REPORT=reports/… [SIGNER=a public key that you trust]
-	@.venvs/stress/bin/python judge/verify.py $(or $(REPORT),$(error name the folder of a report: REPORT=reports/…)) $(if $(SIGNER),--signer $(SIGNER))
+	@status=0; .venvs/stress/bin/python judge/verify.py $(or $(REPORT),$(error name the folder of a report: REPORT=reports/…)) \
+		$(if $(SIGNER),--signer $(SIGNER)) || status=1; .venvs/stress/bin/python judge/same_run.py $(REPORT) || status=1; exit $$status
 
 # The kept run is what docs/reference/readiness.md shows.
 stress-keep: stress-environments ## Keep a full run as the published one: REPORT=reports/… [MARKED=1: as INVALID, though its controls are older]

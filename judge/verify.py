@@ -233,12 +233,19 @@ def judge_scenario(result: dict[str, Any]) -> str:
     return "PASS" if result["checks"] and sum(reconciliation["compared"].values()) else "INVALID"
 
 
+def judge_controls(report: dict[str, Any]) -> list[str]:
+    """Return INVALID for a full run, unless all of its controls were detected in the code that it drove."""
+    current = [each["detected"] and each["guards"] == each["guards_now"] for each in report["controls"]]
+    return ["INVALID"] if report["profile"] == "full" and not (current and all(current)) else []
+
+
 def verify_verdicts(report: dict[str, Any], statement: dict[str, Any], findings: ReportFindings) -> None:
     """Compare each scenario's status, the run's verdict and its score with the rules, and with the statement."""
     statuses = {result["key"]: judge_scenario(result) for result in report["results"]}
     for result in report["results"]:
         findings.compare("verdicts", f"{result['key']}, status", result["status"], statuses[result["key"]])
-    verdict = next((status for status in WORST_FIRST if status in statuses.values()), "INVALID")
+    found = [*statuses.values(), *judge_controls(report)]
+    verdict = next((status for status in WORST_FIRST if status in found), "INVALID")
     findings.compare("verdicts", "the run's verdict", report["verdict"], verdict)
     passed = sum(status == "PASS" for status in statuses.values())
     findings.compare("verdicts", "the score", [report["passed"], report["total"]], [passed, len(statuses)])

@@ -173,6 +173,7 @@ async def run(url: str, staff: str, out: Path, progress: ProgressView) -> Readin
             )
             await work(context)
             context.ended_s = clock.read_now()
+            context.want_all_samples()
             results.append(context.build_result())
             progress.finish_scenario(results[-1])
     finally:

@@ -135,6 +135,7 @@ class ReadinessRun:
             self._finish_scenario(context)
 
     def _finish_scenario(self, context: LocalScenarioContext) -> None:
+        context.want_all_samples()
         result = context.build_result()
         self.results.append(result)
         self.progress.finish_scenario(result)
