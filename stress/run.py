@@ -24,6 +24,7 @@ from stress.progress_view import ProgressView
 from stress.report_builder import build_report, build_timeline, describe_environment, write_report
 from stress.scenario_context import LocalScenarioContext
 from stress.scenarios import agents, breaker, capacity, claims, health, histories, members, pool, priorities
+from stress.settings_reader import compare_settings, list_variables
 
 SCENARIOS: dict[str, ModuleType] = {
     "pool": pool,
@@ -44,6 +45,8 @@ CLOUD_OPTIONS = CloudOptions(
     variables={f"JobsFunction:{name}": value for name, value in SHORT_LIVED.items()},
     flags=("--standby", "--no-checkpoints"),
 )
+
+Work = Callable[[LocalScenarioContext], Awaitable[None]]
 
 
 @dataclass
@@ -106,7 +109,7 @@ class ReadinessRun:
             members = count_members_needed(self._choose_scenarios(), self.options.profile)
             self.progress.note_step(f"signing in {members} members")
             await fixtures.prepare(members)
-            await self._run_scenarios(generator, fixtures, monitor)
+            await self._run_scenarios(generator, fixtures, monitor, self._compare_settings)
         finally:
             await monitor.stop()
             await generator.close()
@@ -115,7 +118,14 @@ class ReadinessRun:
     def _choose_scenarios(self) -> list[str]:
         return [key for key in SCENARIOS if not self.options.only or key in self.options.only]
 
-    async def _run_scenarios(self, generator: LoadGenerator, fixtures: UserFixtures, monitor: HealthMonitor) -> None:
+    async def _compare_settings(self, context: LocalScenarioContext) -> None:
+        told = list_variables(mail_rate=self.options.profile.mail_rate, circuits=self.circuits)
+        await compare_settings(context.reconciliation, told, self.cloud)
+
+    async def _run_scenarios(
+        self, generator: LoadGenerator, fixtures: UserFixtures, monitor: HealthMonitor, *checks: Work
+    ) -> None:
+        """Run the scenarios; `checks` are made of each as soon as it has run."""
         wanted = self._choose_scenarios()
         if "health" in wanted or not self.options.only:
             monitor.start()
@@ -127,7 +137,8 @@ class ReadinessRun:
             self.progress.start_scenario(key, module.TITLE)
             if self.options.stall:
                 context.generator.stall(STALL_S)
-            await self._run_scenario(context, module.run)
+            for work in (module.run, *checks):
+                await self._run_scenario(context, work)
             context.ended_s = self.clock.read_now()  # `finish` looks at it again after all others
         for key, context in contexts.items():
             if finish := getattr(SCENARIOS[key], "finish", None):
@@ -162,9 +173,7 @@ class ReadinessRun:
             began_s=self.clock.read_now(),
         )
 
-    async def _run_scenario(
-        self, context: LocalScenarioContext, work: Callable[[LocalScenarioContext], Awaitable[None]]
-    ) -> None:
+    async def _run_scenario(self, context: LocalScenarioContext, work: Work) -> None:
         """Run a scenario; one that breaks off has proved nothing: it fails, by name, and the others go on."""
         try:
             await work(context)
