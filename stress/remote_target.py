@@ -145,7 +145,7 @@ def _check_limit(context: ScenarioContext, samples: Sequence[CallSample], alread
     most = LIMIT.burst - already
     gained = int((max(s.done_s for s in samples) - min(s.sent_s for s in samples)) / LIMIT.interval_s)
     context.check(f"{BURST} at once from one address: {most} accepted", holds=most <= found[201] <= most + gained,
-                  wanted=most, found=dict(found))  # fmt: skip
+                  wanted=f"{most} to {most + gained} accepted", found=dict(found))  # fmt: skip
     context.check_equal(
         "Accepted beyond what the limit gives, in any stretch of time", 0, count_wrongly_accepted(samples, LIMIT)
     )
