@@ -9,6 +9,8 @@ NO_ANSWER = 0  # the status of a call whose connection ended, or that timed out
 # Statuses that leave open whether the call was executed: no answer, the gateway's, a function that died or can't now.
 FAILURES = frozenset({NO_ANSWER, 500, 502, 503, 504})
 
+ACCEPTED = frozenset({200, 201})
+
 
 @dataclass(frozen=True, slots=True)
 class PlannedCall:
@@ -65,7 +67,7 @@ class CallSample:
     @property
     def is_accepted(self) -> bool:
         """Return whether the answer says that the call was executed."""
-        return self.status in (200, 201)
+        return self.status in ACCEPTED
 
     @property
     def is_undecided(self) -> bool:
@@ -83,6 +85,7 @@ class CallLedger:
     """All samples, in the order of their answers."""
 
     samples: list[CallSample] = field(default_factory=list)
+    _numbers: dict[int, int] = field(default_factory=dict, repr=False, compare=False)
 
     def note(self, sample: CallSample) -> None:
         """Add a sample."""
@@ -91,6 +94,12 @@ class CallLedger:
     def list_samples(self, scenario: str) -> list[CallSample]:
         """Return the samples of one scenario."""
         return [sample for sample in self.samples if sample.scenario == scenario]
+
+    def find_number(self, sample: CallSample) -> int:
+        """Return a sample's line in samples.csv.gz, from 1. Raise KeyError for one that is not in the ledger."""
+        for number in range(len(self._numbers), len(self.samples)):  # those that came since the last question
+            self._numbers[id(self.samples[number])] = number + 1
+        return self._numbers[id(sample)]
 
     def list_accepted(self, *operations: str) -> Iterator[CallSample]:
         """Yield the first acceptance of each call of these operations; a repeat of the same key adds nothing."""

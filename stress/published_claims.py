@@ -14,8 +14,10 @@ from typing import Any, TypeVar
 
 from stress.control_record import PUBLISHED, find_doubt
 from stress.controls.model import FILE, read_controls
-from stress.model import Assertion, Figure, ReadinessReport, ScenarioResult
+from stress.model import Assertion, Figure, ReadinessReport, ScenarioResult, Side
 from stress.report import store
+from stress.report.formatting import format_interval
+from stress.verdict import Decision, decide
 
 CLAIMS_FILE = Path(__file__).with_name("published_claims.toml")
 REPORT = Path("measurements/readiness")
@@ -41,6 +43,8 @@ scenarios to find each.
 | | Claim | Answer | By what |
 |---|---|---|---|
 """
+HOLDS: dict[Decision, bool | None] = {"met": True, "missed": False, "undecided": None}
+SIGNS = {True: "✓", False: "✗", None: "?"}
 ANSWERS = ("shown", "in part", "untrue", "not shown")
 
 
@@ -218,17 +222,22 @@ def _sort_failed_last(each: Assertion | Figure) -> bool:
 def _judge_check(check: Assertion, result: ScenarioResult) -> JudgedEvidence:
     if result.status not in ("PASS", "FAIL"):
         return JudgedEvidence(f"? {check.name} (the scenario was {result.status})", None)
+    if check.undecided:
+        return JudgedEvidence(f"? {check.name} (undecided: {check.found})", None)
     found = "" if check.passed else f" (found {check.found})"
     return JudgedEvidence(f"{'✓' if check.passed else '✗'} {check.name}{found}", check.passed)
 
 
 def _judge_figure(figure: Figure, evidence: ClaimEvidence) -> JudgedEvidence:
-    text = f"{figure.name}: **{f'{figure.value:.4g} {figure.unit}'.strip()}**"
-    bars = [(evidence.at_least, "at least", figure.value.__ge__), (evidence.at_most, "at most", figure.value.__le__)]
-    for bar, words, is_met in bars:
+    """Return the figure; by its interval, if it has one, whether it reaches the claim's own number."""
+    low, high = (figure.estimate.low, figure.estimate.high) if figure.estimate else (figure.value, figure.value)
+    interval = f" ({format_interval(low, high)})" if figure.estimate else ""
+    text = f"{figure.name}: **{f'{figure.value:.4g} {figure.unit}'.strip()}**{interval}"
+    bars: tuple[tuple[float | None, Side], ...] = ((evidence.at_least, "at least"), (evidence.at_most, "at most"))
+    for bar, side in bars:
         if bar is not None:
-            holds = bool(is_met(bar))
-            return JudgedEvidence(f"{'✓' if holds else '✗'} {text} (claimed: {words} {bar:g})", holds)
+            holds = HOLDS[decide(low, high, bar, side)]
+            return JudgedEvidence(f"{SIGNS[holds]} {text} (claimed: {side} {bar:g})", holds)
     return JudgedEvidence(text, holds=True)
 
 

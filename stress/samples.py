@@ -5,19 +5,31 @@ import gzip
 from collections.abc import Iterable
 from pathlib import Path
 
-from stress.ledger import CallSample
+from stress.ledger import ACCEPTED, CallSample
 
-COLUMNS = ("scenario", "operation", "method", "client", "attempt", "meant_s", "sent_s", "done_s", "status", "problem",
-           "wanted", "right", "replayed", "subject", "key")  # fmt: skip
+FILE = "samples.csv.gz"
+COLUMNS = ("number", "scenario", "operation", "method", "client", "attempt", "meant_s", "sent_s", "done_s", "status",
+           "problem", "wanted", "right", "replayed", "subject", "key")  # fmt: skip
 
 
 def write_samples(samples: Iterable[CallSample], path: Path) -> None:
-    """Write the samples as gzipped CSV."""
+    """Write the samples as gzipped CSV. Checks name their samples by the number of the line, from 1."""
     with gzip.open(path, "wt", newline="") as file:
         lines = csv.writer(file)
         lines.writerow(COLUMNS)
-        for sample in samples:
-            lines.writerow(_format_line(sample))
+        for number, sample in enumerate(samples, 1):
+            lines.writerow((number, *_format_line(sample)))
+
+
+def read_latencies(path: Path) -> dict[tuple[str, str], list[float]]:
+    """Return the accepted calls' latencies in milliseconds, by scenario and operation. Raise OSError, ValueError."""
+    found: dict[tuple[str, str], list[float]] = {}
+    with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
+        for line in csv.DictReader(file):
+            if int(line["status"]) in ACCEPTED:
+                latency_ms = (float(line["done_s"]) - float(line["meant_s"])) * 1000
+                found.setdefault((line["scenario"], line["operation"]), []).append(latency_ms)
+    return found
 
 
 def _format_line(sample: CallSample) -> tuple[object, ...]:

@@ -21,6 +21,7 @@ Red = Literal["FAIL", "INVALID"]
 
 # Names of reasons for which a result is INVALID: the measurement itself can't be trusted.
 GENERATOR_LATE, SAMPLES_MISSING = "the load generator was late", "samples are missing"
+UNDECIDED = "too few samples to decide"  # not the check's name: an undecided check has detected nothing
 
 
 class InvalidControl(Exception):
@@ -162,7 +163,9 @@ def list_reasons(result: Mapping[str, Any]) -> Iterator[Reason]:
     among the listed ones; a report lists only the first.
     """
     for check in result["checks"]:
-        if not check["passed"]:
+        if check.get("undecided"):
+            yield Reason(UNDECIDED, f"{check['name']}: wanted {check['wanted']}, found {check['found']}")
+        elif not check["passed"]:
             yield Reason(check["name"], f"wanted {check['wanted']}, found {check['found']}")
     differences = result["reconciliation"]["differences"]
     for what, count in Counter(difference["what"] for difference in differences).items():

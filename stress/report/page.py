@@ -18,6 +18,8 @@ _FUNCTIONS: tuple[Any, ...] = (
     consistency.is_generator_late,
     consistency.has_too_few_samples,
     consistency.summarise_reconciliation,
+    formatting.format_interval,
+    formatting.format_more,
     charts.draw_line_chart,
     charts.draw_histogram,
 )
@@ -28,6 +30,7 @@ _FILTERS: tuple[Any, ...] = (
     formatting.format_moment,
     formatting.join_names,
     formatting.flatten_setting,
+    formatting.split_interval,
     timeline.format_when,
     consistency.describe_checks,
 )

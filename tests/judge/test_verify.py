@@ -4,6 +4,7 @@ import base64
 import json
 import random
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -41,6 +42,20 @@ def make_ledger() -> CallLedger:
     return ledger
 
 
+def _add_checks(context: ScenarioContext, samples: list[CallSample]) -> None:
+    """Make one check of each kind, by calls and by values; all of them hold."""
+    accepted = [sample for sample in samples if sample.is_accepted]
+    waits = [float(n) for n in range(1, 101)]
+    context.check_statuses("Statuses", Counter(sample.status for sample in samples), samples)
+    context.check_share_at_most("Without answer", 0.03, [s for s in samples if s.status == 0], samples)
+    context.check_share_at_least("As wanted", 0.98, samples, samples)
+    context.check_share_at_most("Lost", 0.01, 0, 1000)
+    context.check_percentile_at_most("p95", 0.95, 1000, accepted)
+    context.check_percentile_at_most("Waits", 0.5, 70, waits, "s")
+    context.check_ratio_at_most("Halves", 2, accepted[::2], accepted[1::2], 0.95)
+    context.check_ratio_at_least("Waits ÷ shorter ones", 4, [10 * each for each in waits], waits, 0.9)
+
+
 def make_report(ledger: CallLedger) -> ReadinessReport:
     """Return the report that the harness builds of these samples."""
     made: Any = None  # no system, no generator: the result is made of the samples alone
@@ -57,6 +72,7 @@ def make_report(ledger: CallLedger) -> ReadinessReport:
         samples_wanted=CALLS,
     )
     context.check_equal("Calls", CALLS, len(ledger.samples))
+    _add_checks(context, ledger.samples)
     context.reconciliation.compare("rows", "all", 1, 1)
     return build_report(
         [context.build_result()],
@@ -98,7 +114,7 @@ def test_an_unchanged_report_is_verified(published: Path, capsys: pytest.Capture
     found = verify.verify_report(published, published / statement.SIGNER_FILE)
     assert found.faults == []
     assert {kind: count > 4 for kind, count in found.compared.items()} == {
-        "files": True, "figures of calls": True, "verdicts": True,
+        "files": True, "figures of calls": True, "checks": True, "verdicts": True,
     }  # fmt: skip
     assert "VERIFIED in" in capsys.readouterr().out
 
@@ -145,13 +161,35 @@ def _change_result(**changes: Any) -> Callable[[ReadinessReport], ReadinessRepor
 
 def _speed_up(report: ReadinessReport) -> ReadinessReport:
     [result] = report.results
-    faster = [replace(each, p95=each.p95 - 0.01) for each in result.latencies]
+    faster = [replace(each, p95=(each.p95 or 0) - 0.01) for each in result.latencies]
     return replace(report, results=[replace(result, latencies=faster)])
 
 
 def _fail_check(report: ReadinessReport) -> ReadinessReport:
     [result] = report.results
     return replace(report, results=[replace(result, checks=[replace(result.checks[0], passed=False)])])
+
+
+def _change_check(name: str, **changes: Any) -> Callable[[ReadinessReport], ReadinessReport]:
+    """Return the change of one check; `estimate` and `evidence` are given as changes of theirs."""
+
+    def change(report: ReadinessReport) -> ReadinessReport:
+        [result] = report.results
+        checks = []
+        for check in result.checks:
+            made = check
+            if check.name == name:
+                inner = {
+                    key: replace(getattr(check, key), **value)
+                    for key, value in changes.items()
+                    if isinstance(value, dict)
+                }
+                made = replace(check, **{**changes, **inner})
+            checks.append(made)
+        assert checks != result.checks
+        return replace(report, results=[replace(result, checks=checks)])
+
+    return change
 
 
 def _add_difference(report: ReadinessReport) -> ReadinessReport:
@@ -180,6 +218,25 @@ def _quiet_timeline(report: ReadinessReport) -> ReadinessReport:
         _fail_check,
         _add_difference,
         _quiet_timeline,
+        _change_check("Statuses", evidence={"wanted": {201: CALLS}}),
+        _change_check("Statuses", evidence={"samples": "1-399"}),
+        _change_check("Without answer", estimate={"high": 0.015}),
+        _change_check("Without answer", estimate={"value": 0.001}),
+        _change_check("Without answer", evidence={"others": "71"}),
+        _change_check("Without answer", evidence={"bar": 0.01}),
+        _change_check("As wanted", estimate={"low": 0.995}),
+        _change_check("Lost", evidence={"other_values": (3.0,)}),
+        _change_check("Lost", estimate=None),
+        _change_check("p95", estimate={"high": 180.0}),
+        _change_check("p95", estimate=None),
+        _change_check("p95", evidence={"bar": 100.0}),
+        _change_check("p95", evidence={"samples": "1-40"}),
+        _change_check("p95", passed=False, undecided=True),
+        _change_check("p95", evidence=None, undecided=True),
+        _change_check("Halves", estimate={"high": 1.01}),
+        _change_check("Halves", estimate={"value": 1.0}),
+        _change_check("Halves", evidence={"bar": 1.0}),
+        _change_check("Waits ÷ shorter ones", evidence={"values": (1.0,) * 100}),
     ],
 )
 def test_a_signed_report_that_its_raw_files_contradict_is_refused(
@@ -211,3 +268,13 @@ def test_the_statement_names_the_code_and_leaves_the_index_alone(published: Path
 def test_the_program_stays_small_enough_to_be_read() -> None:
     """Whoever doubts the report can read this program instead."""
     assert len(Path(verify.__file__).read_text(encoding="utf-8").splitlines()) <= 400
+
+
+def test_an_undecided_check_makes_a_scenario_invalid_unless_something_failed(copied: Path) -> None:
+    """By the judge's own rules, whatever the report says."""
+    [result] = json.loads((copied / "report.json").read_bytes())["results"]
+    assert verify.judge_scenario(result) == "PASS"
+    result["checks"][1] |= {"passed": False, "undecided": True}
+    assert verify.judge_scenario(result) == "INVALID"
+    result["checks"][2] |= {"passed": False}
+    assert verify.judge_scenario(result) == "FAIL"

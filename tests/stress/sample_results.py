@@ -4,18 +4,22 @@ import math
 import random
 from dataclasses import replace
 
+from stress.estimates import bound_percentile, count_samples_needed
 from stress.model import (
     BUCKETS_MS,
     Assertion,
     Chart,
     ChartLine,
+    CheckEvidence,
     Difference,
+    Estimate,
     Figure,
     Lag,
     Latency,
     Reconciliation,
     ScenarioResult,
 )
+from stress.verdict import PERCENTILES
 
 STARTS = (6.0, 58.0, 104.0, 158.0, 216.0, 270.0, 318.0, 366.0, 402.0)
 
@@ -27,8 +31,11 @@ def make_latency(operation: str, calls: int, p50: float, spread: float = 0.45) -
     counts = [0] * (len(BUCKETS_MS) + 1)
     for time in times:
         counts[next((i for i, limit in enumerate(BUCKETS_MS) if time <= limit), len(BUCKETS_MS))] += 1
-    p50, p90, p95, p99 = (round(times[min(int(share * calls), calls - 1)], 2) for share in (0.5, 0.9, 0.95, 0.99))
-    return Latency(operation, calls, p50, p90, p95, p99, round(times[-1], 2), tuple(counts))
+    shown = {name: share for name, share in PERCENTILES.items() if calls >= count_samples_needed(share)}
+    values = {name: round(times[min(int(share * calls), calls - 1)], 2) for name, share in shown.items()}
+    q50, q90, q95, q99 = (values.get(name) for name in PERCENTILES)
+    intervals = {name: bound_percentile(times, share) for name, share in shown.items()}
+    return Latency(operation, calls, q50, q90, q95, q99, round(times[-1], 2), tuple(counts), intervals)
 
 
 def make_pool() -> ScenarioResult:
@@ -264,9 +271,17 @@ def make_capacity() -> ScenarioResult:
 
 
 def make_late_capacity() -> ScenarioResult:
+    good, below = make_capacity(), Estimate(341, 322, 371, 14_120)
+    undecided = Assertion(
+        good.checks[0].name, passed=False, wanted="at most 350 ms", found="341 ms (322 to 371)", undecided=True,
+        more_samples=5_210, estimate=below, evidence=CheckEvidence("percentile", 350, percentile=0.95),
+    )  # fmt: skip
+    knee = Figure("knee", 310, "requests/s", estimate=Estimate(310, 296, 321, 14_120))
     return replace(
-        make_capacity(),
+        good,
         status="INVALID",
+        checks=[undecided, *good.checks[1:]],
+        figures=[knee, *good.figures[1:]],
         lag=Lag(sends=14_120, p50=2.6, p99=71.3, most=412.0, bar=25),
         samples=14_120,
         notes=["Another process used one of the two cores from 5:31 to 5:52."],
@@ -304,6 +319,7 @@ def _make_curves() -> list[Chart]:
     offered = (20, 40, 80, 120, 160, 200, 240, 280, 310, 360, 440, 520, 620)
     before = [(float(x), round(18 + x / 20 + 4000 / (1 + math.exp((190 - x) / 12)), 1)) for x in offered]
     after = [(float(x), round(16 + x / 30 + 300 / (1 + math.exp((430 - x) / 60)), 1)) for x in offered]
+    low, high = ([(x, round(y * factor, 1)) for x, y in after] for factor in (0.8, 1.3))
     served = [(float(x), float(min(x, 322 - x / 60))) for x in offered]
     worn = [(float(x), float(min(x, 160) if x < 200 else 160 - (x - 200) / 4)) for x in offered]
     asked = "offered requests a second"
@@ -312,7 +328,7 @@ def _make_curves() -> list[Chart]:
             "Latency under rising load",
             asked,
             "p95, ms",
-            [ChartLine("naive variant", before), ChartLine("this service", after)],
+            [ChartLine("naive variant", before), ChartLine("this service", after, low, high)],
             bar=350,
             bar_name="bar 350 ms",
             log=True,

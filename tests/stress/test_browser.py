@@ -11,7 +11,9 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
-from stress.report import compare, page, store
+from stress.model import Estimate
+from stress.report import compare, page
+from stress.report.differences import LatencyDifference
 from tests.browser import open_chromium
 from tests.stress import sample, sample_extreme
 
@@ -36,9 +38,10 @@ STYLE = Path(page.__file__).with_name("style.css").read_text(encoding="utf-8")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Return the pages of the sample."""
     folder = tmp_path_factory.mktemp("pages")
-    store.save(sample.make_mixed_report(), folder / "mixed")
-    store.save(sample.make_other_report(), folder / "elsewhere")
-    compare.write_comparison(folder / "mixed", folder / "elsewhere", folder / "compare.html")
+    mixed, elsewhere = sample.make_mixed_report(), sample.make_other_report()
+    tested = LatencyDifference(Estimate(1.31, 1.22, 1.43, 900), Estimate(1.42, 1.18, 1.77, 900), "slower at p95")
+    tests = {(result.key, one.operation): tested for result in mixed.results for one in result.latencies}
+    (folder / "compare.html").write_text(compare.compare_html(mixed, elsewhere, tests), encoding="utf-8")
     return {
         "mixed": page.write_page(sample.make_mixed_report(), folder / "mixed"),
         "passing": page.write_page(sample.make_passing_report(), folder / "passing"),
@@ -147,7 +150,8 @@ def test_every_colour_of_text_stands_out(scheme: int, paper: str) -> None:
     blocks = re.findall(r":root \{(.*?)\}", STYLE, re.DOTALL)
     assert len(blocks) == 3
     colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{3,8})", blocks[scheme]))
-    texts = ("ink", "dim", "pass", "fail", "invalid", "skipped") if paper == "paper" else ("ink", "fail", "dim")
+    texts = ["ink", "dim", "pass", "fail", "invalid", "skipped"] if paper == "paper" else ["ink", "fail", "dim"]
+    texts += ["invalid"] if paper == "invalid-wash" else []
     assert {name: ratio for name in texts if (ratio := compute_contrast(colours[name], colours[paper])) < 4.5} == {}
     if paper == "paper":
         lines = ("c1", "c2", "c3", "c4", "fail", "pass", "invalid")

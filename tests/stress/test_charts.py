@@ -117,7 +117,7 @@ def test_a_distribution_shows_every_call() -> None:
     tallest = max(heights)
     assert heights == pytest.approx([max(tallest * count / max(counts), 1.5) for count in counts], abs=0.02)
     svg = next(element for element in tree.iter() if element.tag == "svg")
-    assert "p95 160 ms" in svg.get("aria-label", "")
+    assert "p95 160 (144 to 181) ms" in svg.get("aria-label", "")
 
 
 def test_a_percentile_is_marked_in_its_bucket() -> None:
@@ -169,3 +169,27 @@ def test_a_quiet_run_draws_no_line_of_errors() -> None:
     report = sample.make_passing_report()
     quiet = replace(report, timeline=replace(report.timeline, errors=[(float(s), 0.0) for s in range(402)]))
     assert find_by_class(parse_markup(draw_timeline(quiet, WIDTHS["wide"])), "errors") == []
+
+
+def test_intervals_are_drawn_as_a_band_and_said_in_words() -> None:
+    """The band has the corners of the intervals, and the axis holds them; an end at infinity is at the edge."""
+    points, low, high = [(1.0, 50.0), (2.0, 60.0)], [(1.0, 40.0), (2.0, 45.0)], [(1.0, 70.0), (2.0, 99.0)]
+    tree = parse_markup(draw_line_chart(Chart("t", "x", "ms", [ChartLine("after", points, low, high)])))
+    (band,) = find_by_class(tree, "band")
+    corners = [tuple(map(float, pair.split())) for pair in band.get("d", "").removeprefix("M").split("L")]
+    ticks = read_ticks(tree, "y")
+    found = [round(read_axis_value(ticks, y, log=False)) for _, y in corners]
+    assert found == [40, 45, 99, 70]
+    label = next(element for element in tree.iter() if element.tag == "svg").get("aria-label", "")
+    assert "50 (40 to 70) at 1, 60 (45 to 99) at 2." in label
+    endless = ChartLine("after", points, low, [(1.0, float("inf")), (2.0, float("inf"))])
+    assert len(find_by_class(parse_markup(draw_line_chart(Chart("t", "x", "ms", [endless]))), "band")) == 1
+    assert find_by_class(parse_markup(draw_line_chart(Chart("t", "x", "ms", [ChartLine("a", points)]))), "band") == []
+
+
+def test_a_distribution_of_too_few_calls_marks_no_percentile() -> None:
+    """Of five calls there is none, of sixty the middle only."""
+    few, some = make_latency("GET /a", 5, 20), make_latency("GET /a", 60, 20)
+    assert find_by_class(parse_markup(draw_histogram(few)), "percentile") == []
+    names = [mark.text for mark in find_by_class(parse_markup(draw_histogram(some)), "percentile-name")]
+    assert names == ["p50"]

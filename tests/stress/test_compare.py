@@ -1,12 +1,17 @@
 """Two runs are held against each other, and what can't be compared is said."""
 
+import random
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from stress.__main__ import main
 from stress.report import compare, store
+from stress.samples import FILE, write_samples
 from tests.stress import sample
+from tests.stress.calls import make_call, make_sample, set_times
 from tests.stress.test_page import REACHES_OUT, make_hostile_report
 
 
@@ -28,15 +33,16 @@ def test_changed_verdicts_and_checks_are_named() -> None:
     assert read_rows("Checks that changed") == [
         ("claims", "Acknowledged claims that are there", "FAILED: 898: 2 are missing", "held: 900"),
         ("claims", "Write gap beyond the promotion", "FAILED: 1,640 ms", "held: 105 ms"),
+        ("capacity", "p95 at 80 % of the knee", "undecided: 341 ms (322 to 371)", "held: 96 ms"),
     ]
 
 
 def test_figures_stand_side_by_side_with_their_ratio() -> None:
     """The figures of an INVALID scenario carry the warning."""
     latencies = {row[:2]: row[2:] for row in read_rows("Latencies, ms")}
-    assert latencies["pool", "POST /members"] == ("38", "49.8", "1.31", "79.5", "113", "1.42", "slower")
+    assert latencies["pool", "POST /members"] == ("38", "49.8", "1.31", "79.5", "113", "1.42", "not tested")
     figures = {row[:2]: row[2:] for row in read_rows("Figures")}
-    assert figures["capacity (INVALID in A)", "knee"] == ("310 requests/s", "288 requests/s", "0.93")
+    assert figures["capacity (INVALID in A)", "knee"] == ("310 requests/s (296 to 321)", "288 requests/s", "0.93")
 
 
 def test_other_conditions_are_said() -> None:
@@ -83,3 +89,22 @@ def test_a_comparison_adds_nothing_to_a_reports_folder(tmp_path: Path) -> None:
     assert main(["compare", str(tmp_path / "a"), str(tmp_path / "b")]) == 0
     assert [path.name for path in (tmp_path / "b").iterdir()] == ["report.json"]
     assert "6 of 8" in (tmp_path / "b-compared.html").read_text(encoding="utf-8")
+
+
+def test_latencies_of_runs_with_their_raw_calls_are_tested(tmp_path: Path) -> None:
+    """The ratio stands with its interval, and a word only where the calls bear it."""
+    dice, factors = random.Random(5), {"a": 1.0, "b": 1.3}
+    for name, factor in factors.items():
+        store.save(sample.make_mixed_report(), tmp_path / name)
+        kept = []
+        for operation, times in (("POST /members", factor), ("GET /members/{number}", 1.0)):
+            made = replace(make_sample(make_call(operation)), scenario="pool")
+            kept += [set_times(made, sent_s=0.0, done_s=times * dice.lognormvariate(-3, 0.3)) for _ in range(300)]
+        write_samples(kept, tmp_path / name / FILE)
+    printed = compare.write_comparison(tmp_path / "a", tmp_path / "b", tmp_path / "c.html")
+    posted = next(line for line in printed.splitlines() if "POST /members " in line and line.startswith("| pool"))
+    read = next(line for line in printed.splitlines() if "GET /members" in line and line.startswith("| pool"))
+    assert posted.split("|")[-2].strip() == "slower"
+    assert re.search(r"1\.[23]\d* \(1\.[12]\d* to 1\.[345]\d*\)", posted)
+    assert read.split("|")[-2].strip() == ""
+    assert "<b>slower</b>" in (tmp_path / "c.html").read_text(encoding="utf-8")

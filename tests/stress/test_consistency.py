@@ -5,9 +5,21 @@ from typing import Any
 
 import pytest
 
-from stress.model import Assertion, Difference, Lag, ReadinessReport, Reconciliation, ScenarioResult, Status
+from stress.model import (
+    Assertion,
+    CheckEvidence,
+    Difference,
+    Estimate,
+    Lag,
+    ReadinessReport,
+    Reconciliation,
+    ScenarioResult,
+    Status,
+)
 from stress.report import consistency
 from tests.stress import sample, sample_results
+
+HELD = Assertion("one", passed=True, wanted="1", found="1")
 
 
 def replace_result(report: ReadinessReport, changed: ScenarioResult) -> ReadinessReport:
@@ -44,13 +56,24 @@ def test_a_fail_weighs_more_than_what_was_not_judged() -> None:
     "flaw",
     [
         {"checks": []},
-        {"checks": [Assertion("one", passed=False, wanted="1", found="2")]},
+        {"checks": [replace(HELD, passed=False)]},
+        {"checks": [replace(HELD, passed=False, undecided=True, more_samples=7)]},
+        {"checks": [replace(HELD, estimate=Estimate(200, 180, 260, 100), evidence=CheckEvidence("percentile", 250))]},
         {"samples": 899},
         {"lag": Lag(sends=900, p50=1, p99=25.1, most=30, bar=25)},
         {"reconciliation": Reconciliation({"claims": 900}, [Difference("claim", "CLM-1", "201", "nothing")])},
         {"reconciliation": Reconciliation({"claims": 900}, more_differences=1)},
     ],
-    ids=["no check", "failed check", "too few samples", "late generator", "difference", "unlisted difference"],
+    ids=[
+        "no check",
+        "failed check",
+        "undecided check",
+        "check that its interval misses",
+        "too few samples",
+        "late generator",
+        "difference",
+        "unlisted difference",
+    ],
 )
 def test_a_pass_that_its_record_speaks_against_is_not_counted(flaw: dict[str, Any]) -> None:
     """Each reason alone is enough, and the page shows the contradiction."""
@@ -74,3 +97,15 @@ def test_nothing_tried_is_no_pass() -> None:
     """An empty run has an empty score, not a perfect one."""
     score = consistency.compute_score([])
     assert (score.verdict, score.headline) == ("INVALID", "Nothing was tried.")
+
+
+def test_undecided_checks_say_how_many_samples_are_missing() -> None:
+    """The largest number is told; a bar where the value is can't be decided by any."""
+    checks = [replace(HELD, passed=False, undecided=True, more_samples=more) for more in (7, 1200)]
+    result = replace(sample_results.make_claims(), status="INVALID", checks=[HELD, *checks])
+    assert consistency.list_doubts(result) == [
+        "2 of its 3 checks could not be decided: 1,200 samples more would decide them"
+    ]
+    assert consistency.describe_checks(result) == "1 of 3 checks held, 2 undecided, not counted"
+    endless = replace(result, checks=[replace(checks[0], more_samples=9_000_000)])
+    assert "no number of samples that a run can have would decide it" in consistency.list_doubts(endless)[0]

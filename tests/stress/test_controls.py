@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,15 @@ def test_without_an_expectation_any_reason_will_do_but_there_must_be_one() -> No
     """A red that names nothing is no evidence."""
     assert judge(control(expect=""), make_report(make_result("agents", "FAIL", failed="Deadlocks"))).outcome == "red"
     assert judge(control(expect=""), make_report(make_result("agents", "FAIL"))).outcome == "wrong reason"
+
+
+def test_an_undecided_check_has_detected_nothing() -> None:
+    """The system may be broken just so, but this run can't say it."""
+    found = make_result("agents", "INVALID", failed="20 at once: exactly 5 accepted")
+    undecided = replace(found, checks=[replace(each, undecided=not each.passed) for each in found.checks])
+    verdict = judge(control(), make_report(undecided))
+    assert verdict.outcome == "wrong reason"
+    assert "exactly 5 accepted" in verdict.reasons[0].detail
 
 
 def test_a_stalled_generator_makes_a_run_invalid_and_nothing_else() -> None:

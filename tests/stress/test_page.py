@@ -81,14 +81,42 @@ def test_a_tick_stands_beside_checks_that_held_and_nowhere_else() -> None:
     report = sample.make_mixed_report()
     checks = [check for result in report.results for check in result.checks]
     made = page.render_page(report)
-    assert made.count("✓") == sum(check.passed for check in checks) == 23
+    assert made.count("✓") == sum(check.passed for check in checks) == 22
     broken = re.findall(r'<tr class="broken">.*?</tr>', made, re.DOTALL)
-    assert len(broken) == sum(not check.passed for check in checks) == 2
-    for row, check in zip(broken, (check for check in checks if not check.passed), strict=True):
+    failed = [check for check in checks if not check.passed and not check.undecided]
+    assert len(broken) == len(failed) == 2
+    for row, check in zip(broken, failed, strict=True):
         assert check.name in row
         assert check.found in row
         assert "failed" in row
         assert "✓" not in row
+
+
+def test_an_undecided_check_has_neither_a_tick_nor_a_cross() -> None:
+    """It says how many samples would decide it, on the page and in the comment."""
+    made = page.render_page(sample.make_mixed_report())
+    (row,) = re.findall(r'<tr class="open">.*?</tr>', made, re.DOTALL)
+    assert "341 ms (322 to 371)" in row
+    assert "5,210 samples more would decide" in row
+    assert "✓" not in row
+    assert "✕" not in row
+    said = "1 of its 3 checks could not be decided: 5,210 samples more would decide it"
+    assert said in made
+    comment = format_markdown(sample.make_mixed_report())
+    assert said in comment
+    assert "- ? **p95 at 80 % of the knee**: wanted at most 350 ms, found **341 ms (322 to 371)**, undecided" in comment
+
+
+def test_figures_and_latencies_stand_with_their_intervals() -> None:
+    """Sixty calls have no p95: a dash stands for it, never a number."""
+    report = sample.make_mixed_report()
+    made, comment = page.render_page(report), format_markdown(report)
+    assert '310 <span class="dim">requests/s</span> <small>296 to 321</small>' in made
+    (row,) = re.findall(r'<tr><th scope="row">welcome mail.*?</tr>', made, re.DOTALL)
+    assert re.search(r'data-label="p50">\d+ <small>\d+ to \d+</small></td>', row)
+    assert '<td data-label="p95">–</td><td data-label="p99">–</td>' in row
+    (line,) = [line for line in comment.splitlines() if line.startswith("| priorities") and "welcome" in line]
+    assert re.search(r"\| \d+ \(\d+ to \d+\) *\| – *\| – *\|", line)
 
 
 def test_another_result_is_another_score() -> None:

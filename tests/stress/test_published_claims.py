@@ -9,7 +9,7 @@ import pytest
 from judge import verify
 from stress import published_claims
 from stress.controls.model import FILE, read_controls
-from stress.model import Difference, Figure, ReadinessReport, ScenarioResult
+from stress.model import Difference, Estimate, Figure, ReadinessReport, ScenarioResult
 from stress.published_claims import ClaimEvidence, PublishedClaim, UnknownEvidence
 from stress.report import store
 from stress.report_builder import write_report
@@ -97,6 +97,26 @@ def test_a_figure_is_held_to_the_claims_own_number(
     result = replace(find_result(report, "pool"), figures=[Figure("after ÷ before", value, "×")])
     evidence = ClaimEvidence(scenario="pool", figure="after", at_least=at_least, at_most=at_most)
     assert f"**{answer}**" in build_row(replace_result(report, result), evidence)
+
+
+@pytest.mark.parametrize(("low", "high", "answer"), [(5.1, 6, "shown"), (4.9, 6, "not shown"), (4, 4.9, "untrue")])
+def test_a_figure_with_an_interval_is_held_to_it_by_the_interval(
+    report: ReadinessReport, low: float, high: float, answer: str
+) -> None:
+    """Whatever the figure itself is: claimed were five times."""
+    figure = Figure("after ÷ before", 5.0, "×", estimate=Estimate(5.0, low, high, 90))
+    changed = replace_result(report, replace(find_result(report, "pool"), figures=[figure]))
+    row = build_row(changed, ClaimEvidence(scenario="pool", figure="after", at_least=5), not_shown="Perhaps.")
+    assert f"**{'in part' if answer == 'shown' else answer}**" in row
+    assert f"**5 ×** ({low:g} to {high:g}) (claimed: at least 5)" in row
+
+
+def test_an_undecided_check_shows_nothing(report: ReadinessReport) -> None:
+    """Though another check of the same scenario failed."""
+    result = find_result(report, "pool")
+    checks = [replace(result.checks[0], passed=False, undecided=True), *result.checks[1:]]
+    changed = replace_result(report, replace(result, status="FAIL", checks=checks))
+    assert "**not shown**" in build_row(changed, ClaimEvidence(scenario="pool", check=result.checks[0].name))
 
 
 def test_what_was_compared_must_have_been_there_and_agree(report: ReadinessReport) -> None:

@@ -8,8 +8,10 @@ from typing import Any, cast
 import pytest
 
 from stress.call_factory import CallFactory
+from stress.estimates import estimate_percentile
 from stress.ledger import CallLedger, CallSample
 from stress.load_generator import LoadGenerator, RunClock
+from stress.model import Estimate, Figure
 from stress.processes import find_free_port
 from stress.profiles import CONTROL
 from stress.reconciliation import ReconciliationLog
@@ -155,14 +157,47 @@ def test_a_check_is_kept_as_it_came_out() -> None:
 
 def test_latencies_are_of_the_accepted_calls_and_by_operation() -> None:
     """Refusals are fast, and would flatter."""
-    slow = set_times(make_sample(make_call("claim"), 201), sent_s=0, done_s=0.4)
-    refused = set_times(make_sample(make_call("claim"), 429), sent_s=0, done_s=0.001)
+    slow = [set_times(make_sample(make_call("claim"), 201), sent_s=0, done_s=0.4) for _ in range(6)]
+    refused = [set_times(make_sample(make_call("claim"), 429), sent_s=0, done_s=0.001) for _ in range(9)]
     other = set_times(make_sample(make_call("register"), 200), sent_s=0, done_s=0.1)
-    found = {
-        each.operation: (each.calls, round(each.p50))
-        for each in make_context(slow, refused, other).build_result().latencies
+    found = {each.operation: each for each in make_context(*slow, *refused, other).build_result().latencies}
+    assert {name: (each.calls, round(each.most)) for name, each in found.items()} == {
+        "claim": (6, 400),
+        "register": (1, 100),
     }
-    assert found == {"claim": (1, 400), "register": (1, 100)}
+    assert found["claim"].p50 == pytest.approx(400)
+    assert (found["claim"].p90, found["register"].p50) == (None, None)
+
+
+def test_checks_of_samples_are_kept_with_their_evidence() -> None:
+    """One of each kind, in one context; what its interval leaves open makes the scenario INVALID."""
+    samples = [set_times(make_sample(make_call("claim"), 201), sent_s=0, done_s=n / 1000) for n in range(1, 101)]
+    context = make_context(*samples)
+    context.reconciliation.compare("rows", "one", 1, 1)
+    said = [
+        context.check_statuses("all", {201: 100}, samples),
+        context.check_share_at_most("share", 0.05, samples[:0], samples),
+        context.check_share_at_least("share", 0.9, samples, samples),
+        context.check_percentile_at_most("p50", 0.5, 70, samples),
+        context.check_ratio_at_most("ratio", 2, samples, samples, 0.5),
+        context.check_ratio_at_least("ratio", 0.5, samples, samples, 0.5),
+    ]
+    assert said == [True] * 6
+    assert [each.evidence.samples for each in context.checks if each.evidence] == ["1-100"] * 6
+    assert context.build_result().status == "PASS"
+    assert not context.check_percentile_at_most("p50", 0.5, 50, samples)
+    assert context.build_result().status == "INVALID"
+    assert not context.check_percentile_at_most("p50", 0.5, 10, samples)
+    assert context.build_result().status == "FAIL"
+
+
+def test_a_figure_of_too_few_samples_is_a_note_instead() -> None:
+    """Its name and how many it needs are said; a figure of enough has its interval."""
+    context = make_context()
+    context.record_estimate("p95", estimate_percentile([1.0] * 71, 0.95), "ms")
+    context.record_estimate("p50", estimate_percentile([1.0, 2.0, 3.0] * 4, 0.5), "ms", "of twelve")
+    assert context.notes == ["p95: not shown, as 71 samples are fewer than the 72 it needs."]
+    assert context.figures == [Figure("p50", 2, "ms", "of twelve", Estimate(2, 1, 3, 12))]
 
 
 def test_of_many_differences_the_first_are_listed_and_the_rest_is_counted() -> None:

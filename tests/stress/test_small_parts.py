@@ -70,11 +70,13 @@ def test_each_sample_is_one_line_under_its_columns(tmp_path: Path) -> None:
     with gzip.open(tmp_path / "samples.csv.gz", "rt") as file:
         first, second = list(csv.DictReader(file))
     assert first == {
-        "scenario": "claims", "operation": "claim", "method": "POST", "client": made.client, "attempt": "2",
-        "meant_s": "1.0", "sent_s": "1.001", "done_s": "1.25", "status": "429", "problem": "too-many-requests",
-        "wanted": "201 429", "right": "1", "replayed": "0", "subject": "named", "key": "k",
+        "number": "1", "scenario": "claims", "operation": "claim", "method": "POST", "client": made.client,
+        "attempt": "2", "meant_s": "1.0", "sent_s": "1.001", "done_s": "1.25", "status": "429",
+        "problem": "too-many-requests", "wanted": "201 429", "right": "1", "replayed": "0", "subject": "named",
+        "key": "k",
     }  # fmt: skip
-    assert (second["subject"], second["replayed"], second["right"]) == ("made", "1", "1")
+    assert (second["number"], second["subject"], second["replayed"], second["right"]) == ("2", "made", "1", "1")
+    assert samples.read_latencies(tmp_path / "samples.csv.gz") == {("claims", "claim"): [0.0]}
 
 
 def test_statements_go_by_the_name_before_them(tmp_path: Path) -> None:

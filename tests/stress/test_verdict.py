@@ -15,6 +15,7 @@ from tests.stress.sample_results import make_pool
 
 GOOD = Assertion("kept", passed=True, wanted="1", found="1")
 BAD = replace(GOOD, passed=False, found="0")
+OPEN = replace(BAD, undecided=True, more_samples=9)
 CLEAN = Reconciliation({"claims": 3})
 DIRTY = replace(CLEAN, differences=[Difference("claims", "id", "1", "0")])
 IN_TIME, LATE = Lag(9, 1.0, 50.0, 90.0, 50.0), Lag(9, 1.0, 50.1, 50.1, 50.0)
@@ -29,6 +30,9 @@ SHARES = st.sampled_from([0.001, 0.5, 0.9, 0.95, 0.99, 0.999, 1.0])
         ([GOOD, GOOD], CLEAN, None, 11, "PASS"),
         ([GOOD, BAD], CLEAN, IN_TIME, 10, "FAIL"),
         ([BAD, GOOD], CLEAN, None, 10, "FAIL"),
+        ([GOOD, OPEN], CLEAN, IN_TIME, 10, "INVALID"),
+        ([OPEN, BAD], CLEAN, IN_TIME, 10, "FAIL"),
+        ([OPEN], DIRTY, IN_TIME, 10, "FAIL"),
         ([], CLEAN, IN_TIME, 10, "INVALID"),
         ([GOOD], Reconciliation(), IN_TIME, 10, "INVALID"),
         ([GOOD], CLEAN, LATE, 10, "INVALID"),
@@ -48,7 +52,7 @@ def test_a_status_follows_from_what_was_found(
 
 
 @given(
-    checks=st.lists(st.sampled_from([GOOD, BAD]), max_size=4),
+    checks=st.lists(st.sampled_from([GOOD, BAD, OPEN]), max_size=4),
     reconciliation=st.sampled_from([CLEAN, DIRTY]),
     lag=st.sampled_from([None, IN_TIME, LATE]),
     samples=st.integers(0, 20),
@@ -57,7 +61,9 @@ def test_only_one_way_leads_to_a_pass(
     checks: list[Assertion], reconciliation: Reconciliation, lag: Lag | None, samples: int
 ) -> None:
     """Checks that all hold, all samples, a generator in time, no difference."""
-    whole = bool(checks) and BAD not in checks and reconciliation is CLEAN and lag is not LATE and samples >= 10
+    whole = (
+        bool(checks) and not {BAD, OPEN} & set(checks) and reconciliation is CLEAN and lag is not LATE and samples >= 10
+    )
     assert (verdict.judge_status(checks, reconciliation, lag, samples, 10) == "PASS") == whole
 
 
@@ -83,13 +89,17 @@ def test_a_latency_counts_each_call_once(values: list[float]) -> None:
     assert (found.operation, found.calls, sum(found.histogram)) == ("claim", len(values), len(values))
     for nth, most in enumerate(BUCKETS_MS):
         assert sum(found.histogram[: nth + 1]) == sum(value <= most for value in values)
-    assert found.p50 <= found.p90 <= found.p95 <= found.p99 <= found.most == max(values, default=0.0)
+    shown = [each for each in (found.p50, found.p90, found.p95, found.p99) if each is not None]
+    assert len(shown) == len(found.intervals) == sum(len(values) >= needed for needed in (6, 36, 72, 368))
+    assert [*shown, found.most] == sorted([*shown, found.most])
+    assert found.most == max(values, default=0.0)
 
 
 def test_each_percentile_stands_under_its_own_name() -> None:
     """The samples are the numbers from 1 to 1000."""
     found = verdict.summarise_latency("claim", [float(n) for n in range(1, 1001)])
     assert (found.p50, found.p90, found.p95, found.p99, found.most) == (500, 900, 950, 990, 1000)
+    assert found.intervals == {"p50": (469, 532), "p90": (881, 919), "p95": (936, 964), "p99": (983, 997)}
 
 
 @given(values=VALUES, bar=st.floats(0.1, 100))
