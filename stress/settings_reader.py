@@ -26,7 +26,15 @@ async def compare_settings(log: ReconciliationLog, wanted: Mapping[str, str], cl
     pids = (each["pid"] for function in status["functions"].values() for each in function["environments"])
     found = _read_environments(pid for pid in pids if pid is not None)
     for name, value in wanted.items():
-        log.compare(KIND, name, [value], sorted({str(variables.get(name)) for variables in found}))
+        log.compare(KIND, name, [_normalise(value)], sorted({_normalise(str(each.get(name))) for each in found}))
+
+
+def _normalise(value: str) -> str:
+    """Return a JSON text in one way of writing it, any other text unchanged."""
+    try:
+        return json.dumps(json.loads(value), sort_keys=True)
+    except ValueError:
+        return value
 
 
 def _read_environments(pids: Iterable[int]) -> list[dict[str, str]]:
