@@ -13,7 +13,7 @@ LOCAL := .venvs/local/bin/python -m local --state $(STATE)
 STRESS := .venvs/stress/bin/python -m stress
 
 .PHONY: help up reset token circuits logs psql migrate release environments dev-environments stress-environments \
-	stress stress-controls stress-compare stress-keep verify quick test ci nightly chaos guarantees figures forget lint style names generated types \
+	stress stress-controls controls-tenth stress-compare stress-keep verify quick test ci nightly chaos guarantees figures forget lint style names generated types \
 	imports template checkov unit settings contract docs rules exhaustive mutations integration one-by-one one-by-one-all local e2e alarms timed schemathesis \
 	harness readiness openapi reference ci-page \
 	oldest-python requirements events sam sam-events sam-local sam-lint sam-build sam-environment deploy released
@@ -66,17 +66,22 @@ stress: stress-environments ## Make the report in a quarter of an hour [PROFILE=
 	@$(STRESS) run $(if $(PROFILE),--profile $(PROFILE)) $(if $(TARGET),--target $(TARGET)) $(if $(YES),--yes) $(if $(SEED),--seed $(SEED))
 
 stress-controls: stress-environments ## Break the system in one way after another: each must be detected [ONLY=name]
-	@.venvs/stress/bin/python -m stress.controls $(if $(ONLY),--only $(ONLY))
+	@.venvs/stress/bin/python -m stress.controls --record $(if $(ONLY),--only $(ONLY))
+
+# CI's part of it; nothing is recorded, so that the checkout stays as it is. Ten consecutive turns have each control once.
+controls-tenth: dev-environments ## Run the tenth of the controls whose turn it is, in five minutes [TURN=n]
+	@$(BIN)/python -m stress.controls --tenth --within 300 $(if $(TURN),--turn $(TURN))
 
 stress-compare: stress-environments ## Show two runs side by side: A=reports/… B=reports/…
 	@$(STRESS) compare $(A) $(B)
 
 verify: stress-environments ## Judge a report again from its raw files: REPORT=reports/… [SIGNER=a public key that you trust]
-	@.venvs/stress/bin/python judge/verify.py $(or $(REPORT),$(error name the folder of a report: REPORT=reports/…)) $(if $(SIGNER),--signer $(SIGNER))
+	@status=0; .venvs/stress/bin/python judge/verify.py $(or $(REPORT),$(error name the folder of a report: REPORT=reports/…)) \
+		$(if $(SIGNER),--signer $(SIGNER)) || status=1; .venvs/stress/bin/python judge/same_run.py $(REPORT) || status=1; exit $$status
 
 # The kept run is what docs/reference/readiness.md shows.
-stress-keep: stress-environments ## Keep a full run as the published one: REPORT=reports/…
-	@$(STRESS) keep $(REPORT)
+stress-keep: stress-environments ## Keep a full run as the published one: REPORT=reports/… [MARKED=1: as INVALID, though its controls are older]
+	@$(STRESS) keep $(REPORT) $(if $(MARKED),--marked)
 
 ##@ Tests
 quick: lint types imports unit settings contract docs ## Run lint, types, import rules, unit and contract tests, in a minute: while you work
@@ -84,7 +89,7 @@ quick: lint types imports unit settings contract docs ## Run lint, types, import
 # Each word is a group of lanes, joined by +, which run beside each other; the stages of a lane, joined by commas, run one after another.
 # Stages that mostly wait are beside stages that calculate. Whatever compares times has the machine to itself (decision 64).
 STAGES = quick,exhaustive+oldest-python,rules,template,checkov e2e+alarms mutations+one-by-one$(BESIDE_MUTATIONS) \
-	integration+local,schemathesis harness timed readiness figures
+	integration+local,schemathesis harness timed readiness controls-tenth figures
 # One simple command, so that make waits for it after a signal: it ends the stages, and prints what they have printed.
 RUN_STAGES = $(PYTHON) -m tools.stages --make $(MAKE)
 test: forget ## Run all tests but those of `make sam`, and say how long each stage took
@@ -94,10 +99,11 @@ ci: BESIDE_MUTATIONS = ,sam
 ci: forget ## Run `make test` and `make sam`, as CI does for each change
 	@$(RUN_STAGES) $(STAGES)
 
-# What takes too long for each change: every test on a database without pipelining, every event by `sam local invoke`, and `make chaos`.
+# What takes too long for each change: every test on a database without pipelining, every event by `sam local invoke`, all
+# negative controls, and `make chaos`.
 nightly: export INVOKE = all
-nightly: forget ## Run what CI leaves to the night: three hours
-	@$(RUN_STAGES) one-by-one-all sam chaos
+nightly: forget ## Run what CI leaves to the night: four hours
+	@$(RUN_STAGES) one-by-one-all sam stress-controls chaos
 
 # Every figure that was measured meanwhile is held to its bar.
 figures: dev-environments

@@ -61,8 +61,6 @@ def _is_same(one: object, other: object) -> bool:
 
 
 # ---- the signature ---------------------------------------------------------------------------------------------------
-
-
 def verify_statement(folder: Path, signer: Path, findings: ReportFindings) -> dict[str, Any]:
     """Return the statement, once its signature and every file's digest are checked; empty if it can't be trusted."""
     try:
@@ -110,8 +108,6 @@ def _verify_files(folder: Path, statement: dict[str, Any], findings: ReportFindi
 
 
 # ---- the calls -------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class SampledCall:
     """One line of samples.csv.gz."""
@@ -238,8 +234,6 @@ def verify_timeline(report: dict[str, Any], calls: list[SampledCall], findings: 
 
 
 # ---- the checks that an interval decides -----------------------------------------------------------------------------
-
-
 def verify_check(title: str, check: dict[str, Any], calls: dict[int, SampledCall], findings: ReportFindings) -> None:
     """Compute a check again from the samples that it names, if it names any, and compare its figure and outcome."""
     evidence, outcome = check["evidence"], [check["passed"], check["undecided"]]
@@ -322,8 +316,6 @@ def _verify_ratio(
 
 
 # ---- the verdicts ----------------------------------------------------------------------------------------------------
-
-
 def judge_scenario(result: dict[str, Any]) -> str:
     """Return a scenario's status, from its checks, calls, generator and reconciliation alone."""
     reconciliation, lag = result["reconciliation"], result["lag"]
@@ -338,12 +330,19 @@ def judge_scenario(result: dict[str, Any]) -> str:
     return "PASS" if result["checks"] and sum(reconciliation["compared"].values()) else "INVALID"
 
 
+def judge_controls(report: dict[str, Any]) -> list[str]:
+    """Return INVALID for a full run, unless all of its controls were detected in the code that it drove."""
+    current = [each["detected"] and each["guards"] == each["guards_now"] for each in report["controls"]]
+    return ["INVALID"] if report["profile"] == "full" and not (current and all(current)) else []
+
+
 def verify_verdicts(report: dict[str, Any], statement: dict[str, Any], findings: ReportFindings) -> None:
     """Compare each scenario's status, the run's verdict and its score with the rules, and with the statement."""
     statuses = {result["key"]: judge_scenario(result) for result in report["results"]}
     for result in report["results"]:
         findings.compare("verdicts", f"{result['key']}, status", result["status"], statuses[result["key"]])
-    verdict = next((status for status in WORST_FIRST if status in statuses.values()), "INVALID")
+    found = [*statuses.values(), *judge_controls(report)]
+    verdict = next((status for status in WORST_FIRST if status in found), "INVALID")
     findings.compare("verdicts", "the run's verdict", report["verdict"], verdict)
     passed = sum(status == "PASS" for status in statuses.values())
     findings.compare("verdicts", "the score", [report["passed"], report["total"]], [passed, len(statuses)])

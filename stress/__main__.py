@@ -47,6 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     two.add_argument("--out", type=Path, help="the page; default beside the second folder")
     three = commands.add_parser("keep", help="publish a full run in measurements/ and docs/")
     three.add_argument("folder", type=Path, help="the folder of the report")
+    three.add_argument("--marked", action="store_true", help="although its controls are older: its page says INVALID")
     return parser
 
 
@@ -59,8 +60,8 @@ def main(arguments: list[str]) -> int:
 def publish_report(options: argparse.Namespace) -> int:
     """Publish a run's report below docs/; return the exit status."""
     try:
-        published_claims.publish(options.folder, ROOT)
-    except (OSError, ValueError, published_claims.UnknownEvidence) as error:
+        published_claims.publish(options.folder, ROOT, marked=options.marked)
+    except (OSError, ValueError, published_claims.UnknownEvidence, published_claims.OutdatedControls) as error:
         print(f"not kept: {error}", file=sys.stderr)
         return 1
     return 0

@@ -12,6 +12,7 @@ import hashlib
 import json
 import random
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -68,6 +69,7 @@ class LoadGenerator:
         self._ledger = ledger
         self._on_sample = on_sample
         self._sessions: dict[str, aiohttp.ClientSession] = {}
+        self._ended: Counter[str] = Counter()  # calls of each scenario, whatever the ledger has of them
         self._stall_s = 0.0
 
     def copy_for_scenario(self, scenario: str) -> "LoadGenerator":
@@ -98,6 +100,7 @@ class LoadGenerator:
         done = self.clock.read_now()
         sent = trace.sent_s if trace.sent_s is not None else done
         sample = CallSample(self.scenario, call, meant, sent, done, attempt=attempt, api=self.api, **answer)
+        self._ended[self.scenario] += 1
         self._ledger.note(sample)
         self._on_sample(sample)
         return sample
@@ -151,6 +154,10 @@ class LoadGenerator:
                 return sample
             await asyncio.sleep(sample.retry_after_s or RETRY_AFTER_S)
             attempt += 1
+
+    def count_ended(self) -> int:
+        """Return how many calls of its scenario have ended, by a count of its own: the ledger must have all of them."""
+        return self._ended[self.scenario]
 
     def stall(self, seconds: float) -> None:
         """Make the next send block for some seconds, to simulate a generator that can't keep time."""

@@ -8,6 +8,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict
 
+from stress.control_record import ControlRecord
+
 Status = Literal["PASS", "FAIL", "INVALID", "SKIPPED"]
 Point = tuple[float, float]
 Percentile = Literal["p50", "p90", "p95", "p99"]
@@ -223,3 +225,4 @@ class ReadinessReport:
     timeline: Timeline = field(default_factory=Timeline)
     environment: dict[str, str] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    controls: list[ControlRecord] = field(default_factory=list)

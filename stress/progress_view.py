@@ -140,7 +140,7 @@ class ProgressView:
     def end(self, report: ReadinessReport, folder: Path) -> None:
         """Write the run's result and the report's path."""
         self._state.current = ""
-        score = consistency.compute_score(report.results)
+        score = consistency.score_report(report)
         for line in (
             f"{score.verdict}: {score.headline}",
             *(sentence for _, sentence in score.rest),

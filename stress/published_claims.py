@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from stress.control_record import PUBLISHED, find_doubt
 from stress.controls.model import FILE, read_controls
 from stress.model import Assertion, Figure, ReadinessReport, ScenarioResult, Side
 from stress.report import store
@@ -37,7 +38,7 @@ scenarios to find each.
 
 {verdict}
 
-{count}
+{doubt}{count}
 
 | | Claim | Answer | By what |
 |---|---|---|---|
@@ -49,6 +50,10 @@ ANSWERS = ("shown", "in part", "untrue", "not shown")
 
 class UnknownEvidence(Exception):
     """A claim names something that neither the run nor the repository has."""
+
+
+class OutdatedControls(Exception):
+    """The controls prove nothing about the code that the run drove; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -141,18 +146,24 @@ def build_page(report: ReadinessReport, claims: Sequence[PublishedClaim], root: 
     count = f"Of {len(claims)} claims: " + ", ".join(f"{counts[answer]} {answer}" for answer in ANSWERS) + "."
     controls = len(read_controls(FILE.read_text(encoding="utf-8")))
     rows = "".join(_format_row(claim, answer, evidence) for claim, answer, evidence in judged)
-    return HEAD.format(verdict=verdict, controls=controls, count=count) + rows
+    doubt = find_doubt(PUBLISHED, report.controls)
+    shown = f"**INVALID, which is not PASS.** {doubt}\n\n" if doubt else ""
+    return HEAD.format(verdict=verdict, controls=controls, doubt=shown, count=count) + rows
 
 
-def publish(folder: Path, root: Path) -> None:
-    """Copy all files of a run's report, and write the page of it. Raise UnknownEvidence, OSError.
+def publish(folder: Path, root: Path, *, marked: bool = False) -> None:
+    """Copy all files of a run's report, and write the page of it. Raise UnknownEvidence, OutdatedControls, OSError.
 
+    A run whose controls are missing or older than its code is refused, unless its page is to be `marked` as INVALID.
     Given the published report itself, after a claim or a control has changed, write only the page.
     """
-    text = build_page(store.load(folder), read_published_claims(), root)
+    report = store.load(folder)
+    text = build_page(report, read_published_claims(), root)
     published = root / REPORT
     published.mkdir(parents=True, exist_ok=True)
     if not published.samefile(folder):
+        if not marked and (doubt := find_doubt(PUBLISHED, report.controls)):
+            raise OutdatedControls(f"{doubt} Run `make stress-controls`, and then the full run again.")
         shutil.rmtree(published)  # a file of the run before is none of this one's
         shutil.copytree(folder, published)
     (root / PAGE).write_text(text, encoding="utf-8")

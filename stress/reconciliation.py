@@ -203,7 +203,7 @@ class PersonReconciler:
 
     def _compare_address(self, calls: Sequence[CallSample], rows: Sequence[Mapping[str, Any]]) -> None:
         key = calls[0].call.key or ""
-        accepted = {str(s.record["id"]): s for s in reversed(calls) if s.is_accepted and s.record}
+        accepted = {str(s.record.get("id")): s for s in reversed(calls) if s.is_accepted and s.record}
         undecided = [] if accepted else list_undecided(calls)
         if undecided:
             more = max(0, len(rows) - 1)

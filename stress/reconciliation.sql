@@ -52,6 +52,10 @@ SELECT key, count(*) AS n FROM idempotency_keys WHERE key = ANY(%(keys)s) GROUP 
 -- Jobs that are not done, by state.
 SELECT state, count(*) AS n FROM outbox WHERE state <> 'done' GROUP BY state
 
+-- name: jobs_by_state
+-- All jobs, by state: those that are done show that the query sees any.
+SELECT state, count(*) AS n FROM outbox GROUP BY state
+
 -- name: deadlocks
 -- Deadlocks that the server has broken since it was started.
 SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()

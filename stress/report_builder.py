@@ -10,6 +10,7 @@ from typing import Any
 import psutil
 
 from stress import samples, statement, verdict
+from stress.control_record import ControlRecord, find_doubt
 from stress.git_reader import read_git
 from stress.ledger import CallSample
 from stress.limits import TOO_MANY
@@ -31,20 +32,25 @@ def build_report(
     over_time: Timeline,
     environment: dict[str, str],
     settings: dict[str, Any],
+    controls: Sequence[ControlRecord] = (),
 ) -> ReadinessReport:
-    """Return the report; its verdict and score follow from the results."""
+    """Return the report; its verdict and score follow from the results, a full run's also from its controls."""
+    status = verdict.combine_status(results)
+    if status == "PASS" and find_doubt(profile, list(controls)):
+        status = "INVALID"
     return ReadinessReport(
         started_at=started_at.isoformat(timespec="seconds"),
         duration_s=duration_s,
         profile=profile,
         target=target,
-        verdict=verdict.combine_status(results),
+        verdict=status,
         passed=sum(result.status == "PASS" for result in results),
         total=len(results),
         results=results,
         timeline=over_time,
         environment=environment,
         settings=settings,
+        controls=list(controls),
     )
 
 

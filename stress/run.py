@@ -10,6 +10,7 @@ from types import ModuleType
 
 from stress.call_factory import CallFactory
 from stress.check_registry import load_registry
+from stress.controls.records import list_records
 from stress.faults import FaultLog
 from stress.fixtures import UserFixtures
 from stress.health_monitor import HealthMonitor, merge_intervals
@@ -19,12 +20,13 @@ from stress.ledger import CallLedger, CallSample
 from stress.load_generator import LoadGenerator, RunClock
 from stress.local_target import CloudOptions, LocalCloud
 from stress.model import ReadinessReport, ScenarioResult, Timeline
-from stress.profiles import Profile
+from stress.profiles import CONTROL, Profile
 from stress.progress_view import ProgressView
 from stress.report_builder import build_report, build_timeline, describe_environment, write_report
 from stress.scenario_context import LocalScenarioContext
 from stress.scenarios import agents, breaker, capacity, claims, health, histories, members, pool, priorities
 from stress.scenarios.pool_connections import SHORT_LIVED, SHORTENED
+from stress.settings_reader import compare_settings, list_variables
 
 SCENARIOS: dict[str, ModuleType] = {
     "pool": pool,
@@ -44,6 +46,8 @@ CLOUD_OPTIONS = CloudOptions(
     variables={f"{SHORT_LIVED}:{name}": value for name, value in SHORTENED.items()},
     flags=("--standby", "--no-checkpoints"),
 )
+
+Work = Callable[[LocalScenarioContext], Awaitable[None]]
 
 
 @dataclass
@@ -74,6 +78,8 @@ class ReadinessRun:
     def __post_init__(self) -> None:
         """Prepare the parts that need no running system."""
         self.environment = describe_environment(self.options.root)
+        # a control's own run, on a copy that git does not know, has none
+        self.controls = [] if self.options.profile is CONTROL else list_records(self.options.root)
         self.faults = FaultLog(self.clock)
         self.call_factory = CallFactory(self.options.seed)
         # shorter than production's 60 s, so that in a run a circuit opens, probes and closes more than once
@@ -104,7 +110,7 @@ class ReadinessRun:
             members = count_members_needed(self._choose_scenarios(), self.options.profile)
             self.progress.note_step(f"signing in {members} members")
             await fixtures.prepare(members)
-            await self._run_scenarios(generator, fixtures, monitor)
+            await self._run_scenarios(generator, fixtures, monitor, self._compare_settings)
         finally:
             await monitor.stop()
             await generator.close()
@@ -113,7 +119,14 @@ class ReadinessRun:
     def _choose_scenarios(self) -> list[str]:
         return [key for key in SCENARIOS if not self.options.only or key in self.options.only]
 
-    async def _run_scenarios(self, generator: LoadGenerator, fixtures: UserFixtures, monitor: HealthMonitor) -> None:
+    async def _compare_settings(self, context: LocalScenarioContext) -> None:
+        told = list_variables(mail_rate=self.options.profile.mail_rate, circuits=self.circuits)
+        await compare_settings(context.reconciliation, told, self.cloud)
+
+    async def _run_scenarios(
+        self, generator: LoadGenerator, fixtures: UserFixtures, monitor: HealthMonitor, *checks: Work
+    ) -> None:
+        """Run the scenarios; `checks` are made of each as soon as it has run."""
         wanted = self._choose_scenarios()
         if "health" in wanted or not self.options.only:
             monitor.start()
@@ -125,7 +138,8 @@ class ReadinessRun:
             self.progress.start_scenario(key, module.TITLE)
             if self.options.stall:
                 context.generator.stall(STALL_S)
-            await self._run_scenario(context, module.run)
+            for work in (module.run, *checks):
+                await self._run_scenario(context, work)
             context.ended_s = self.clock.read_now()  # `finish` looks at it again after all others
         for key, context in contexts.items():
             if finish := getattr(SCENARIOS[key], "finish", None):
@@ -133,6 +147,7 @@ class ReadinessRun:
             self._finish_scenario(context)
 
     def _finish_scenario(self, context: LocalScenarioContext) -> None:
+        context.want_all_samples()
         result = context.build_result()
         self.results.append(result)
         self.progress.finish_scenario(result)
@@ -160,9 +175,7 @@ class ReadinessRun:
             began_s=self.clock.read_now(),
         )
 
-    async def _run_scenario(
-        self, context: LocalScenarioContext, work: Callable[[LocalScenarioContext], Awaitable[None]]
-    ) -> None:
+    async def _run_scenario(self, context: LocalScenarioContext, work: Work) -> None:
         """Run a scenario; one that breaks off has proved nothing: it fails, by name, and the others go on."""
         try:
             await work(context)
@@ -194,6 +207,7 @@ class ReadinessRun:
             over_time=self._build_timeline(monitor),
             environment=self.environment,
             settings=settings,
+            controls=self.controls,
         )
 
     def _build_timeline(self, monitor: HealthMonitor) -> Timeline:

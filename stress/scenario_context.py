@@ -161,6 +161,10 @@ class ScenarioContext:
         self.samples_wanted += len(calls)
         return await self.generator.send_burst(calls)
 
+    def want_all_samples(self) -> None:
+        """Have the verdict require a sample of each call that the generator has made, whoever made it."""
+        self.samples_wanted = max(self.samples_wanted, self.generator.count_ended())
+
     @property
     def samples(self) -> list[CallSample]:
         """Return the samples of the scenario so far."""

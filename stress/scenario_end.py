@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,11 +33,15 @@ async def reconcile(context: "LocalScenarioContext") -> None:
     await wait_until_idle(context)
     context.show_progress("reconciling")
     log, target = context.reconciliation, context.target
-    open_jobs = {row["state"]: row["n"] for row in await target.query_rows(SQL["open_jobs"])}
-    log.compare("jobs that are not done", "outbox", {}, open_jobs)
+    samples = context.ledger.samples
+    jobs = {row["state"]: row["n"] for row in await target.query_rows(SQL["jobs_by_state"])}
+    done = jobs.pop("done", 0)
+    if any(s.is_accepted and s.call.operation in ("apply", "register") for s in samples):
+        log.compare("jobs done, if anybody was registered", "outbox", "some", "some" if done else "none")
+    log.compare("jobs that are not done", "outbox", {}, jobs)
+    log.compare("queues that were looked at", "all", "some", "some" if await target.count_queued() else "none")
     log.compare("messages left in queues", "all queues", 0, await _count_messages(context))
     inbox, staff_mails = await target.read_inbox()
-    samples = context.ledger.samples
     await _reconcile_people(context, samples, inbox)
     await _reconcile_claims(context, samples, staff_mails)
     await _reconcile_keys(context)
@@ -61,9 +65,18 @@ async def _reconcile_people(
             attempts[email].append(sample)
     rows = await context.target.query_rows(SQL["people"], {"emails": list(attempts)})
     PersonReconciler(context.reconciliation, samples, inbox).compare(attempts, rows)
-    known = [s.call.body["email"] for s in made if s.is_accepted or s.is_undecided]  # type: ignore[index]
-    strangers = await context.target.query_rows(SQL["strangers"], {"emails": known})
-    context.reconciliation.compare("accounts that no answer names", "all", [], [row["id"] for row in strangers])
+    known = {s.call.body["email"] for s in made if s.is_accepted or s.is_undecided}  # type: ignore[index]
+    strangers = await _list_strangers(context, known)
+    context.reconciliation.compare("accounts that no answer names", "all", [], strangers)
+    # Where nothing is what should be found, a query that never finds anything would look right.
+    for row in [row for row in rows if row["email"] in known][:1]:
+        found = [each for each in await _list_strangers(context, known - {row["email"]}) if each == row["id"]]
+        context.reconciliation.compare("an account left out on purpose is found", "one", [row["id"]], found)
+
+
+async def _list_strangers(context: "LocalScenarioContext", known: Iterable[str]) -> list[str]:
+    rows = await context.target.query_rows(SQL["strangers"], {"emails": sorted(known)})
+    return [row["id"] for row in rows]
 
 
 async def _reconcile_claims(

@@ -1,26 +1,32 @@
 """`make stress-controls`: break the system in one way after another, and show that the scenario for it turns red.
 
-    python -m stress.controls [--only NAME]
+    python -m stress.controls [--only NAME | --tenth [--turn N]] [--within SECONDS] [--record]
 
-Each control is a run of the harness, from this checkout, on a copy of it that is broken (`controls.toml`). First the
-same scenarios must be green on an unbroken copy, or red would mean nothing. A control that stays green, is red for
-another reason, or has no result, fails, and the run with it. The results are in `reports/controls-<time>/`.
+Each control is a run of the harness, from this checkout, on a copy of it that is broken (`controls.toml`). One that
+breaks the harness runs the copy's. First the same scenarios must be green on an unbroken copy, or red would mean
+nothing. A control that stays green, is red for another reason, or has no result, fails, and the run with it. The
+results are in `reports/controls-<time>/`; `--record` puts them into measurements/controls.json, which reports show.
 """
 
 import argparse
 import json
+import os
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 from types import FrameType
 
+from stress.control_record import ControlRecord
 from stress.controls.checkout_copies import CannotCopy, apply_patch, copy_checkout
+from stress.controls.choice import choose_controls, choose_tenth, find_turn
 from stress.controls.control_table import ControlRow, ControlTable, format_markdown
+from stress.controls.guarded_code import GuardedCode
 from stress.controls.harness_runs import HarnessResult, run_harness
 from stress.controls.model import (
     FILE,
@@ -31,6 +37,7 @@ from stress.controls.model import (
     judge_unbroken,
     read_controls,
 )
+from stress.controls.records import EditedRecords, describe_commit, merge_records, read_records
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIES = Path("build/controls")
@@ -44,8 +51,18 @@ INTERRUPTED = 130
 class ControlRun:
     """A run of the controls: `harness` is the command that begins a run of the harness."""
 
-    def __init__(self, root: Path, harness: Sequence[str], controls: Sequence[NegativeControl], folder: Path) -> None:
+    def __init__(
+        self,
+        root: Path,
+        harness: Sequence[str],
+        controls: Sequence[NegativeControl],
+        folder: Path,
+        *,
+        within_s: float = inf,
+    ) -> None:
+        """`within_s`: no control begins that would probably end later than so many seconds after the first."""
         self._root = root
+        self._within_s = within_s
         self._harness = harness
         self._folder = folder
         self._controls = {control.name: control for control in controls}
@@ -56,17 +73,37 @@ class ControlRun:
 
     @property
     def has_passed(self) -> bool:
-        """Return whether every row is as it must be."""
-        return all(row.has_passed for row in self.rows)
+        """Return whether every row is as it must be, but for those that were left out; one control at least ran."""
+        begun = [row for row in self.rows if row not in self.left_out]
+        return all(row.has_passed for row in begun) and len(begun) > 1
+
+    @property
+    def left_out(self) -> list[ControlRow]:
+        """Return the controls for which there was no time left."""
+        if not self.rows[0].has_passed or self._within_s == inf:
+            return []
+        return [row for row in self.rows if row.began is None]
 
     def run(self, table: ControlTable) -> None:
         """Run all controls; stop after an unbroken system that is not green, as then nothing would be proven."""
+        began = time.monotonic()
         for row in self.rows:
+            longest = max((each.seconds for each in self.rows if each.name != UNBROKEN), default=0.0)
+            if time.monotonic() - began + longest > self._within_s:
+                break
             table.begin(row)
             self._run_control(row)
             table.show_outcome(row)
             if row.name == UNBROKEN and not row.has_passed:
                 break
+
+    def list_records(self, guarded: Mapping[str, dict[str, str]], commit: str, when: datetime) -> list[ControlRecord]:
+        """Return the results of the controls that ran, for measurements/controls.json.
+
+        `guarded` has the digests of what each control guards, by its name, as they were before the run.
+        """
+        finished = [row for row in self.rows if row.verdict is not None and row.name != UNBROKEN]
+        return [row.make_record(guarded[row.name], commit, when) for row in finished]
 
     def _run_control(self, row: ControlRow) -> None:
         control = self._controls.get(row.name)
@@ -95,7 +132,9 @@ class ControlRun:
             options += ["--sql-file", str(out / "control.sql")]
         options += control.option.split() if control else []
         limit_s = SCENARIO_S * len(scenarios)
-        return run_harness([*self._harness, *options], self._root, out / "report.json", row.log, limit_s=limit_s)
+        # What is broken in the harness is broken in the copy's.
+        at = copy if control and control.breaks_harness else self._root
+        return run_harness([*self._harness, *options], at, out / "report.json", row.log, limit_s=limit_s)
 
     def _judge_control(self, control: NegativeControl | None, result: HarnessResult) -> ControlVerdict:
         if control:
@@ -130,34 +169,66 @@ def _describe_breakage(control: NegativeControl | None) -> dict[str, object]:
     return {"patch": control.patch, "sql": control.sql.strip(), "option": control.option}
 
 
-def choose_controls(controls: Sequence[NegativeControl], only: Sequence[str]) -> list[NegativeControl]:
-    """Return the controls of these names, all if none is named. Raise SystemExit for an unknown name."""
-    names = [control.name for control in controls]
-    if unknown := [name for name in only if name not in names]:
-        raise SystemExit(f"no such control: {', '.join(unknown)}; there are: {', '.join(names)}")
-    return [control for control in controls if not only or control.name in only]
-
-
 def _stop(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def main(arguments: Sequence[str], root: Path = ROOT, harness: Sequence[str] = ()) -> int:
-    """Return 0 if every control turned red as it must, 1 if one did not, 130 if interrupted."""
+def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the options of the command line."""
     parser = argparse.ArgumentParser(prog="stress.controls", description="Break the system, and see it found out.")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="this control; can be repeated")
-    only = parser.parse_args(arguments).only
+    parser.add_argument("--tenth", action="store_true", help="the tenth of all controls whose turn it is")
+    parser.add_argument("--turn", type=int, help="the number of the turn; default: the number of changes so far")
+    parser.add_argument("--within", type=float, default=inf, metavar="SECONDS", help="begin none that would end later")
+    parser.add_argument("--record", action="store_true", help="put the results into measurements/controls.json")
+    return parser.parse_args(arguments)
+
+
+def choose_run(controls: Sequence[NegativeControl], options: argparse.Namespace, root: Path) -> list[NegativeControl]:
+    """Return the controls that the options ask for; print which, if it is the tenth whose turn it is."""
+    if not options.tenth:
+        return choose_controls(controls, options.only)
+    turn = find_turn(root) if options.turn is None else options.turn
+    chosen = choose_tenth(controls, turn)
+    print(f"turn {turn} (again: --tenth --turn {turn}): {', '.join(control.name for control in chosen)}")
+    return chosen
+
+
+def note_left_out(control_run: ControlRun) -> None:
+    """Print for which controls there was no time left, also where the table of CI's stages shows it."""
+    if not control_run.left_out:
+        return
+    text = f"SKIPPED for want of time: {', '.join(row.name for row in control_run.left_out)}"
+    print(text)
+    if note := os.environ.get("STAGE_NOTE"):
+        Path(note).write_text(text, encoding="utf-8")
+
+
+def main(arguments: Sequence[str], root: Path = ROOT, harness: Sequence[str] = ()) -> int:
+    """Return 0 if every control turned red as it must, 1 if one did not, 130 if interrupted."""
+    options = parse_arguments(arguments)
     began, started = datetime.now(UTC), time.monotonic()
     folder = root / "reports" / f"controls-{began:%Y%m%d-%H%M%S}"
-    controls = choose_controls(read_controls(FILE.read_text(encoding="utf-8")), only)
-    control_run = ControlRun(root, harness or [sys.executable, "-m", "stress"], controls, folder)
+    every = read_controls(FILE.read_text(encoding="utf-8"))
+    controls = choose_run(every, options, root)
+    code, commit = GuardedCode(root), describe_commit(root)
+    guarded = {control.name: code.describe(control) for control in controls}
+    try:
+        read_records(root)  # before half an hour of controls, not after it
+    except EditedRecords as error:
+        raise SystemExit(f"{error}: delete it, and run all controls") from None
+    command = harness or [sys.executable, "-m", "stress"]
+    control_run = ControlRun(root, command, controls, folder, within_s=options.within)
     signal.signal(signal.SIGTERM, _stop)
     table, interrupted = ControlTable(control_run.rows), True
     with suppress(KeyboardInterrupt), table:
         control_run.run(table)
         interrupted = False
     control_run.write(began, time.monotonic() - started)
+    if options.record:
+        merge_records(root, control_run.list_records(guarded, commit, began), every)
     table.end(folder.relative_to(root))
+    note_left_out(control_run)
     return INTERRUPTED if interrupted else 0 if control_run.has_passed else 1
 
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,6 +12,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
+from stress.control_record import ControlRecord
 from stress.controls.harness_runs import HarnessResult, read_last_lines
 from stress.controls.model import ControlVerdict, to_record
 
@@ -75,6 +77,24 @@ class ControlRow:
             "trouble": self.trouble,
             **(to_record(self.verdict) if self.verdict else {"outcome": "not run"}),
         }
+
+    def make_record(self, guards: Mapping[str, str], commit: str, when: datetime) -> ControlRecord:
+        """Return the result as it is kept: which check turned red, and which others did with it."""
+        reasons = list(dict.fromkeys(reason.name for reason in self.verdict.reasons)) if self.verdict else []
+        return ControlRecord(
+            name=self.name,
+            scenario=self.scenario,
+            why=self.why,
+            detected=self.has_passed,
+            outcome=self.verdict.outcome if self.verdict else "not run",
+            status=self.verdict.status if self.verdict else "",
+            red=reasons[0] if reasons else "",
+            others=reasons[1:],
+            when=when.isoformat(timespec="seconds"),
+            commit=commit,
+            seconds=round(self.seconds, 1),
+            guards=dict(guards),
+        )
 
 
 class ControlTable:

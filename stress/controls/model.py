@@ -51,6 +51,11 @@ class NegativeControl:
         if [bool(self.patch), bool(self.sql), bool(self.option)].count(True) != 1:
             raise InvalidControl(f"{self.name}: set exactly one of patch, sql and option")
 
+    @property
+    def breaks_harness(self) -> bool:
+        """Return whether it breaks the harness, not the service."""
+        return any(line.startswith(("+++ b/stress/", "+++ b/judge/")) for line in self.patch.splitlines())
+
 
 @dataclass(frozen=True)
 class Reason:

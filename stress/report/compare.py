@@ -51,7 +51,7 @@ def compare(a: ReadinessReport, b: ReadinessReport, differences: Differences | N
 
 def compare_html(a: ReadinessReport, b: ReadinessReport, differences: Differences | None = None) -> str:
     """Return the comparison as a page in the report's style."""
-    scores = [consistency.compute_score(report.results) for report in (a, b)]
+    scores = [consistency.score_report(report) for report in (a, b)]
     runs = list(zip("AB", (a, b), scores, strict=True))
     tables = build_tables(a, b, differences)
     return render_template("compare.html.j2", headline=format_headline(a, b), runs=runs, tables=tables)
@@ -73,7 +73,7 @@ def write_comparison(folder_a: Path, folder_b: Path, out: Path) -> str:
 
 def format_headline(a: ReadinessReport, b: ReadinessReport) -> str:
     """Return both scores in a sentence."""
-    before, after = consistency.compute_score(a.results), consistency.compute_score(b.results)
+    before, after = consistency.score_report(a), consistency.score_report(b)
     return f"{before.passed} of {before.total} promises held in A, {after.passed} of {after.total} in B."
 
 
@@ -120,7 +120,7 @@ def format_ratio(before: float, after: float) -> str:
 
 
 def _describe_run(report: ReadinessReport) -> str:
-    verdict = consistency.compute_score(report.results).verdict
+    verdict = consistency.score_report(report).verdict
     return f"{format_moment(report.started_at)}, profile {report.profile}, {verdict}"
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from stress.control_record import find_doubt
 from stress.model import Assertion, ReadinessReport, ScenarioResult, Status
 from stress.report.formatting import format_more, format_number, join_names
 from stress.verdict import decide
@@ -28,13 +29,14 @@ class ReportScore:
     failed: list[str]
     invalid: list[str]
     skipped: list[str]
+    doubt: str = ""  # why the controls keep the run from being PASS
 
     @property
     def verdict(self) -> Status:
-        """Return PASS only if there are scenarios and all of them passed."""
+        """Return PASS only if there are scenarios, all of them passed, and the controls leave no doubt."""
         if self.failed:
             return "FAIL"
-        if self.invalid or not self.total:
+        if self.invalid or not self.total or self.doubt:
             return "INVALID"
         return "SKIPPED" if self.skipped else "PASS"
 
@@ -55,7 +57,8 @@ class ReportScore:
             ("INVALID", self.invalid, ("could not be judged", "could not be judged")),
             ("SKIPPED", self.skipped, ("was not tried", "were not tried")),
         ]
-        return [
+        doubts: list[tuple[Status, str]] = [("INVALID", self.doubt)] if self.doubt else []
+        return doubts + [
             (status, f"{len(titles)} {how[len(titles) > 1]}: {join_names(titles)}.")
             for status, titles, how in kinds
             if titles
@@ -110,17 +113,22 @@ def judge_result(result: ScenarioResult) -> Status:
     return "INVALID" if result.status == "PASS" and list_doubts(result) else result.status
 
 
-def compute_score(results: Sequence[ScenarioResult]) -> ReportScore:
+def score_report(report: ReadinessReport) -> ReportScore:
+    """Return the score of a report, with what its controls leave in doubt."""
+    return compute_score(report.results, find_doubt(report.profile, report.controls))
+
+
+def compute_score(results: Sequence[ScenarioResult], doubt: str = "") -> ReportScore:
     """Return the score, counted from the scenarios, whatever the report itself says."""
     titles: dict[Status, list[str]] = {"PASS": [], "FAIL": [], "INVALID": [], "SKIPPED": []}
     for result in results:
         titles[judge_result(result)].append(result.title)
-    return ReportScore(len(titles["PASS"]), len(results), titles["FAIL"], titles["INVALID"], titles["SKIPPED"])
+    return ReportScore(len(titles["PASS"]), len(results), titles["FAIL"], titles["INVALID"], titles["SKIPPED"], doubt)
 
 
 def find_contradictions(report: ReadinessReport) -> list[str]:
     """Return the places at which a report claims what its scenarios don't support."""
-    counted = compute_score(report.results)
+    counted = score_report(report)
     claims = [
         f"“{result.title}” was recorded as PASS, but {join_names(list_doubts(result))}: it is not counted."
         for result in report.results
@@ -131,7 +139,7 @@ def find_contradictions(report: ReadinessReport) -> list[str]:
             f"The file says {report.passed} of {report.total}, its scenarios say {counted.passed} of {counted.total}."
         )
     if report.verdict == "PASS" != counted.verdict:
-        claims.append(f"The file says PASS, its scenarios say {counted.verdict}.")
+        claims.append(f"The file says PASS, its {'controls' if counted.doubt else 'scenarios'} say {counted.verdict}.")
     return claims
 
 

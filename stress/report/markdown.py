@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from stress.control_record import ControlRecord
 from stress.model import Assertion, Percentile, ReadinessReport, ScenarioResult
 from stress.report import consistency
 from stress.report.formatting import (
@@ -29,7 +30,7 @@ _SPECIAL = re.compile(r"([\\`*_\[\]<>|~#])")
 
 def format_markdown(report: ReadinessReport) -> str:
     """Return the verdict, a row for each scenario, all problems in full, and the conditions."""
-    score = consistency.compute_score(report.results)
+    score = consistency.score_report(report)
     parts = [
         f"## {consistency.MARKS[score.verdict]} {score.verdict}: {score.headline}",
         "\n".join(f"- {consistency.MARKS[status]} {escape_text(sentence)}" for status, sentence in score.rest),
@@ -45,6 +46,7 @@ def format_markdown(report: ReadinessReport) -> str:
         ),
         _format_latencies(report.results),
         _format_faults(report),
+        _format_controls(report.controls),
         _format_conditions(report),
         "INVALID means that nothing was learned (too few samples, a bar within the interval of what was found, or a "
         "late load generator); it is not PASS.",
@@ -154,6 +156,23 @@ def _format_latencies(results: Sequence[ScenarioResult]) -> str:
 def _format_faults(report: ReadinessReport) -> str:
     rows = [[escape_text(fault.name), format_when(fault)] for fault in report.timeline.faults]
     return _fold_section("Faults", format_table(["fault", "when"], rows)) if rows else ""
+
+
+def _format_controls(controls: Sequence[ControlRecord]) -> str:
+    rows = [
+        [
+            consistency.MARKS["INVALID" if control.doubt else "PASS"],
+            escape_text(control.name),
+            escape_text(control.scenario),
+            escape_text(control.red or "none"),
+            str(len(control.others)),
+            escape_text(control.commit or "none"),
+            escape_text(control.doubt or "detected in this code"),
+        ]
+        for control in controls
+    ]
+    headers = ["", "control", "scenario", "what turned red", "others", "commit", "state"]
+    return _fold_section("Negative controls", format_table(headers, rows)) if rows else ""
 
 
 def _format_conditions(report: ReadinessReport) -> str:

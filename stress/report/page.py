@@ -41,7 +41,7 @@ def render_page(report: ReadinessReport) -> str:
     return render_template(
         "page.html.j2",
         report=report,
-        score=consistency.compute_score(report.results),
+        score=consistency.score_report(report),
         evidence=consistency.summarise_evidence(report.results),
         contradictions=consistency.find_contradictions(report),
         numbered=list(enumerate(report.results, 1)),

@@ -4,6 +4,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
+from stress.control_record import ControlRecord
 from stress.model import FaultPeriod, Interval, Point, ReadinessReport, ScenarioResult, Status, Timeline
 from tests.stress import sample_results as made
 
@@ -11,6 +12,13 @@ DURATION_S = 402.0
 HEALTH = (
     (174, "unhealthy"), (177, "healthy"), (220, "degraded"), (246, "healthy"),
     (274, "unhealthy"), (282, "healthy"), (285, "degraded"), (306, "healthy"),
+)  # fmt: skip
+
+GUARDS = {"service": "5e7a", "harness": "4a57", "control": "c047"}
+DETECTED = ControlRecord(
+    "limiter-open", "agents", "No client is ever refused.", detected=True, outcome="red", status="FAIL",
+    red="20 at once: exactly 5 accepted", others=["Deadlocks in the database"], when="2026-11-25T03:00:00+00:00",
+    commit="f51b61400aa1", seconds=41.3, guards=GUARDS, guards_now=GUARDS,
 )  # fmt: skip
 
 
@@ -97,6 +105,7 @@ def _make_report(results: list[ScenarioResult], verdict: Status, passed: int) ->
             "circuit": {"threshold": 5, "open_s": 30, "slow_ms": 2000},
             "quick": False,
         },
+        controls=[DETECTED, replace(DETECTED, name="retry-off", why="Nothing is tried again.", others=[])],
     )
 
 

@@ -42,6 +42,16 @@ def _add_second_account(system: SampleSystem) -> None:
     system.people.append({**sample_system.make_member_row(), "id": "member-2"})
 
 
+def _accept_without_record(system: SampleSystem) -> None:
+    """Have the registration answered by a dead function, whose status was rewritten, and no member there."""
+    system.people.pop()
+    system.samples = [
+        make_sample(each.call, 201, type="bad-gateway") if each.call.operation == "register" else each
+        for each in system.samples
+        if each.call.facts.get("subject") != MEMBER
+    ]
+
+
 def _add_second_claim(system: SampleSystem) -> None:
     system.claims.append(
         {**sample_system.make_claim_row(), "id": "claim-2", "number": "CLM-2026-000002", "title": "Another"}
@@ -63,6 +73,7 @@ def _add_second_claim(system: SampleSystem) -> None:
         _make_wrong_case(lambda w: w.inbox.update({BESA: 1}), MAILS, case="a doubled mail"),
         _make_wrong_case(lambda w: w.inbox.subtract({BESA: 1}), MAILS, case="a lost mail"),
         _make_wrong_case(lambda w: w.people.pop(), ACCOUNTS, case="a missing account"),
+        _make_wrong_case(_accept_without_record, ACCOUNTS, case="a failure that was counted as created"),
         _make_wrong_case(_add_second_account, ACCOUNTS, case="a second account with one address"),
         _make_wrong_case(lambda w: w.member.update(id="member-2"), ACCOUNTS, case="another account than was answered"),
         _make_wrong_case(

@@ -13,7 +13,7 @@ from rich.console import Console
 from stress import run as runs
 from stress.check_registry import COMMON, CheckEntry, CheckRegistry
 from stress.health_monitor import HealthMonitor, HealthSample
-from stress.ledger import CallSample
+from stress.ledger import CallLedger, CallSample
 from stress.load_generator import LoadGenerator
 from stress.model import ReadinessReport
 from stress.processes import find_free_port
@@ -166,6 +166,31 @@ def test_each_scenario_has_samples_and_stall_of_its_own(monkeypatch: pytest.Monk
     assert [(r.status, r.samples) for r in run_scenarios(monkeypatch, tmp_path, works).results] == [("PASS", 2)] * 2
     stalled = run_scenarios(monkeypatch, tmp_path, works, stall=True)
     assert [(r.status, r.samples) for r in stalled.results] == [("INVALID", 2)] * 2
+
+
+def test_a_ledger_that_loses_a_sample_makes_its_scenario_invalid(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The generator counts its calls itself; those of other scenarios don't count."""
+
+    async def send_calls(context: LocalScenarioContext) -> None:
+        await record_success(context)
+        for _ in range(4):
+            await context.generator.send(_to_nobody())
+
+    works: dict[str, tuple[Work, ...]] = {"pool": (send_calls,), "agents": (send_calls,)}
+    found = run_scenarios(monkeypatch, tmp_path, works).results
+    assert [(r.status, r.samples, r.samples_wanted) for r in found] == [("PASS", 4, 4)] * 2
+    note = CallLedger.note
+
+    def lose_one(ledger: CallLedger, sample: CallSample) -> None:
+        kept = [each for each in ledger.samples if each.scenario == "agents"]
+        if sample.scenario != "agents" or len(kept) < 3:
+            note(ledger, sample)
+
+    monkeypatch.setattr(CallLedger, "note", lose_one)
+    found = run_scenarios(monkeypatch, tmp_path, works).results
+    assert [(r.status, r.samples, r.samples_wanted) for r in found] == [("PASS", 4, 4), ("INVALID", 3, 4)]
 
 
 def _to_nobody() -> Any:

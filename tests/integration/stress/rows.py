@@ -24,6 +24,7 @@ class RecordedSystem:
     ledger: CallLedger = field(default_factory=CallLedger)
     mails: list[dict[str, Any]] = field(default_factory=list)
     messages: dict[str, int] = field(default_factory=dict)
+    has_queues: bool = True
 
     def run(self, query: str, *params: object) -> list[dict[str, Any]]:
         """Run one statement as the owner."""

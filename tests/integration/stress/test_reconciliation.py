@@ -75,7 +75,7 @@ class FakeTarget:
         return query(self._system, name, **(params or {}))
 
     async def count_queued(self) -> dict[str, int]:
-        return self._system.messages
+        return {"QueueHigh": 0, **self._system.messages} if self._system.has_queues else {}
 
     async def read_inbox(self) -> tuple[Counter[str], list[dict[str, Any]]]:
         mails = self._system.mails
@@ -130,6 +130,8 @@ def test_where_all_is_as_answered_nothing_is_found_and_all_was_looked_at(system:
         "claims that no answer names": 1, "history of a claim": 1, "audit entries of a claim": 1,
         "jobs of a claim": 1, "notices of a claim to the desk": 1, "documents of a claim": 1,
         "rows of an Idempotency-Key": 3, "jobs that are not done": 1, "messages left in queues": 1,
+        "an account left out on purpose is found": 1, "jobs done, if anybody was registered": 1,
+        "queues that were looked at": 1,
     })  # fmt: skip
 
 
@@ -198,6 +200,32 @@ def test_a_job_that_is_not_done_is_found(system: RecordedSystem, state: str) -> 
     system.run("UPDATE outbox SET state = %s WHERE payload->>'template' = 'member-welcome'", state)
     assert query(system, "open_jobs") == [{"state": state, "n": 1}]
     assert find_kinds(system) == {"jobs that are not done", "jobs of a person"}
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("people", "accounts of an address"),
+        ("strangers", "an account left out on purpose is found"),
+        ("claims", "claims that were accepted but are missing"),
+        ("keys", "rows of an Idempotency-Key"),
+        ("jobs_by_state", "jobs done, if anybody was registered"),
+    ],
+)
+def test_a_query_that_gives_nothing_is_found(
+    system: RecordedSystem, monkeypatch: pytest.MonkeyPatch, name: str, found: str
+) -> None:
+    """Also one of which nothing is what should be found."""
+    monkeypatch.setitem(SQL, name, f"SELECT * FROM ({SQL[name]}) everything WHERE false")
+    assert found in find_kinds(system)
+
+
+def test_an_inbox_and_queues_that_are_not_looked_at_are_found(system: RecordedSystem) -> None:
+    """Each mail that was wanted is missing, and no queue was counted."""
+    system.mails.clear()
+    assert "mails to a person" in find_kinds(system)
+    system.has_queues = False
+    assert "queues that were looked at" in find_kinds(system)
 
 
 def test_a_message_left_in_a_queue_is_found(system: RecordedSystem) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from shared.sql import parse_queries
+from stress import sql
 from stress.controls.checkout_copies import apply_patch
 from stress.controls.model import FILE, PATCHES, InvalidControl, NegativeControl, read_controls
 from tests.services import ROOT
@@ -48,6 +49,8 @@ def test_a_patch_applies_to_the_code_of_today(control: NegativeControl, tmp_path
         assert text != before[name]
         if name.endswith(".py"):
             compile(text, name, "exec")
+        elif name.startswith("stress/"):
+            assert list(sql.load(tmp_path / name)) == list(sql.load(ROOT / name))
         elif name.endswith(".sql"):
             parse_queries(text)
 
