@@ -49,7 +49,10 @@ from tests.stress.broken_checkouts import (
 
 CONTROLS = read_controls(FILE.read_text(encoding="utf-8"))
 HARNESS = (sys.executable, broken_checkouts.__file__)
-SCENARIOS = {"pool", "agents", "members", "claims", "breaker", "health", "capacity", "priorities", "histories"}
+SCENARIOS = {
+    "pool", "agents", "members", "claims", "breaker", "health", "capacity", "priorities", "histories", "deployment",
+    "restore", "alerts",
+}  # fmt: skip
 
 
 # ---- what is written down -------------------------------------------------------------------------------------------
