@@ -1,5 +1,6 @@
 """The faults that the harness injects and their times: for the timeline, and to judge what the health check reports."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ class FaultLog:
     def __init__(self, clock: RunClock) -> None:
         self._clock = clock
         self.done: list[InjectedFault] = []
+        self.open_circuits: list[InjectedFault] = []  # what followed from faults, by the circuits' own log
 
     @contextmanager
     def record_during(self, name: str, kind: str = "other") -> Iterator[InjectedFault]:
@@ -39,6 +41,11 @@ class FaultLog:
         """Record a fault that is over at once."""
         now = self._clock.read_now()
         self.done.append(InjectedFault(name, kind, now, now))
+
+    def note_open_circuit(self, circuit: str, began: float, ended: float) -> None:
+        """Record when a circuit was not closed; times in epoch seconds."""
+        offset_s = self._clock.read_now() - time.time()
+        self.open_circuits.append(InjectedFault(circuit, "circuit", began + offset_s, ended + offset_s))
 
     def list_faults(self, kind: str) -> list[InjectedFault]:
         """Return the faults of a kind."""

@@ -1,9 +1,16 @@
-"""The monitor that asks for the deep health check once a second, from many addresses, and stores its reports."""
+"""The monitor that asks for the deep health check once a second, from many addresses, and stores its reports.
+
+Beside it, it looks whether transactions wait for a connection of the database's pool: then no new one begins, and a
+report that says so is true.
+"""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+
+import aiohttp
 
 from stress.call_factory import CallFactory
 from stress.ledger import CallSample
@@ -12,6 +19,7 @@ from stress.model import Interval
 
 EVERY_S = 1.0
 ADDRESSES = 14  # the deep check's limit is 10 a minute for each client: 60 a minute need more than 6
+LOOK_S = 0.25  # between two looks at the pool; the health check waits six times as long for a connection
 
 
 @dataclass(frozen=True)
@@ -37,24 +45,32 @@ class HealthSample:
 class HealthMonitor:
     """The monitor that asks for reports beside the scenarios, from `start` to `stop`."""
 
-    def __init__(self, generator: LoadGenerator, call_factory: CallFactory) -> None:
+    def __init__(
+        self,
+        generator: LoadGenerator,
+        call_factory: CallFactory,
+        count_waiting: Callable[[], Awaitable[int]] | None = None,
+    ) -> None:
+        """`count_waiting` returns how many transactions wait for a connection now."""
         self._generator = generator
+        self._count_waiting = count_waiting
         self._addresses = [call_factory.make_client_address() for _ in range(ADDRESSES)]
         self._call_factory = call_factory
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self.samples: list[HealthSample] = []
+        self.full_pool_s: list[float] = []  # the times of looks at which somebody waited for a connection
         self.began_s = 0.0
 
     def start(self) -> None:
         """Start to ask."""
         self.began_s = self._generator.clock.read_now()
-        self._task = asyncio.create_task(self._ask_repeatedly())
+        self._tasks = [asyncio.create_task(self._ask_repeatedly()), asyncio.create_task(self._look_at_pool())]
 
     async def stop(self) -> None:
         """Stop asking."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def wait_for_report(self, holds: Callable[[HealthSample], bool], within_s: float) -> HealthSample | None:
         """Return the next report for which `holds` is true; None if there was none in time."""
@@ -67,6 +83,13 @@ class HealthMonitor:
             seen = len(self.samples)
             await asyncio.sleep(0.1)
         return None
+
+    async def _look_at_pool(self) -> None:
+        while self._count_waiting is not None:
+            with suppress(aiohttp.ClientError, TimeoutError):
+                if await self._count_waiting():
+                    self.full_pool_s.append(self._generator.clock.read_now())
+            await asyncio.sleep(LOOK_S)
 
     async def _ask_repeatedly(self) -> None:
         asking: set[asyncio.Task[None]] = set()

@@ -83,6 +83,7 @@ class CallLedger:
     """All samples, in the order of their answers."""
 
     samples: list[CallSample] = field(default_factory=list)
+    _numbers: dict[int, int] = field(default_factory=dict, repr=False, compare=False)
 
     def note(self, sample: CallSample) -> None:
         """Add a sample."""
@@ -91,6 +92,12 @@ class CallLedger:
     def list_samples(self, scenario: str) -> list[CallSample]:
         """Return the samples of one scenario."""
         return [sample for sample in self.samples if sample.scenario == scenario]
+
+    def find_number(self, sample: CallSample) -> int:
+        """Return a sample's line in samples.csv.gz, from 1. Raise KeyError for one that is not in the ledger."""
+        for number in range(len(self._numbers), len(self.samples)):  # those that came since the last question
+            self._numbers[id(self.samples[number])] = number + 1
+        return self._numbers[id(sample)]
 
     def list_accepted(self, *operations: str) -> Iterator[CallSample]:
         """Yield the first acceptance of each call of these operations; a repeat of the same key adds nothing."""

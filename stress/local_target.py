@@ -75,7 +75,7 @@ class LocalCloud:
         self.ports: dict[str, int] = {}
         self.http = JsonClient()
         self._options = options
-        self._mail_port = find_free_port()
+        self._mail_port, self._mail_control_port = find_free_port(), find_free_port()
         self._processes: list[subprocess.Popen[bytes]] = []
 
     @property
@@ -93,6 +93,7 @@ class LocalCloud:
         await asyncio.to_thread(self.start_command("reset").wait)
         self.folder.mkdir(parents=True, exist_ok=True)
         mail_proxy = [sys.executable, "-m", "stress.mail_proxy", "--port", str(self._mail_port)]
+        mail_proxy += ["--control-port", str(self._mail_control_port)]
         log = (self.folder / "mail-line.log").open("ab")
         self._processes.append(start(mail_proxy, cwd=Path(__file__).parents[1], log=log))
         variables = {"AWS_ENDPOINT_URL_SESV2": f"http://127.0.0.1:{self._mail_port}", **self._options.variables}
@@ -119,12 +120,23 @@ class LocalCloud:
 
     # reading its state
 
-    async def query_rows(self, query: str, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-        """Return the rows of a query on the present writer, without the proxy."""
-        return await asyncio.to_thread(self._query_rows, query, params)
+    def find_log(self, function: str) -> Path:
+        """Return the file to which a function's environments log."""
+        return self.folder / "logs" / f"{function}.log"
 
-    def _query_rows(self, query: str, params: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-        with psycopg.connect(self.build_dsn(), autocommit=True, row_factory=dict_row) as connection:
+    def read_environment(self, function: str) -> dict[str, str]:
+        """Return the variables with which a function was deployed."""
+        functions = json.loads((self.folder / "stack.json").read_text())["functions"]
+        return dict(next(each["environment"] for each in functions if each["logical_id"] == function))
+
+    async def query_rows(
+        self, query: str, params: Mapping[str, Any] | None = None, server: str = ""
+    ) -> list[dict[str, Any]]:
+        """Return the rows of a query without the proxy, on the present writer unless another `server` is named."""
+        return await asyncio.to_thread(self._query_rows, query, params, server)
+
+    def _query_rows(self, query: str, params: Mapping[str, Any] | None, server: str) -> list[dict[str, Any]]:
+        with psycopg.connect(self.build_dsn(server), autocommit=True, row_factory=dict_row) as connection:
             cursor = connection.execute(query.encode(), params)
             return cursor.fetchall() if cursor.description is not None else []
 
@@ -155,6 +167,10 @@ class LocalCloud:
         """Return the number of messages in each of the stack's queues, waiting or in flight."""
         return await asyncio.to_thread(self.aws.count_queued)
 
+    async def count_waiting(self) -> int:
+        """Return how many transactions wait for a connection of the database proxy's pool."""
+        return int((await self.control_database("GET", "/counts"))["waiting"])
+
     # breaking it
 
     @asynccontextmanager
@@ -169,8 +185,8 @@ class LocalCloud:
                 await connection.rollback()
 
     async def control_mail(self, **changes: object) -> dict[str, Any]:
-        """Change the mail proxy's settings (`down`, `target`), if any; return its state."""
-        url = f"http://127.0.0.1:{self._mail_port}/_control"
+        """Change the mail proxy's settings (`failure`, `down`, `target`), if any; return its state and its calls."""
+        url = f"http://127.0.0.1:{self._mail_control_port}/_control"
         deadline = time.monotonic() + 10
         while True:
             try:

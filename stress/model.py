@@ -4,22 +4,72 @@ Times are seconds since the run began; latencies are milliseconds, counted from 
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
+
+from pydantic import ConfigDict
 
 Status = Literal["PASS", "FAIL", "INVALID", "SKIPPED"]
 Point = tuple[float, float]
+Percentile = Literal["p50", "p90", "p95", "p99"]
+EvidenceKind = Literal["statuses", "share", "percentile", "ratio"]
+Side = Literal["at most", "at least"]
 
 BUCKETS_MS = (1, 2, 5, 10, 20, 35, 50, 75, 100, 150, 250, 350, 500, 750, 1000, 2000, 5000, 10_000, 30_000)
 
 
 @dataclass(frozen=True)
+class Estimate:
+    """A value computed of some samples, and the ends of its interval at 95 %. A ratio may have no upper end: infinity.
+
+    For a ratio `samples` are those of both sides together.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(ser_json_inf_nan="strings")  # JSON has no infinity
+
+    value: float
+    low: float
+    high: float
+    samples: int
+
+
+@dataclass(frozen=True)
+class CheckEvidence:
+    """The samples that a check was computed of, and its bar: anyone can compute it again from samples.csv.gz.
+
+    `samples` and `others` are numbers of lines of that file, as ranges: "3 7-12". `others` are those on the other side:
+    the events among the trials of a share, the denominator of a ratio. Values that are no call's latency, and counts,
+    stand in `values` and `other_values`.
+    """
+
+    kind: EvidenceKind
+    bar: float = 0.0
+    side: Side = "at most"
+    percentile: float = 0.0  # which one is judged, as a share: 0.95
+    wanted: dict[int, int] = field(default_factory=dict)  # how many answers of each status
+    samples: str = ""
+    others: str = ""
+    values: tuple[float, ...] = ()
+    other_values: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
 class Assertion:
-    """One check: what must hold, and what was found. Only these make a tick in the report."""
+    """One check: what must hold, and what was found. Only these make a tick in the report.
+
+    An undecided check neither passed nor failed: its interval contains the bar. `more_samples` is how many more would
+    probably decide it. `fails_if` says what would break it, and `control` names the control that does.
+    """
 
     name: str
     passed: bool
     wanted: str
     found: str
+    undecided: bool = False
+    more_samples: int = 0
+    estimate: Estimate | None = None
+    evidence: CheckEvidence | None = None
+    fails_if: str = ""
+    control: str = ""
 
 
 @dataclass(frozen=True)
@@ -30,20 +80,25 @@ class Figure:
     value: float
     unit: str = ""
     note: str = ""
+    estimate: Estimate | None = None
 
 
 @dataclass(frozen=True)
 class Latency:
-    """The latencies of one operation. `histogram` counts calls by BUCKETS_MS; its last item counts all beyond."""
+    """The latencies of one operation. `histogram` counts calls by BUCKETS_MS; its last item counts all beyond.
+
+    A percentile is None if there are fewer calls than its interval needs. `intervals` are at 95 %.
+    """
 
     operation: str
     calls: int
-    p50: float
-    p90: float
-    p95: float
-    p99: float
+    p50: float | None
+    p90: float | None
+    p95: float | None
+    p99: float | None
     most: float
     histogram: tuple[int, ...]
+    intervals: dict[Percentile, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -78,10 +133,12 @@ class Reconciliation:
 
 @dataclass(frozen=True)
 class ChartLine:
-    """One line of a chart."""
+    """One line of a chart; `low` and `high` are the ends of its points' intervals, if it has any, at the same x."""
 
     name: str
     points: list[Point]
+    low: list[Point] = field(default_factory=list)
+    high: list[Point] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

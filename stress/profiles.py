@@ -34,7 +34,7 @@ class Profile:
     user_count: int
     rate_step_s: float
     mail_rate: int  # mails a second that the cloud's mail service takes
-    priority_rounds: int  # unloaded and flooded alternate, so that a slow period of the machine affects both
+    priority_rounds: int  # unloaded and flooded alternate, so that a slow period of the machine affects both; 4 or more
     flood: int  # low jobs at least; more if the system does them so fast that they would not last
     rehearses: bool  # a release, a restore and alarms, each on a cloud of its own
     jobs_timeout_s: float  # the longest wait for the end of all jobs: a killed relay's lease and two sweeps
@@ -79,7 +79,7 @@ SHORT = Profile(
     user_count=10,
     rate_step_s=3,
     mail_rate=PRODUCTION_MAIL_RATE,
-    priority_rounds=6,
+    priority_rounds=4,
     flood=1000,
     rehearses=False,
     jobs_timeout_s=150,
@@ -101,7 +101,7 @@ CONTROL = Profile(
     user_count=10,
     rate_step_s=2,
     mail_rate=PRODUCTION_MAIL_RATE,
-    priority_rounds=2,
+    priority_rounds=4,
     flood=1000,
     rehearses=True,
     jobs_timeout_s=30,

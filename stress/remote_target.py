@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from stress.call_factory import CallFactory
+from stress.check_registry import REMOTE, load_registry
 from stress.ledger import CallLedger, CallSample
 from stress.limits import ObservedLimit, count_wrongly_accepted, count_wrongly_refused
 from stress.load_generator import LoadGenerator, RunClock
@@ -170,6 +171,8 @@ async def run(url: str, staff: str, out: Path, progress: ProgressView) -> Readin
                 ledger=ledger,
                 progress=progress,
                 began_s=clock.read_now(),
+                registry=load_registry(),
+                registered_as=REMOTE,
             )
             await work(context)
             context.ended_s = clock.read_now()

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 from stress.call_factory import CallFactory
+from stress.check_registry import load_registry
 from stress.faults import FaultLog
 from stress.fixtures import UserFixtures
 from stress.health_monitor import HealthMonitor, merge_intervals
@@ -115,7 +116,7 @@ class ReadinessRun:
             await self.history.begin()
         generator = LoadGenerator(self.cloud.api, self.ledger, self.clock, self._note_sample)
         fixtures = UserFixtures(self.cloud, generator.copy_for_scenario("setup"), self.call_factory)
-        monitor = HealthMonitor(generator.copy_for_scenario("health"), self.call_factory)
+        monitor = HealthMonitor(generator.copy_for_scenario("health"), self.call_factory, self.cloud.count_waiting)
         try:
             members = count_members_needed(self._choose_scenarios(), self.options.profile)
             self.progress.note_step(f"signing in {members} members")
@@ -172,6 +173,7 @@ class ReadinessRun:
             root=self.options.root,
             state=self.options.state,
             history=self.history,
+            registry=load_registry(),
             began_s=self.clock.read_now(),
         )
 

@@ -7,17 +7,17 @@ from pathlib import Path
 
 from stress.ledger import CallSample
 
-COLUMNS = ("scenario", "operation", "method", "client", "attempt", "meant_s", "sent_s", "done_s", "status", "problem",
-           "wanted", "right", "replayed", "subject", "key")  # fmt: skip
+COLUMNS = ("number", "scenario", "operation", "method", "client", "attempt", "meant_s", "sent_s", "done_s", "status",
+           "problem", "wanted", "right", "replayed", "subject", "key")  # fmt: skip
 
 
 def write_samples(samples: Iterable[CallSample], path: Path) -> None:
-    """Write the samples as gzipped CSV."""
+    """Write the samples as gzipped CSV. Checks name their samples by the number of the line, from 1."""
     with gzip.open(path, "wt", newline="") as file:
         lines = csv.writer(file)
         lines.writerow(COLUMNS)
-        for sample in samples:
-            lines.writerow(_format_line(sample))
+        for number, sample in enumerate(samples, 1):
+            lines.writerow((number, *_format_line(sample)))
 
 
 def _format_line(sample: CallSample) -> tuple[object, ...]:

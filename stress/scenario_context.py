@@ -1,16 +1,19 @@
 """The context of a scenario: the system, users and a generator, and the checks and figures that it records."""
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stress import verdict
 from stress.call_factory import CallFactory
+from stress.check_registry import CheckRegistry, UnknownCheck
+from stress.estimated_checks import CheckFactory, Counted, Measured
+from stress.estimates import TooFewSamples
 from stress.ledger import CallLedger, CallSample, PlannedCall, count_answers, count_unexpected
 from stress.load_generator import LoadGenerator
-from stress.model import Assertion, Chart, Figure, Latency, ScenarioResult
+from stress.model import Assertion, Chart, Estimate, Figure, Latency, ScenarioResult
 from stress.profiles import Profile
 from stress.reconciliation import ReconciliationLog
 
@@ -43,11 +46,12 @@ class ScenarioContext:
     charts: list[Chart] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     samples_wanted: int = 0  # fewer samples make the result INVALID
+    registry: CheckRegistry | None = None  # of what would make each check fail; a run has one
+    registered_as: str = ""  # whose entries in it are this scenario's; its key's if empty
 
     def check(self, name: str, *, holds: bool, wanted: object, found: object) -> bool:
         """Record a check; return whether it passed."""
-        self.checks.append(Assertion(name, bool(holds), str(wanted), str(found)))
-        return bool(holds)
+        return self._keep(Assertion(name, bool(holds), str(wanted), str(found)))
 
     def check_equal(self, name: str, wanted: object, found: object) -> bool:
         """Check that what was found equals what was wanted."""
@@ -61,9 +65,87 @@ class ScenarioContext:
         """Check that a figure reaches a limit."""
         return self.check(name, holds=found >= least, wanted=f"≥ {least:g} {unit}".strip(), found=f"{found:.4g} {unit}")
 
+    def check_statuses(self, name: str, wanted: Mapping[int, int], samples: Sequence[CallSample]) -> bool:
+        """Check that so many of these calls had each status, and none another."""
+        return self._keep(self._check_factory.make_status_check(name, wanted, samples))
+
+    def check_share_at_most(self, name: str, most: float, events: Counted, trials: Counted) -> bool:
+        """Check a share, as 0.01 for 1 %, by its interval. Give the calls themselves if there are any."""
+        return self._keep(self._check_factory.make_share_check(name, most, events, trials, "at most"))
+
+    def check_share_at_least(self, name: str, least: float, events: Counted, trials: Counted) -> bool:
+        """Check a share, as 0.95 for 95 %, by its interval. Give the calls themselves if there are any."""
+        return self._keep(self._check_factory.make_share_check(name, least, events, trials, "at least"))
+
+    def check_percentile_at_most(
+        self, name: str, share: float, most: float, values: Measured, unit: str = "ms"
+    ) -> bool:
+        """Check a percentile by its interval; `share` is 0.95 for p95. A call's value is its latency in ms."""
+        return self._keep(self._check_factory.make_percentile_check(name, share, most, values, unit))
+
+    def check_ratio_at_most(
+        self,
+        name: str,
+        bar: float,
+        numerator_values: Measured,
+        denominator_values: Measured,
+        share: float,
+        unit: str = "×",
+    ) -> bool:
+        """Check the ratio of one percentile of two sets of samples, by its interval."""
+        check = self._check_factory.make_ratio_check(
+            name, bar, numerator_values, denominator_values, share, unit, "at most"
+        )
+        return self._keep(check)
+
+    def check_ratio_at_least(
+        self,
+        name: str,
+        bar: float,
+        numerator_values: Measured,
+        denominator_values: Measured,
+        share: float,
+        unit: str = "×",
+    ) -> bool:
+        """Check the ratio of one percentile of two sets of samples, by its interval."""
+        check = self._check_factory.make_ratio_check(
+            name, bar, numerator_values, denominator_values, share, unit, "at least"
+        )
+        return self._keep(check)
+
     def record_figure(self, name: str, value: float, unit: str = "", note: str = "") -> None:
-        """Record a measured number."""
+        """Record a number that was counted or measured once. What is computed of samples has an estimate."""
         self.figures.append(Figure(name, value, unit, note))
+
+    def record_estimate(self, name: str, estimate: Estimate | TooFewSamples, unit: str = "", note: str = "") -> None:
+        """Record a figure with its interval; if it has too few samples for one, say so and show no figure."""
+        if isinstance(estimate, TooFewSamples):
+            self.notes.append(
+                f"{name}: not shown, as {estimate.samples} samples are fewer than the {estimate.needed} it needs."
+            )
+        else:
+            self.figures.append(Figure(name, estimate.value, unit, note, estimate))
+
+    @property
+    def _check_factory(self) -> CheckFactory:
+        return CheckFactory(self.ledger)
+
+    def _keep(self, check: Assertion) -> bool:
+        self.checks.append(self._explain(check))
+        return check.passed
+
+    def _explain(self, check: Assertion) -> Assertion:
+        """Return the check with what would make it fail. One without an entry makes the scenario INVALID."""
+        if self.registry is None:
+            return check
+        try:
+            entry = self.registry.find(self.registered_as or self.key, check.name)
+        except UnknownCheck as error:
+            name = "Each check says what would make it fail"
+            missing = Assertion(name, passed=False, wanted="an entry in stress/check_registry", found=str(error))
+            self.checks.append(replace(missing, undecided=True))
+            return check
+        return replace(check, fails_if=entry.fails_if, control=entry.control)
 
     def show_progress(self, text: str) -> None:
         """Show what the scenario does now."""

@@ -2,9 +2,13 @@
 
 from collections.abc import Sequence
 
-from stress.model import BUCKETS_MS, Assertion, Lag, Latency, Reconciliation, ScenarioResult, Status
+from stress.estimates import TooFewSamples, compute_percentile, estimate_percentile
+from stress.model import BUCKETS_MS, Assertion, Lag, Latency, Percentile, Reconciliation, ScenarioResult, Status
+
+__all__ = ["compute_percentile"]  # scenarios look for it here
 
 LAG_BAR_MS = 50.0  # p99: a fifth of the strictest latency that is judged (250 ms)
+PERCENTILES: dict[Percentile, float] = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 
 
 def judge_status(
@@ -13,14 +17,16 @@ def judge_status(
     """Return PASS only for passed checks, all samples, a punctual generator, and a reconciliation without differences.
 
     Lost or doubled effects are a FAIL, however they were measured. Otherwise a measurement that can't be trusted is
-    INVALID, whatever it says.
+    INVALID, whatever it says. A check that its interval leaves undecided makes INVALID what no other check fails.
     """
     if reconciliation.differences:
         return "FAIL"
     if is_saturated(lag) or samples < samples_wanted:
         return "INVALID"
-    if not all(check.passed for check in checks):
+    if any(not check.passed and not check.undecided for check in checks):
         return "FAIL"
+    if any(check.undecided for check in checks):
+        return "INVALID"
     return "PASS" if checks and sum(reconciliation.compared.values()) else "INVALID"
 
 
@@ -36,23 +42,24 @@ def combine_status(results: Sequence[ScenarioResult]) -> Status:
     return next((status for status in order if status in found), "INVALID")
 
 
-def compute_percentile(values: Sequence[float], share: float) -> float:
-    """Return the smallest value that at least a `share` of all do not exceed (nearest rank); 0 of none."""
-    ranked = sorted(values)
-    return ranked[max(0, -(-round(share * 1000) * len(ranked) // 1000) - 1)] if ranked else 0.0
-
-
 def summarise_latency(operation: str, values_ms: Sequence[float]) -> Latency:
     """Return the summary of an operation's latencies."""
     histogram = [0] * (len(BUCKETS_MS) + 1)
     for value in values_ms:
         histogram[next((n for n, most in enumerate(BUCKETS_MS) if value <= most), len(BUCKETS_MS))] += 1
-    p50, p90, p95, p99 = (compute_percentile(values_ms, share) for share in (0.5, 0.9, 0.95, 0.99))
-    return Latency(operation, len(values_ms), p50, p90, p95, p99, max(values_ms, default=0.0), tuple(histogram))
+    found = {name: estimate_percentile(values_ms, share) for name, share in PERCENTILES.items()}
+    shown = {name: each for name, each in found.items() if not isinstance(each, TooFewSamples)}
+    p50, p90, p95, p99 = (shown[name].value if name in shown else None for name in PERCENTILES)
+    intervals = {name: (each.low, each.high) for name, each in shown.items()}
+    most = max(values_ms, default=0.0)
+    return Latency(operation, len(values_ms), p50, p90, p95, p99, most, tuple(histogram), intervals)
 
 
 def summarise_lag(values_ms: Sequence[float], bar_ms: float = LAG_BAR_MS) -> Lag | None:
-    """Return the summary of the generator's lateness; None if it sent nothing."""
+    """Return the summary of the generator's lateness; None if it sent nothing.
+
+    Its percentiles have no interval: they are of all sends that there were, and nothing is inferred from them.
+    """
     if not values_ms:
         return None
     return Lag(

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from stress.model import Estimate
+
 
 def format_number(value: float) -> str:
     """Return three significant digits, whole above a hundred: 0.0113, 12.3, 1,235."""
@@ -14,6 +16,39 @@ def format_number(value: float) -> str:
         return f"{value:,.0f}"
     digits = max(0, 2 - math.floor(math.log10(abs(value))))
     return f"{value:,.{digits}f}".rstrip("0").rstrip(".")
+
+
+def format_estimate(estimate: Estimate, unit: str = "") -> str:
+    """Return a value with its interval: 212 ms (198 to 231)."""
+    value = f"{format_number(estimate.value)} {unit}".rstrip()
+    return f"{value} ({format_interval(estimate.low, estimate.high)})"
+
+
+def format_interval(low: float, high: float) -> str:
+    """Return the ends of an interval: 198 to 231; at least 26, if it has no upper end."""
+    if high == math.inf:
+        return f"at least {format_number(low)}"
+    return f"{format_number(low)} to {format_number(high)}"
+
+
+def format_share(events: int, estimate: Estimate) -> str:
+    """Return a share with its interval: 3 of 1,200: 0.25 % (0.0516 to 0.729); 0 of 10,670: below 0.03 %.
+
+    A bound beyond which nothing was seen is rounded away from what was seen, to one digit.
+    """
+    counted = f"{events:,} of {estimate.samples:,}"
+    if not events:
+        return f"{counted}: below {format_number(_round_up(100 * estimate.high))} %"
+    if events == estimate.samples:
+        return f"{counted}: above {format_number(100 - _round_up(100 * (1 - estimate.low)))} %"
+    ends = format_interval(100 * estimate.low, 100 * estimate.high)
+    return f"{counted}: {format_number(100 * estimate.value)} % ({ends})"
+
+
+def _round_up(value: float) -> float:
+    """Return the next number of one digit."""
+    unit = 10.0 ** math.floor(math.log10(value)) if value > 0 else 1.0
+    return round(math.ceil(value / unit - 1e-9) * unit, 12)
 
 
 def format_clock(seconds: float) -> str:

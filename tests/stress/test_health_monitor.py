@@ -2,6 +2,7 @@
 
 import asyncio
 
+import aiohttp
 import pytest
 from aiohttp import web
 
@@ -88,5 +89,28 @@ def test_a_wait_ends_with_the_next_report_that_fits() -> None:
             after = HealthSample(1, 1, "healthy", {"checks": {}})
             watch.samples += [HealthSample(1, 1, "unhealthy", {}), after]
             assert await waiting is after
+
+    asyncio.run(scenario())
+
+
+def test_it_notes_when_somebody_waits_for_a_connection() -> None:
+    """A look that fails, as the proxy's control port may, ends nothing."""
+    looks = iter([0, 3, -1, 2])
+
+    async def count_waiting() -> int:
+        found = next(looks, 0)
+        if found < 0:
+            raise aiohttp.ClientConnectionError
+        return found
+
+    async def scenario() -> None:
+        async with run_setup(lambda _: web.json_response(REPORT)) as setup:
+            generator = setup.generator.copy_for_scenario("health")
+            watch = HealthMonitor(generator, CallFactory(1), count_waiting)
+            watch.start()
+            await wait_until(lambda: len(watch.full_pool_s) == 2)
+            await watch.stop()
+        first, second = watch.full_pool_s
+        assert watch.began_s < first < second
 
     asyncio.run(scenario())

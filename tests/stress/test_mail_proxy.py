@@ -11,10 +11,11 @@ import boto3
 import pytest
 from aiohttp import web
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError, ReadTimeoutError
 from yarl import URL
 
-from stress.mail_proxy import SEND, build_application
+from stress.mail_proxy import ERROR, LOST, REFUSED, SEND, SILENT, THROTTLED, build_application, start_serving
+from stress.processes import find_free_port
 from tests.stress.servers import run_server
 
 if TYPE_CHECKING:
@@ -87,34 +88,141 @@ def test_a_call_without_a_body_is_forwarded_without_body_and_content_type() -> N
     run_with_proxy(run_scenario)
 
 
-def test_only_sent_mails_are_counted() -> None:
-    """The call by which the health check reads the account is not counted."""
+def make_mail(job: str) -> dict[str, Any]:
+    """Return the body of a call that sends a job's mail."""
+    return {"EmailTags": [{"Name": "template", "Value": "member-welcome"}, {"Name": "job", "Value": job}]}
+
+
+def test_only_mails_are_recorded_each_with_its_job_and_its_time() -> None:
+    """The call by which the health check reads the account is not recorded."""
 
     async def run_scenario(_origin: str, call: Post, _received: ReceivedCalls) -> None:
-        for path in (SEND, "/v2/email/account", SEND):
-            await call("POST", path, json={})
-        state = (await call("GET", "/_control"))[1]
-        assert (state["down"], state["sent"], len(state["sent_at"]), state["refused"]) == (False, 2, 2, 0)
+        before = time.time()
+        for path, job in ((SEND, "a"), ("/v2/email/account", "b"), (SEND, "c")):
+            await call("POST", path, json=make_mail(job))
+        after = time.time()
+        await call("POST", SEND, data=b"not JSON")
+        state = (await call("PUT", "/_control", json={"since": before}))[1]
+        assert (state["failure"], state["down"], state["sent"], state["failed"]) == ("", False, 3, 0)
+        assert [(each["job"], each["sent"], each["failure"]) for each in state["calls"]] == [
+            ("a", True, ""), ("c", True, ""), ("", True, "")
+        ]  # fmt: skip
+        first, second, third = state["calls"]
+        assert before <= first["began"] <= first["ended"] <= second["began"] <= second["ended"] <= after
+        assert (await call("PUT", "/_control", json={"since": third["began"]}))[1]["calls"] == [third]
+        assert (await call("GET", "/_control"))[1]["calls"] == []
 
     run_with_proxy(run_scenario)
 
 
 def test_while_the_service_is_down_every_call_is_refused() -> None:
-    """Each mail is refused as SES refuses it, and counted with its time; other calls are refused but not counted."""
+    """Each mail is refused as SES refuses it, and recorded; other calls are refused but not recorded."""
 
     async def run_scenario(_origin: str, call: Post, received: ReceivedCalls) -> None:
-        before = time.time()
         await call("PUT", "/_control", json={"down": True})
-        refusals = [await call("POST", path, json={}) for path in (SEND, SEND, "/v2/email/account")]
+        refusals = [await call("POST", path, json=make_mail("a")) for path in (SEND, SEND, "/v2/email/account")]
         assert [(status, headers["x-amzn-ErrorType"]) for status, _, headers in refusals] == [
             (429, "TooManyRequestsException")
         ] * 3
-        _, state, _ = await call("GET", "/_control")
-        assert (state["down"], state["sent"], state["refused"], received) == (True, 0, 2, [])
-        first, second = state["refused_at"]
-        assert before <= first <= second <= time.time()
+        _, state, _ = await call("PUT", "/_control", json={"since": 0})
+        assert (state["down"], state["sent"], state["failed"], received) == (True, 0, 2, [])
+        assert [(each["failure"], each["sent"]) for each in state["calls"]] == [(THROTTLED, False)] * 2
 
     run_with_proxy(run_scenario)
+
+
+def test_a_failure_that_there_is_not_is_refused() -> None:
+    """A misspelt one would leave the service up."""
+
+    async def run_scenario(_origin: str, call: Post, _received: ReceivedCalls) -> None:
+        assert (await call("PUT", "/_control", json={"failure": "errors"}))[0] == 400
+        assert (await call("GET", "/_control"))[1]["failure"] == ""
+
+    run_with_proxy(run_scenario)
+
+
+def send_mail(origin: str) -> str:
+    """Send a mail with AWS's own client, which waits for a second and tries once; return the mail's id."""
+    text: ContentTypeDef = {"Data": "Mirë se erdhët"}
+    client = boto3.client(
+        "sesv2",
+        endpoint_url=origin,
+        region_name="eu-central-1",
+        aws_access_key_id="local",
+        aws_secret_access_key="local",
+        config=Config(retries={"total_max_attempts": 1}, read_timeout=1),
+    )
+    return client.send_email(
+        FromEmailAddress="us@example.test",
+        Destination={"ToAddresses": ["besa@example.test"]},
+        Content={"Simple": {"Subject": text, "Body": {"Text": text}}},
+    )["MessageId"]
+
+
+@pytest.mark.parametrize(
+    ("failure", "error", "is_sent"),
+    [(SILENT, ReadTimeoutError, False), (LOST, ConnectionClosedError, True), (REFUSED, ConnectionClosedError, False)],
+)
+def test_a_call_without_an_answer_may_have_sent_the_mail(
+    failure: str,
+    error: type[BotoCoreError],
+    is_sent: bool,
+) -> None:
+    """The client can't know which; a connection that was open when the port was closed is cut."""
+
+    async def run_scenario(origin: str, call: Post, received: ReceivedCalls) -> None:
+        await call("PUT", "/_control", json={"failure": failure})
+        with pytest.raises(error):
+            await asyncio.to_thread(send_mail, origin)
+        assert len(received) == is_sent
+        await asyncio.sleep(0.2)  # until the proxy has noticed that the client is gone
+        [seen] = (await call("PUT", "/_control", json={"failure": "", "since": 0}))[1]["calls"]
+        assert (seen["failure"], seen["sent"]) == (failure, is_sent)
+        assert seen["ended"] - seen["began"] >= (0.9 if failure == SILENT else 0)
+        assert await asyncio.to_thread(send_mail, origin)
+
+    run_with_proxy(run_scenario)
+
+
+def test_a_service_that_failed_says_nothing_of_the_mail() -> None:
+    """The mail was not sent, but the error is one of those after which nobody knows."""
+
+    async def run_scenario(origin: str, call: Post, received: ReceivedCalls) -> None:
+        await call("PUT", "/_control", json={"failure": ERROR})
+        with pytest.raises(ClientError) as failed:
+            await asyncio.to_thread(send_mail, origin)
+        assert failed.value.response["Error"]["Code"] == "InternalFailure"
+        assert received == []
+
+    run_with_proxy(run_scenario)
+
+
+def test_a_refused_call_finds_no_port_and_the_control_answers_meanwhile() -> None:
+    """Afterwards the same port takes calls again."""
+
+    async def run() -> None:
+        port, control = find_free_port(), find_free_port()
+        runner = await start_serving(port, control)
+        try:
+            connector = aiohttp.TCPConnector(force_close=True)  # SES's client closes its connections too
+            async with aiohttp.ClientSession(connector=connector) as session:
+
+                async def change(failure: str) -> Any:
+                    url = f"http://127.0.0.1:{control}/_control"
+                    async with session.put(url, json={"failure": failure}) as reply:
+                        return await reply.json()
+
+                for _ in range(2):
+                    assert (await change(REFUSED))["down"]
+                    with pytest.raises(aiohttp.ClientConnectorError):
+                        await session.post(f"http://127.0.0.1:{port}{SEND}", json={})
+                    assert not (await change(""))["down"]
+                    async with session.get(f"http://127.0.0.1:{port}/_control") as reply:
+                        assert reply.status == 200
+        finally:
+            await runner.cleanup()
+
+    asyncio.run(asyncio.wait_for(run(), 60))
 
 
 def test_the_target_stays_when_the_service_comes_back() -> None:
@@ -134,29 +242,12 @@ def test_aws_s_own_client_sees_a_throttled_service() -> None:
     """The client sends its mail once the service is back."""
 
     async def run_scenario(origin: str, call: Post, received: ReceivedCalls) -> None:
-        text: ContentTypeDef = {"Data": "Mirë se erdhët"}
-        client = boto3.client(
-            "sesv2",
-            endpoint_url=origin,
-            region_name="eu-central-1",
-            aws_access_key_id="local",
-            aws_secret_access_key="local",
-            config=Config(retries={"total_max_attempts": 1}),
-        )
-
-        def send() -> str:
-            return client.send_email(
-                FromEmailAddress="us@example.test",
-                Destination={"ToAddresses": ["besa@example.test"]},
-                Content={"Simple": {"Subject": text, "Body": {"Text": text}}},
-            )["MessageId"]
-
         await call("PUT", "/_control", json={"down": True})
         with pytest.raises(ClientError) as refused:
-            await asyncio.to_thread(send)
+            await asyncio.to_thread(send_mail, origin)
         assert refused.value.response["Error"]["Code"] == "TooManyRequestsException"
         await call("PUT", "/_control", json={"down": False})
-        assert await asyncio.to_thread(send) == "id-1"
+        assert await asyncio.to_thread(send_mail, origin) == "id-1"
         assert json.loads(received[0][2])["Content"]["Simple"]["Subject"]["Data"] == "Mirë se erdhët"
 
     run_with_proxy(run_scenario)

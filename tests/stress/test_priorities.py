@@ -2,7 +2,7 @@
 
 import pytest
 
-from stress.scenarios.priorities import MOST_PEOPLE, PEOPLE, TIMES_AS_MANY, compute_flood_size
+from stress.scenarios.priorities import MOST_PEOPLE, PEOPLE, TIMES_AS_MANY, compute_flood_size, count_most_within
 
 
 @pytest.mark.parametrize("drained_a_second", [0.5, 14.0, 150.0, 2000.0])
@@ -17,5 +17,11 @@ def test_a_flood_outlasts_the_registrations_three_times(drained_a_second: float)
 
 def test_a_fast_machine_gets_a_larger_flood() -> None:
     """A constant was drained before the last high job was measured, and nothing was proven."""
-    assert compute_flood_size(1000.0, 1000, 5.0) == 9_000
+    assert compute_flood_size(1000.0, 1000, 5.0) == 3 * 1000 * PEOPLE / 5
     assert compute_flood_size(14.0, 1000, 5.0) == 1000
+
+
+def test_the_pace_is_the_most_mails_of_any_window() -> None:
+    """However the windows are laid."""
+    assert count_most_within([0.0, 5.0, 9.0, 10.0, 10.1, 12.0], 10.0) == 5
+    assert count_most_within([], 10.0) == 0
