@@ -13,6 +13,7 @@ import gzip
 import hashlib
 import json
 import math
+import random
 import sys
 import time
 import zlib
@@ -30,6 +31,9 @@ PAYLOAD_TYPE = "application/vnd.in-toto+json"
 RESULTS = {"PASS": "PASSED", "FAIL": "FAILED", "INVALID": "WARNED", "SKIPPED": "WARNED"}
 WORST_FIRST = ("FAIL", "INVALID", "SKIPPED", "PASS")
 LAG_BAR_MS = 50.0
+TAIL = 0.025  # beyond each end of an interval at 95 %
+DRAWS = 4000  # of a bootstrap; two of so many have ends between these quantiles of each other
+LOW_END, HIGH_END = (0.01, 0.04), (0.96, 0.99)
 BUCKETS_MS = (1, 2, 5, 10, 20, 35, 50, 75, 100, 150, 250, 350, 500, 750, 1000, 2000, 5000, 10_000, 30_000)
 
 
@@ -96,11 +100,8 @@ def _encode_for_signing(payload: bytes) -> bytes:
 def _verify_files(folder: Path, statement: dict[str, Any], findings: ReportFindings) -> None:
     """Check that the folder has exactly the signed files, each as it was signed."""
     subjects = {each["name"]: each["digest"] for each in statement["subject"]}
-    signed = {
-        name.removeprefix("report/"): digest.get("sha256")
-        for name, digest in subjects.items()
-        if name.startswith("report/")
-    }
+    ours = [name for name in subjects if name.startswith("report/")]
+    signed = {name.removeprefix("report/"): subjects[name].get("sha256") for name in ours}
     present = {path.name for path in folder.iterdir() if path.is_file()} - {"statement.json"}
     findings.compare("files", "the names of the files", sorted(signed), sorted(present))
     for name in sorted(present & signed.keys()):
@@ -123,6 +124,7 @@ class SampledCall:
     status: int
     problem: str
     wanted: frozenset[int]
+    number: int
 
     @property
     def latency_ms(self) -> float:
@@ -135,28 +137,50 @@ class SampledCall:
         return self.status in self.wanted
 
 
+COLUMNS: dict[str, Callable[[str], Any]] = {
+    "scenario": str, "operation": str, "meant_s": float, "sent_s": float, "done_s": float, "status": int,
+    "problem": str, "wanted": lambda statuses: frozenset(map(int, statuses.split())), "number": int,
+}  # fmt: skip
+
+
 def read_calls(folder: Path) -> list[SampledCall]:
     """Return all calls of the run. Raise OSError, ValueError or KeyError if the file can't be read."""
     with gzip.open(folder / "samples.csv.gz", "rt", encoding="utf-8", newline="") as file:
-        return [
-            SampledCall(
-                line["scenario"],
-                line["operation"],
-                float(line["meant_s"]),
-                float(line["sent_s"]),
-                float(line["done_s"]),
-                int(line["status"]),
-                line["problem"],
-                frozenset(map(int, line["wanted"].split())),
-            )
-            for line in csv.DictReader(file)
-        ]
+        return [SampledCall(*(read(line[name]) for name, read in COLUMNS.items())) for line in csv.DictReader(file)]
 
 
-def compute_percentile(values: list[float], hundredths: int) -> float:
+def compute_percentile(values: list[float], hundredths: float) -> float:
     """Return the smallest value that at least so many of a hundred do not exceed; 0 of none."""
     ranked = sorted(values)
-    return ranked[max(0, -(-hundredths * len(ranked) // 100) - 1)] if ranked else 0.0
+    return ranked[max(0, -(-round(10 * hundredths) * len(ranked) // 1000) - 1)] if ranked else 0.0
+
+
+def compute_probability(events: int, trials: int, share: float) -> float:
+    """Return how probable so many events are if each trial has one with a probability of `share`."""
+    if share in (0, 1):
+        return float(events == trials * share)
+    ways = math.lgamma(trials + 1) - math.lgamma(events + 1) - math.lgamma(trials - events + 1)
+    return math.exp(ways + events * math.log(share) + (trials - events) * math.log1p(-share))
+
+
+def bound_percentile(values: list[float], hundredths: float) -> tuple[float, float]:
+    """Return the samples between which a percentile lies at 95 %; infinity where there are too few.
+
+    The number of samples up to it is binomial, whatever their distribution.
+    """
+    ranked, first, below = [-math.inf, *sorted(values), math.inf], None, 0.0
+    for rank in range(len(values) + 1):
+        below += compute_probability(rank, len(values), hundredths / 100)
+        if first is None and below >= TAIL:
+            first = rank
+        if below >= 1 - TAIL:
+            return ranked[first or 0], ranked[rank + 1]
+    return -math.inf, math.inf
+
+
+def is_enough(count: int, hundredths: float) -> bool:
+    """Return whether so many samples give a percentile an interval with two ends."""
+    return max(hundredths / 100, 1 - hundredths / 100) ** count <= TAIL
 
 
 def verify_scenario(result: dict[str, Any], calls: list[SampledCall], findings: ReportFindings) -> None:
@@ -178,26 +202,21 @@ def verify_scenario(result: dict[str, Any], calls: list[SampledCall], findings: 
 
 def _verify_lag(title: str, lag: dict[str, Any] | None, values: list[float], findings: ReportFindings) -> None:
     if lag is None or not values:
-        findings.compare(
-            "figures of calls", f"{title}, whether the generator sent anything", lag is not None, bool(values)
-        )
+        findings.compare("figures of calls", f"{title}, whether anything was sent", lag is not None, bool(values))
         return
-    computed = {
-        "sends": len(values),
-        "p50": compute_percentile(values, 50),
-        "p99": compute_percentile(values, 99),
-        "most": max(values),
-        "bar": LAG_BAR_MS,
-    }
-    for name, value in computed.items():
-        findings.compare("figures of calls", f"{title}, the generator's lag, {name}", lag[name], value)
+    reported = [lag[name] for name in ("sends", "p50", "p99", "most", "bar")]
+    computed = [len(values), *(compute_percentile(values, each) for each in (50, 99)), max(values), LAG_BAR_MS]
+    findings.compare("figures of calls", f"{title}, the generator's lag", reported, computed)
 
 
 def _verify_latency(title: str, reported: dict[str, Any], values: list[float], findings: ReportFindings) -> None:
     findings.compare("figures of calls", f"{title}, calls", reported["calls"], len(values))
     for hundredths in (50, 90, 95, 99):
-        value = compute_percentile(values, hundredths)
-        findings.compare("figures of calls", f"{title}, p{hundredths}", reported[f"p{hundredths}"], value)
+        shown = is_enough(len(values), hundredths)
+        value = compute_percentile(values, hundredths) if shown else None
+        ends = list(bound_percentile(values, hundredths)) if shown else None
+        found = [reported[f"p{hundredths}"], reported["intervals"].get(f"p{hundredths}")]
+        findings.compare("figures of calls", f"{title}, p{hundredths} and its interval", found, [value, ends])
     findings.compare("figures of calls", f"{title}, slowest", reported["most"], max(values))
     histogram = [0] * (len(BUCKETS_MS) + 1)
     for value in values:
@@ -218,6 +237,90 @@ def verify_timeline(report: dict[str, Any], calls: list[SampledCall], findings: 
         findings.compare("figures of calls", f"timeline, {name}", report["timeline"][name], points)
 
 
+# ---- the checks that an interval decides -----------------------------------------------------------------------------
+
+
+def verify_check(title: str, check: dict[str, Any], calls: dict[int, SampledCall], findings: ReportFindings) -> None:
+    """Compute a check again from the samples that it names, if it names any, and compare its figure and outcome."""
+    evidence, outcome = check["evidence"], [check["passed"], check["undecided"]]
+    if evidence is None:
+        findings.compare("checks", f"{title}, outcome without evidence", outcome, [check["passed"], False])
+        return
+    one, other = (_list_calls(evidence[name], calls) for name in ("samples", "others"))
+    if evidence["kind"] == "statuses":
+        found = dict(Counter(str(call.status) for call in one))
+        findings.compare("checks", f"{title}, outcome", outcome, [found == evidence["wanted"], False])
+        return
+    values = [call.latency_ms for call in one] + evidence["values"]
+    others = [call.latency_ms for call in other] + evidence["other_values"]
+    estimate, hundredths = check["estimate"], 100 * evidence["percentile"]
+    reported = [float(estimate[name]) for name in ("value", "low", "high", "samples")] if estimate else []
+    if evidence["kind"] == "share":
+        trials = int(evidence["values"][0]) if evidence["values"] else len(one)
+        events = int(evidence["other_values"][0]) if evidence["other_values"] else len(other)
+        strange = sorted(call.number for call in set(other) - set(one))
+        findings.compare("checks", f"{title}, events that are not among its trials", [], strange)
+        ends = _verify_share(title, events, trials, reported, findings)
+    elif evidence["kind"] == "percentile":
+        ends = bound_percentile(values, hundredths)
+        figure = [compute_percentile(values, hundredths), *ends, len(values)]
+        findings.compare("checks", f"{title}, figure", reported, figure if is_enough(len(values), hundredths) else [])
+    else:
+        ends = _verify_ratio(title, values, others, hundredths, reported, findings)
+    # Turned round, "at least" is "at most".
+    low, high, bar = (
+        (*ends, evidence["bar"]) if evidence["side"] == "at most" else (-ends[1], -ends[0], -evidence["bar"])
+    )
+    findings.compare("checks", f"{title}, outcome", outcome, [high <= bar, low <= bar < high])
+
+
+def _list_calls(ranges: str, calls: dict[int, SampledCall]) -> list[SampledCall]:
+    ends = [(int(first), int(last or first)) for first, _, last in (each.partition("-") for each in ranges.split())]
+    return [calls[number] for first, last in ends for number in range(first, last + 1)]
+
+
+def _verify_share(title: str, events: int, trials: int, reported: Any, findings: ReportFindings) -> tuple[float, float]:
+    """Check that at each end of the interval so few, or so many, events have the probability that an end stands for."""
+    if not (reported and trials):
+        findings.compare("checks", f"{title}, figure of {trials} trials", bool(reported), bool(trials))
+        return 0.0, 1.0
+    tail, (value, low, high, samples) = 2 * TAIL if events in (0, trials) else TAIL, reported
+    so_many = sum(compute_probability(count, trials, low) for count in range(events, trials + 1))
+    so_few = sum(compute_probability(count, trials, high) for count in range(events + 1))
+    found = [value, samples, round(so_many, 6) if events else low, round(so_few, 6) if events < trials else high]
+    wanted = [events / trials, trials, tail if events else 0.0, tail if events < trials else 1.0]
+    findings.compare("checks", f"{title}, figure, and the tails of its interval", found, wanted)
+    return low, high
+
+
+def _verify_ratio(
+    title: str, above: list[float], below: list[float], hundredths: float, reported: Any, findings: ReportFindings
+) -> tuple[float, float]:
+    """Check a ratio of percentiles, and its interval by drawing from the samples as a bootstrap does.
+
+    A percentile of n draws is the sample at a random place, and the place, as a part of n, has a beta distribution.
+    """
+    enough = is_enough(min(len(above), len(below)), hundredths)
+    if not (reported and enough):
+        findings.compare("checks", f"{title}, figure", bool(reported), enough)
+        return -math.inf, math.inf
+    dice, sides = random.Random(len(above)), (sorted(above), sorted(below))  # noqa: S311 - no secret is drawn
+    ranks = [-(-round(10 * hundredths) * len(side) // 1000) for side in sides]
+
+    def draw(side: list[float], rank: int) -> float:
+        return side[min(int(dice.betavariate(rank, len(side) - rank + 1) * len(side)), len(side) - 1)]
+
+    value, low, high, samples = reported
+    drawn = sorted(a / b if b else math.inf for a, b in (map(draw, sides, ranks) for _ in range(DRAWS)))
+    a, b = (side[rank - 1] for side, rank in zip(sides, ranks, strict=True))
+    computed = [a / b if b else math.inf, len(above) + len(below)]
+    findings.compare("checks", f"{title}, figure", [value, samples], computed)
+    for end, places in ((low, LOW_END), (high, HIGH_END)):
+        least, most = (drawn[int(place * DRAWS)] for place in places)
+        findings.compare("checks", f"{title}, an end of its interval", end, min(max(end, least), most))
+    return low, high
+
+
 # ---- the verdicts ----------------------------------------------------------------------------------------------------
 
 
@@ -228,8 +331,10 @@ def judge_scenario(result: dict[str, Any]) -> str:
         return "FAIL"
     if (lag is not None and lag["p99"] > LAG_BAR_MS) or result["samples"] < result["samples_wanted"]:
         return "INVALID"
-    if not all(check["passed"] for check in result["checks"]):
+    if not all(check["passed"] or check["undecided"] for check in result["checks"]):
         return "FAIL"
+    if any(check["undecided"] for check in result["checks"]):
+        return "INVALID"
     return "PASS" if result["checks"] and sum(reconciliation["compared"].values()) else "INVALID"
 
 
@@ -258,10 +363,14 @@ def verify_report(folder: Path, signer: Path) -> ReportFindings:
         report = json.loads((folder / "report.json").read_bytes())
         calls = read_calls(folder)
         by_scenario: defaultdict[str, list[SampledCall]] = defaultdict(list)
+        numbered = {call.number: call for call in calls}
+        findings.compare("figures of calls", "numbers of the samples", sorted(numbered), list(range(1, len(calls) + 1)))
         for call in calls:
             by_scenario[call.scenario].append(call)
         for result in report["results"]:
             verify_scenario(result, by_scenario[result["key"]], findings)
+            for check in result["checks"]:
+                verify_check(f"{result['key']}, {check['name']}", check, numbered, findings)
         verify_timeline(report, calls, findings)
         verify_verdicts(report, statement, findings)
     except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:

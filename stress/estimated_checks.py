@@ -2,30 +2,17 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
 
 from stress import estimates
 from stress.estimates import TooFewSamples
 from stress.ledger import CallLedger, CallSample
 from stress.model import Assertion, CheckEvidence, Estimate, Side
 from stress.report.formatting import format_estimate, format_number, format_share
+from stress.verdict import Decision, decide
 
 Measured = Sequence[float] | Sequence[CallSample]  # values, or calls: then their latencies in milliseconds
 Counted = int | Sequence[CallSample]  # a number, or the calls themselves
-Decision = Literal["met", "missed", "undecided"]
 SIGNS: dict[Side, str] = {"at most": "≤", "at least": "≥"}
-
-
-def decide(low: float, high: float, bar: float, side: Side) -> Decision:
-    """Return whether a whole interval meets a bar, or misses it; a bar within the interval is undecided."""
-    unfavourable, favourable = (high, low) if side == "at most" else (low, high)
-    if _meets(unfavourable, bar, side):
-        return "met"
-    return "undecided" if _meets(favourable, bar, side) else "missed"
-
-
-def _meets(value: float, bar: float, side: Side) -> bool:
-    return value <= bar if side == "at most" else value >= bar
 
 
 class CheckFactory:

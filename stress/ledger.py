@@ -9,6 +9,8 @@ NO_ANSWER = 0  # the status of a call whose connection ended, or that timed out
 # Statuses that leave open whether the call was executed: no answer, the gateway's, a function that died or can't now.
 FAILURES = frozenset({NO_ANSWER, 500, 502, 503, 504})
 
+ACCEPTED = frozenset({200, 201})
+
 
 @dataclass(frozen=True, slots=True)
 class PlannedCall:
@@ -65,7 +67,7 @@ class CallSample:
     @property
     def is_accepted(self) -> bool:
         """Return whether the answer says that the call was executed."""
-        return self.status in (200, 201)
+        return self.status in ACCEPTED
 
     @property
     def is_undecided(self) -> bool:

@@ -54,7 +54,7 @@ def write_report(found: ReadinessReport, seen: Sequence[CallSample], folder: Pat
     `root` is the checkout that was driven.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    samples.write_samples(seen, folder / "samples.csv.gz")
+    samples.write_samples(seen, folder / samples.FILE)
     page.write_page(found, folder)
     markdown.write_markdown(found, folder)
     save(found, folder)

@@ -5,8 +5,9 @@ import gzip
 from collections.abc import Iterable
 from pathlib import Path
 
-from stress.ledger import CallSample
+from stress.ledger import ACCEPTED, CallSample
 
+FILE = "samples.csv.gz"
 COLUMNS = ("number", "scenario", "operation", "method", "client", "attempt", "meant_s", "sent_s", "done_s", "status",
            "problem", "wanted", "right", "replayed", "subject", "key")  # fmt: skip
 
@@ -18,6 +19,17 @@ def write_samples(samples: Iterable[CallSample], path: Path) -> None:
         lines.writerow(COLUMNS)
         for number, sample in enumerate(samples, 1):
             lines.writerow((number, *_format_line(sample)))
+
+
+def read_latencies(path: Path) -> dict[tuple[str, str], list[float]]:
+    """Return the accepted calls' latencies in milliseconds, by scenario and operation. Raise OSError, ValueError."""
+    found: dict[tuple[str, str], list[float]] = {}
+    with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
+        for line in csv.DictReader(file):
+            if int(line["status"]) in ACCEPTED:
+                latency_ms = (float(line["done_s"]) - float(line["meant_s"])) * 1000
+                found.setdefault((line["scenario"], line["operation"]), []).append(latency_ms)
+    return found
 
 
 def _format_line(sample: CallSample) -> tuple[object, ...]:

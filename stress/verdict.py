@@ -1,11 +1,14 @@
 """The only rules that decide the status of a scenario and of a run."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from stress.estimates import TooFewSamples, compute_percentile, estimate_percentile
-from stress.model import BUCKETS_MS, Assertion, Lag, Latency, Percentile, Reconciliation, ScenarioResult, Status
+from stress.model import BUCKETS_MS, Assertion, Lag, Latency, Percentile, Reconciliation, ScenarioResult, Side, Status
 
 __all__ = ["compute_percentile"]  # scenarios look for it here
+
+Decision = Literal["met", "missed", "undecided"]
 
 LAG_BAR_MS = 50.0  # p99: a fifth of the strictest latency that is judged (250 ms)
 PERCENTILES: dict[Percentile, float] = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
@@ -28,6 +31,18 @@ def judge_status(
     if any(check.undecided for check in checks):
         return "INVALID"
     return "PASS" if checks and sum(reconciliation.compared.values()) else "INVALID"
+
+
+def decide(low: float, high: float, bar: float, side: Side) -> Decision:
+    """Return whether the unfavourable end of an interval meets a bar, or even the favourable one misses it."""
+    unfavourable, favourable = (high, low) if side == "at most" else (low, high)
+    if _meets(unfavourable, bar, side):
+        return "met"
+    return "undecided" if _meets(favourable, bar, side) else "missed"
+
+
+def _meets(value: float, bar: float, side: Side) -> bool:
+    return value <= bar if side == "at most" else value >= bar
 
 
 def is_saturated(lag: Lag | None) -> bool:

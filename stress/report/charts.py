@@ -3,13 +3,14 @@
 Colours come from the page's style, so that a chart is dark if the page is; lines also differ by dash and marker.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from stress.model import BUCKETS_MS, Chart, ChartLine, Latency, Point
-from stress.report.formatting import format_number
+from stress.model import BUCKETS_MS, Chart, ChartLine, Latency, Percentile, Point
+from stress.report.formatting import format_interval, format_number, format_percentile
 from stress.report.svg import (
     Scale,
     choose_linear_ticks,
@@ -44,7 +45,8 @@ class Axes:
 
 def draw_line_chart(chart: Chart) -> Markup:
     """Draw a chart with its bar, markers and legend, as a figure."""
-    points = [point for line in chart.lines for point in line.points]
+    points = [point for line in chart.lines for point in (*line.points, *line.low, *line.high)]
+    points = [point for point in points if math.isfinite(point[1])]
     if not points:
         return _wrap_figure(chart.title, chart.y, make_element("p", "Nothing was measured.", class_="dim"))
     axes = _make_axes(chart, points)
@@ -95,13 +97,15 @@ def draw_grid(axes: Axes, write_x: Callable[[float], str] = format_number) -> Ma
 
 
 def draw_line(line: ChartLine, index: int, axes: Axes) -> Markup:
-    """Draw one line, with a marker at each point if there are few enough."""
+    """Draw one line over the band of its intervals, with a marker at each point if there are few enough."""
     style = index % STYLES + 1
     pixels = [axes.find_pixel(point) for point in line.points]
     if not pixels:
         return Markup("")
     markers = [_draw_marker(style, x, y) for x, y in pixels] if len(pixels) <= MARKED_POINTS else []
-    return make_element("g", make_path(pixels, class_="stroke"), *markers, class_=f"line kind-{style}")
+    band = [axes.find_pixel(point) for point in (*line.low, *reversed(line.high))]
+    area = [make_path(band, class_="band")] if band else []
+    return make_element("g", *area, make_path(pixels, class_="stroke"), *markers, class_=f"line kind-{style}")
 
 
 def draw_legend(names: Sequence[str]) -> Markup:
@@ -197,15 +201,24 @@ def _describe_chart(chart: Chart) -> str:
 def _describe_line(line: ChartLine) -> str:
     if len(line.points) <= LISTED_POINTS:
         return (
-            f"{line.name}: "
-            + (", ".join(f"{format_number(y)} at {format_number(x)}" for x, y in line.points) or "nothing")
-            + "."
+            f"{line.name}: " + (", ".join(map(_describe_point, line.points, _list_intervals(line))) or "nothing") + "."
         )
     least, most = (choose(line.points, key=lambda point: point[1]) for choose in (min, max))
     return (
         f"{line.name}: {len(line.points)} points, least {format_number(least[1])} at {format_number(least[0])}, "
         f"most {format_number(most[1])} at {format_number(most[0])}."
     )
+
+
+def _list_intervals(line: ChartLine) -> list[str]:
+    """Return the interval at each point in words, each empty if the line has none."""
+    if len(line.low) != len(line.points) or len(line.high) != len(line.points):
+        return [""] * len(line.points)
+    return [f" ({format_interval(low, high)})" for (_, low), (_, high) in zip(line.low, line.high, strict=True)]
+
+
+def _describe_point(point: Point, interval: str) -> str:
+    return f"{format_number(point[1])}{interval} at {format_number(point[0])}"
 
 
 def _choose_buckets(counts: Sequence[int]) -> range:
@@ -254,6 +267,7 @@ def _draw_percentiles(latency: Latency, shown: range, x: Scale, floor: float) ->
             )
         )
         for name, value, shift, anchor in (("p50", latency.p50, 2, "end"), ("p95", latency.p95, -2, "start"))
+        if value is not None
         for at in [x.find_pixel(find_bucket_position(value) - shown.start)]
     ]
 
@@ -271,9 +285,9 @@ def find_bucket_position(value: float) -> float:
 def _describe_spread(latency: Latency) -> str:
     limits = [*(f"to {format_number(limit)} ms" for limit in BUCKETS_MS), "beyond"]
     counted = [f"{count} {limit}" for count, limit in zip(latency.histogram, limits, strict=True) if count]
-    return (
-        f"p50 {format_number(latency.p50)} ms, p95 {format_number(latency.p95)} ms. Calls: " + ", ".join(counted) + "."
-    )
+    percentiles: list[tuple[Percentile, float | None]] = [("p50", latency.p50), ("p95", latency.p95)]
+    shown = [f"{name} {format_percentile(latency, name)} ms" for name, value in percentiles if value is not None]
+    return f"{', '.join(shown) or 'Too few calls for a percentile'}. Calls: {', '.join(counted)}."
 
 
 def _wrap_figure(title: str, note: str, *content: str) -> Markup:

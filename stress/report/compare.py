@@ -5,15 +5,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stress.model import Assertion, Latency, ReadinessReport, ScenarioResult
+from stress import samples
+from stress.estimates import TooFewSamples
+from stress.model import Assertion, Estimate, Figure, Latency, ReadinessReport, ScenarioResult
 from stress.report import consistency, store
-from stress.report.formatting import flatten_setting, format_moment, format_number
+from stress.report.differences import LatencyDifference, find_differences
+from stress.report.formatting import flatten_setting, format_estimate, format_moment, format_number
 from stress.report.markdown import escape_text, format_table
 from stress.report.page import render_template
 
 NONE = "-"
-SAME = 0.1  # latencies within a tenth of each other are neither faster nor slower
+UNTESTED = "not tested"
+TESTED = (
+    "Tested on the raw calls, with a correction for so many tests: of pages of two runs that do not differ, at most "
+    "one in twenty calls anything slower or faster. Whether code or machine makes a difference, only more runs tell."
+)
+NOT_TESTED = (
+    "The raw calls of both runs are needed to tell a difference from chance: nothing is called slower or faster."
+)
 Row = tuple[str, ...]
+Differences = Mapping[tuple[str, str], LatencyDifference]
 
 
 @dataclass(frozen=True)
@@ -25,33 +36,39 @@ class ComparisonTable:
     rows: list[Row]
     empty: str
     words: int = 99
+    note: str = ""
 
 
-def compare(a: ReadinessReport, b: ReadinessReport) -> str:
+def compare(a: ReadinessReport, b: ReadinessReport, differences: Differences | None = None) -> str:
     """Return the comparison as Markdown whose tables are aligned, for a terminal and a comment alike."""
     parts = [f"## {format_headline(a, b)}", f"A: {escape_text(_describe_run(a))}  \nB: {escape_text(_describe_run(b))}"]
-    for part in build_tables(a, b):
+    for part in build_tables(a, b, differences):
         rows = [[escape_text(cell) for cell in row] for row in part.rows]
         parts += [f"### {part.title}", format_table(part.headers, rows) if rows else part.empty]
+        parts += [part.note] if part.note else []
     return "\n\n".join(parts) + "\n"
 
 
-def compare_html(a: ReadinessReport, b: ReadinessReport) -> str:
+def compare_html(a: ReadinessReport, b: ReadinessReport, differences: Differences | None = None) -> str:
     """Return the comparison as a page in the report's style."""
     scores = [consistency.compute_score(report.results) for report in (a, b)]
     runs = list(zip("AB", (a, b), scores, strict=True))
-    return render_template("compare.html.j2", headline=format_headline(a, b), runs=runs, tables=build_tables(a, b))
+    tables = build_tables(a, b, differences)
+    return render_template("compare.html.j2", headline=format_headline(a, b), runs=runs, tables=tables)
 
 
 def write_comparison(folder_a: Path, folder_b: Path, out: Path) -> str:
     """Compare the runs in two folders: write the page to `out`, return the text.
 
-    Raise OSError if a folder holds no report.json, pydantic's ValidationError if that is no report.
+    Latencies are tested if both folders hold the raw calls. Raise OSError if a folder holds no report.json, pydantic's
+    ValidationError if that is no report.
     """
     a, b = store.load(folder_a), store.load(folder_b)
+    raw = [folder / samples.FILE for folder in (folder_a, folder_b)]
+    differences = find_differences(*map(samples.read_latencies, raw)) if all(path.exists() for path in raw) else None
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(compare_html(a, b), encoding="utf-8")
-    return compare(a, b)
+    out.write_text(compare_html(a, b, differences), encoding="utf-8")
+    return compare(a, b, differences)
 
 
 def format_headline(a: ReadinessReport, b: ReadinessReport) -> str:
@@ -60,8 +77,10 @@ def format_headline(a: ReadinessReport, b: ReadinessReport) -> str:
     return f"{before.passed} of {before.total} promises held in A, {after.passed} of {after.total} in B."
 
 
-def build_tables(a: ReadinessReport, b: ReadinessReport) -> list[ComparisonTable]:
-    """Return everything that is compared, most important first."""
+def build_tables(
+    a: ReadinessReport, b: ReadinessReport, differences: Differences | None = None
+) -> list[ComparisonTable]:
+    """Return everything that is compared, most important first; without `differences` no latency is tested."""
     return [
         ComparisonTable(
             "Verdicts", ("scenario", "A", "B", ""), list(_compare_verdicts(a, b)), "Neither run has a scenario."
@@ -78,9 +97,10 @@ def build_tables(a: ReadinessReport, b: ReadinessReport) -> list[ComparisonTable
         ComparisonTable(
             "Latencies, ms",
             ("scenario", "operation", "p50 A", "p50 B", "B / A", "p95 A", "p95 B", "B / A", ""),
-            list(_compare_latencies(a, b)),
+            list(_compare_latencies(a, b, differences or {})),
             "None were measured.",
             words=2,
+            note=NOT_TESTED if differences is None else TESTED,
         ),
         ComparisonTable(
             "Figures",
@@ -124,12 +144,14 @@ def _compare_checks(a: ReadinessReport, b: ReadinessReport) -> Iterator[Row]:
         was, is_now = ({check.name: check for check in result.checks} if result else {} for result in (before, after))
         for name in dict.fromkeys([*was, *is_now]):
             one, other = was.get(name), is_now.get(name)
-            if one is None or other is None or one.passed != other.passed:
+            if one is None or other is None or (one.passed, one.undecided) != (other.passed, other.undecided):
                 yield key, name, _format_check(one), _format_check(other)
 
 
 def _format_check(check: Assertion | None) -> str:
-    return NONE if check is None else f"{'held' if check.passed else 'FAILED'}: {check.found}"
+    if check is None:
+        return NONE
+    return f"{'held' if check.passed else 'undecided' if check.undecided else 'FAILED'}: {check.found}"
 
 
 def _compare_settings(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[Row]:
@@ -138,7 +160,7 @@ def _compare_settings(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[Ro
             yield name, flatten_setting(a[name]) if name in a else NONE, flatten_setting(b[name]) if name in b else NONE
 
 
-def _compare_latencies(a: ReadinessReport, b: ReadinessReport) -> Iterator[Row]:
+def _compare_latencies(a: ReadinessReport, b: ReadinessReport, differences: Differences) -> Iterator[Row]:
     for key, before, after in _list_pairs(a, b):
         was, is_now = (
             {latency.operation: latency for latency in result.latencies} if result else {} for result in (before, after)
@@ -147,31 +169,32 @@ def _compare_latencies(a: ReadinessReport, b: ReadinessReport) -> Iterator[Row]:
             yield (
                 _name_scenario(key, before, after),
                 operation,
-                *_format_latencies(was.get(operation), is_now.get(operation)),
+                *_format_latencies(was.get(operation), is_now.get(operation), differences.get((key, operation))),
             )
 
 
-def _format_latencies(one: Latency | None, other: Latency | None) -> Row:
-    if one is None or other is None:
-        p50s, p95s = (
-            (format_number(getattr(side, name)) if side else NONE for side in (one, other)) for name in ("p50", "p95")
-        )
-        return (*p50s, NONE, *p95s, NONE, "")
-    return (
-        *(format_number(one.p50), format_number(other.p50), format_ratio(one.p50, other.p50)),
-        *(
-            format_number(one.p95),
-            format_number(other.p95),
-            format_ratio(one.p95, other.p95),
-            _describe_trend(one.p95, other.p95),
-        ),
+def _format_latencies(one: Latency | None, other: Latency | None, difference: LatencyDifference | None) -> Row:
+    p50s, p95s = (
+        [
+            NONE if side is None or getattr(side, name) is None else format_number(getattr(side, name))
+            for side in (one, other)
+        ]
+        for name in ("p50", "p95")
     )
+    if one is None or other is None:
+        return (*p50s, NONE, *p95s, NONE, "")
+    if difference is None:
+        return (*p50s, _format_change(one.p50, other.p50), *p95s, _format_change(one.p95, other.p95), UNTESTED)
+    p50_ratio, p95_ratio = _format_ratio_estimate(difference.p50_ratio), _format_ratio_estimate(difference.p95_ratio)
+    return (*p50s, p50_ratio, *p95s, p95_ratio, difference.trend)
 
 
-def _describe_trend(before: float, after: float) -> str:
-    if after > before * (1 + SAME):
-        return "slower"
-    return "faster" if after < before / (1 + SAME) else ""
+def _format_change(before: float | None, after: float | None) -> str:
+    return NONE if before is None or after is None else format_ratio(before, after)
+
+
+def _format_ratio_estimate(ratio: Estimate | TooFewSamples) -> str:
+    return NONE if isinstance(ratio, TooFewSamples) else format_estimate(ratio)
 
 
 def _compare_figures(a: ReadinessReport, b: ReadinessReport) -> Iterator[Row]:
@@ -181,13 +204,19 @@ def _compare_figures(a: ReadinessReport, b: ReadinessReport) -> Iterator[Row]:
         )
         for name in dict.fromkeys([*was, *is_now]):
             one, other = was.get(name), is_now.get(name)
-            values = [f"{format_number(side.value)} {side.unit}".rstrip() if side else NONE for side in (one, other)]
+            values = [_format_figure(side) if side else NONE for side in (one, other)]
             yield (
                 _name_scenario(key, before, after),
                 name,
                 *values,
                 format_ratio(one.value, other.value) if one and other else NONE,
             )
+
+
+def _format_figure(figure: Figure) -> str:
+    if figure.estimate is not None:
+        return format_estimate(figure.estimate, figure.unit)
+    return f"{format_number(figure.value)} {figure.unit}".rstrip()
 
 
 def _name_scenario(key: str, before: ScenarioResult | None, after: ScenarioResult | None) -> str:

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stress.model import ReadinessReport, ScenarioResult, Status
-from stress.report.formatting import format_number, join_names
+from stress.model import Assertion, ReadinessReport, ScenarioResult, Status
+from stress.report.formatting import format_more, format_number, join_names
+from stress.verdict import decide
 
 MARKS: dict[Status, str] = {"PASS": "●", "FAIL": "✕", "INVALID": "?", "SKIPPED": "○"}
 MEANINGS: dict[Status, str] = {
@@ -12,7 +13,8 @@ MEANINGS: dict[Status, str] = {
     "reconciliation of what clients were answered with what is there found nothing.",
     "FAIL": "The measurement is good and the promise is broken: a check did not hold, or the reconciliation found a "
     "difference.",
-    "INVALID": "Nothing was learned: too few samples, or a load generator that was late itself. INVALID is not PASS.",
+    "INVALID": "Nothing was learned: too few samples, a check whose bar lies within the interval of what was found, or "
+    "a load generator that was late itself. INVALID is not PASS.",
     "SKIPPED": "Not tried in this run. SKIPPED is not PASS either.",
 }
 
@@ -62,11 +64,19 @@ class ReportScore:
 
 def list_doubts(result: ScenarioResult) -> list[str]:
     """Return what in a scenario's record contradicts a PASS; nothing if it is one."""
-    failed = sum(not check.passed for check in result.checks)
+    failed = sum(not check.passed and not check.undecided for check in result.checks)
+    undecided = [check for check in result.checks if check.undecided]
+    unsupported = sum(check.passed and not is_supported(check) for check in result.checks)
     differences = len(result.reconciliation.differences) + result.reconciliation.more_differences
     found = [
         (not result.checks, "it has no check"),
         (failed > 0, f"{failed} of its {len(result.checks)} checks did not hold"),
+        (
+            bool(undecided),
+            f"{len(undecided)} of its {len(result.checks)} checks could not be decided: "
+            f"{format_more(max((check.more_samples for check in undecided), default=0))} would",
+        ),
+        (unsupported > 0, f"{unsupported} of its {len(result.checks)} checks held though the interval misses the bar"),
         (differences > 0, f"its reconciliation found {format_number(differences)} difference{'s' * (differences > 1)}"),
         (
             has_too_few_samples(result),
@@ -75,6 +85,13 @@ def list_doubts(result: ScenarioResult) -> list[str]:
         (is_generator_late(result), "its load generator was late"),
     ]
     return [text for is_so, text in found if is_so]
+
+
+def is_supported(check: Assertion) -> bool:
+    """Return whether the interval of a check meets its bar; one without an interval is believed."""
+    if check.estimate is None or check.evidence is None:
+        return True
+    return decide(check.estimate.low, check.estimate.high, check.evidence.bar, check.evidence.side) == "met"
 
 
 def has_too_few_samples(result: ScenarioResult) -> bool:
@@ -139,6 +156,8 @@ def describe_checks(result: ScenarioResult) -> str:
     if not result.checks:
         return "no check made"
     passed = f"{sum(check.passed for check in result.checks)} of {len(result.checks)} checks held"
+    if undecided := sum(check.undecided for check in result.checks):
+        passed += f", {undecided} undecided"
     return f"{passed}, not counted" if judge_result(result) == "INVALID" else passed
 
 

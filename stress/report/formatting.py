@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from stress.model import Estimate
+from stress.model import Estimate, Latency, Percentile
+
+A_MILLION = 1_000_000
 
 
 def format_number(value: float) -> str:
@@ -43,6 +45,21 @@ def format_share(events: int, estimate: Estimate) -> str:
         return f"{counted}: above {format_number(100 - _round_up(100 * (1 - estimate.low)))} %"
     ends = format_interval(100 * estimate.low, 100 * estimate.high)
     return f"{counted}: {format_number(100 * estimate.value)} % ({ends})"
+
+
+def format_percentile(latency: Latency, name: Percentile) -> str:
+    """Return a percentile with its interval: 212 (198 to 231); a dash if there are too few calls for it."""
+    value, ends = getattr(latency, name), latency.intervals.get(name)
+    if value is None:
+        return "–"
+    return f"{format_number(value)} ({format_interval(*ends)})" if ends else format_number(value)
+
+
+def format_more(count: int) -> str:
+    """Return how many samples more decide a check: 705 samples more. Beyond a million the bar is where the value is."""
+    if count > A_MILLION:
+        return "no number of samples that a run can have"
+    return f"{count:,} sample{'s' * (count != 1)} more"
 
 
 def _round_up(value: float) -> float:

@@ -4,9 +4,17 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from stress.model import Assertion, ReadinessReport, ScenarioResult
+from stress.model import Assertion, Percentile, ReadinessReport, ScenarioResult
 from stress.report import consistency
-from stress.report.formatting import flatten_setting, format_duration, format_moment, format_number, join_names
+from stress.report.formatting import (
+    flatten_setting,
+    format_duration,
+    format_moment,
+    format_more,
+    format_number,
+    format_percentile,
+    join_names,
+)
 from stress.report.timeline import format_when
 
 FILE = "report.md"
@@ -14,6 +22,7 @@ MOST_CHARACTERS = 60_000  # a comment holds 65,536
 MOST_DIFFERENCES = 5  # of one scenario
 MOST_CHECKS = 20  # failed ones of one scenario
 MOST_LETTERS = 240  # of one text
+SHOWN: tuple[Percentile, ...] = ("p50", "p95", "p99")
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~#])")
 
@@ -37,7 +46,8 @@ def format_markdown(report: ReadinessReport) -> str:
         _format_latencies(report.results),
         _format_faults(report),
         _format_conditions(report),
-        "INVALID means that nothing was learned (too few samples, or a late load generator); it is not PASS.",
+        "INVALID means that nothing was learned (too few samples, a bar within the interval of what was found, or a "
+        "late load generator); it is not PASS.",
     ]
     return "\n\n".join(_drop_what_exceeds([part for part in parts if part])) + "\n"
 
@@ -86,18 +96,27 @@ def _format_problems(result: ScenarioResult) -> str:
     lines = [f"### {consistency.MARKS[status]} {status}: {escape_text(result.title)}", escape_text(result.promise)]
     if doubts := consistency.list_doubts(result):
         lines.append(f"**Why:** {join_names(doubts)}.")
-    found = [*_format_failed([check for check in result.checks if not check.passed]), *_format_differences(result)]
+    found = [
+        *_format_failed([check for check in sorted(result.checks, key=_sort_undecided_last) if not check.passed]),
+        *_format_differences(result),
+    ]
     notes = [f"- {escape_text(note)}" for note in result.notes]
     return "\n\n".join([*lines, *filter(None, ["\n".join(found), "\n".join(notes)])])
 
 
 def _format_failed(checks: Sequence[Assertion]) -> list[str]:
     lines = [
-        f"- ✕ **{escape_text(check.name)}**: wanted {escape_text(check.wanted)}, found **{escape_text(check.found)}**"
+        f"- {'?' if check.undecided else '✕'} **{escape_text(check.name)}**: wanted {escape_text(check.wanted)}, "
+        f"found **{escape_text(check.found)}**"
+        + (f", undecided: {format_more(check.more_samples)} would decide" if check.undecided else "")
         for check in checks[:MOST_CHECKS]
     ]
     more = len(checks) - len(lines)
-    return [*lines, f"- ✕ and {format_number(more)} failed checks more"] if more else lines
+    return [*lines, f"- and {format_number(more)} checks more"] if more else lines
+
+
+def _sort_undecided_last(check: Assertion) -> bool:
+    return check.undecided
 
 
 def _format_differences(result: ScenarioResult) -> list[str]:
@@ -117,7 +136,9 @@ def _format_latencies(results: Sequence[ScenarioResult]) -> str:
         [
             escape_text(result.key),
             escape_text(one.operation),
-            *map(format_number, (one.calls, one.p50, one.p95, one.p99, one.most)),
+            format_number(one.calls),
+            *(format_percentile(one, name) for name in SHOWN),
+            format_number(one.most),
         ]
         for result in results
         for one in result.latencies
@@ -125,7 +146,8 @@ def _format_latencies(results: Sequence[ScenarioResult]) -> str:
     if not rows:
         return ""
     return _fold_section(
-        "Latencies, ms", format_table(["scenario", "operation", "calls", "p50", "p95", "p99", "most"], rows)
+        "Latencies, ms, with their intervals at 95 %",
+        format_table(["scenario", "operation", "calls", *SHOWN, "most"], rows),
     )
 
 

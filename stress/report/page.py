@@ -18,6 +18,8 @@ _FUNCTIONS: tuple[Any, ...] = (
     consistency.is_generator_late,
     consistency.has_too_few_samples,
     consistency.summarise_reconciliation,
+    formatting.format_interval,
+    formatting.format_more,
     charts.draw_line_chart,
     charts.draw_histogram,
 )
