@@ -136,17 +136,17 @@ def _check_clients(own: LocalScenarioContext, outcomes: dict[str, ReleaseOutcome
     own.samples_wanted += len(samples)  # nothing plans how many calls the users make
     first_tries = [sample for sample in samples if sample.attempt == 1]
     own.check_at_least("Registrations by the users", MIN_CALLS_PER_USER * USERS, len(first_tries))
-    failed, seen, during = [s for s in samples if not s.is_accepted], 0, 0
+    failed, saw, during = [s for s in samples if not s.is_accepted], [], []
     for change, status in ANSWERS.items():
-        windows = _list_within(samples, outcomes[change])
-        mine = [sample for sample in windows if sample.status == status]
+        within = _list_within(samples, outcomes[change])
+        mine = [sample for sample in within if sample.status == status]
         failed = [sample for sample in failed if sample not in mine]
-        seen, during = seen + len(mine), during + len(windows)
+        saw, during = saw + mine, during + within
         own.check_at_least(f"Calls that saw the release that {change}", 1, len(mine))
         own.record_figure(f"A release that {change}: calls that saw it", len(mine), "calls",
-                          f"of {len(windows)} until it was rolled back")  # fmt: skip
-    own.check_at_most("Share of the calls that saw a broken release until it was rolled back", SEEN_SHARE,
-                      seen / max(1, during))  # fmt: skip
+                          f"of {len(within)} until it was rolled back")  # fmt: skip
+    own.check_share_at_most("Share of the calls that saw a broken release until it was rolled back", SEEN_SHARE, saw,
+                            during)  # fmt: skip
     own.check_equal("Calls that failed though no broken release could get them", 0, len(failed))
     acknowledged = {sample.call.key for sample in samples if sample.is_accepted}
     own.check_equal("Registrations that were not acknowledged in the end", 0,
