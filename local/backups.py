@@ -80,6 +80,7 @@ def restore(server: PostgresServer, restored: PostgresServer, to: datetime) -> C
 
 def _archive_all(server: PostgresServer) -> None:
     """Return when all WAL that was written so far is in the archive."""
+    _read_value(server, "SELECT pg_create_restore_point('restore')")  # a segment without a record is not switched
     segment = str(_read_value(server, "SELECT pg_walfile_name(pg_switch_wal())"))
     _wait_until((find_archive(server) / segment).exists, ARCHIVED_SECONDS, "archived")
 

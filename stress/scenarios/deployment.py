@@ -136,7 +136,9 @@ def _check_clients(own: LocalScenarioContext, outcomes: dict[str, ReleaseOutcome
     own.samples_wanted += len(samples)  # nothing plans how many calls the users make
     first_tries = [sample for sample in samples if sample.attempt == 1]
     own.check_at_least("Registrations by the users", MIN_CALLS_PER_USER * USERS, len(first_tries))
-    failed, saw, during = [s for s in samples if not s.is_accepted], [], []
+    failed = [sample for sample in samples if not sample.is_accepted]
+    saw: list[CallSample] = []
+    during: list[CallSample] = []
     for change, status in ANSWERS.items():
         within = _list_within(samples, outcomes[change])
         mine = [sample for sample in within if sample.status == status]
