@@ -24,7 +24,7 @@ CHILD = re.compile(r'ALARM\("?([^")]+)"?\)')
 
 @dataclass(frozen=True)
 class AlarmRule:
-    """When an alarm rings: `needed` of `evaluated` periods have to breach the threshold.
+    """The rule of an alarm: it rings if `needed` of `evaluated` periods breach the threshold.
 
     `period_s` are the seconds that stand for its period.
     """

@@ -50,7 +50,7 @@ Trouble = AbstractAsyncContextManager[None]
 
 
 class TroubleMaker:
-    """What can be done to a cloud; `member` is somebody signed in. Its health function reports once a second."""
+    """The maker of troubles of a cloud; `member` is somebody signed in. Its health function reports once a second."""
 
     def __init__(self, own: LocalScenarioContext, member: SignedInUser) -> None:
         """Take the scenario's context on the cloud."""

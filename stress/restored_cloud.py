@@ -18,16 +18,16 @@ KEPT_RUNNING = frozenset({"AdminFunction", "MigrationFunction", "PreTrafficFunct
 DAMAGE = "TRUNCATE accounts CASCADE"
 
 
-class RestoreFailed(Exception):
+class RestoreCommandFailed(Exception):
     """The backup or the restore did not succeed; the message has what its command said."""
 
 
 async def back_up(cloud: LocalCloud) -> None:
-    """Take a base backup of the database. Raise RestoreFailed."""
+    """Take a base backup of the database. Raise RestoreCommandFailed."""
     process = cloud.start_command("backup")
     output, _ = await asyncio.to_thread(process.communicate)
     if process.returncode != 0:
-        raise RestoreFailed(output.decode(errors="replace"))
+        raise RestoreCommandFailed(output.decode(errors="replace"))
 
 
 async def read_limits(cloud: LocalCloud) -> dict[str, int]:
@@ -64,14 +64,14 @@ async def list_writing_functions(cloud: LocalCloud) -> list[str]:
 async def restore(cloud: LocalCloud, moment: datetime) -> AsyncIterator[None]:
     """Run a server with what was committed until a moment, to which all are led, within the block.
 
-    Raise RestoreFailed.
+    Raise RestoreCommandFailed.
     """
     process = cloud.start_command("restore", "--to", moment.isoformat())
     try:
         output = await asyncio.to_thread(_wait_until_restored, process)
         ports = json.loads((cloud.folder / "state.json").read_text())["ports"]
         if RESTORED not in ports:
-            raise RestoreFailed(output)
+            raise RestoreCommandFailed(output)
         cloud.ports, cloud.writer_port = ports, RESTORED
         yield
     finally:
@@ -79,24 +79,24 @@ async def restore(cloud: LocalCloud, moment: datetime) -> AsyncIterator[None]:
 
 
 def _wait_until_restored(process: "subprocess.Popen[bytes]") -> str:
-    """Return what the command has said until it says that it has restored; raise RestoreFailed if it does not."""
+    """Return what the command has said until it has restored. Raise RestoreCommandFailed."""
     assert process.stdout is not None  # noqa: S101 - it was started with a pipe
     output = []
     for raw in process.stdout:
         output.append(line := raw.decode(errors="replace"))
         if line.startswith("restored "):
             return "".join(output)
-    raise RestoreFailed("".join(output))
+    raise RestoreCommandFailed("".join(output))
 
 
 async def reconcile_restore(cloud: LocalCloud, moment: datetime, *, apply: bool) -> dict[str, Any]:
-    """Return what the operators' command says of all of its pages. Raise RestoreFailed."""
+    """Return what the operators' command says of all of its pages. Raise RestoreCommandFailed."""
     found: dict[str, Any] = {}
     command: dict[str, Any] = {"command": "reconcile-restore", "restored_to": moment.isoformat(), "apply": apply}
     while True:
         answer = await cloud.invoke("AdminFunction", command)
         if not isinstance(answer, dict) or "lost_writes" not in answer or answer["stopped_by"]:
-            raise RestoreFailed(f"reconcile-restore: {answer}"[:500])
+            raise RestoreCommandFailed(f"reconcile-restore: {answer}"[:500])
         for name, value in answer.items():
             found[name] = found.get(name, []) + value if isinstance(value, list) else value
         if answer["next"] is None:

@@ -35,8 +35,8 @@ NUMBERS = "SELECT number FROM members UNION ALL SELECT number FROM claims"
 
 
 @dataclass
-class RestoreRun:
-    """What is known of a restore: the day before it, the writes that are lost, and what operators were told."""
+class ReconciledRestore:
+    """A restore: the day before it, the writes that are lost, and what operators were told."""
 
     day: RestoredDay
     lost: list[CallSample] = field(default_factory=list)
@@ -54,7 +54,7 @@ async def run(context: LocalScenarioContext) -> None:
         await day.work_before()
         await day.pass_moment()
         await day.work_after()
-        run = RestoreRun(day)
+        run = ReconciledRestore(day)
         async with refuse_invocations(own.target, await list_writing_functions(own.target)):
             inbox, _ = await own.target.read_inbox()
             await _restore(own, restored, day.moment)
@@ -76,7 +76,7 @@ async def _restore(own: LocalScenarioContext, stack: AsyncExitStack, moment: dat
     own.record_figure("Restored and led to in", own.generator.clock.read_now() - began, "s")
 
 
-async def _find_lost(own: LocalScenarioContext, run: RestoreRun) -> None:
+async def _find_lost(own: LocalScenarioContext, run: ReconciledRestore) -> None:
     """Find the acknowledged writes that are missing, by the database alone, and compare with the clients' ledger."""
     there = {row["request_id"] for row in await own.target.query_rows(KEPT_ROWS)}
     writes = run.day.list_acknowledged()
@@ -93,7 +93,7 @@ async def _find_lost(own: LocalScenarioContext, run: RestoreRun) -> None:
     own.record_figure("of them missing after the restore", len(run.lost))
 
 
-async def _reconcile(own: LocalScenarioContext, run: RestoreRun) -> None:
+async def _reconcile(own: LocalScenarioContext, run: ReconciledRestore) -> None:
     """Reconcile as the runbook says: look, apply, and apply again."""
     own.show_progress("reconciling with DynamoDB, S3, queues and the user pool")
     run.listed = await reconcile_restore(own.target, run.day.moment, apply=False)
@@ -120,7 +120,7 @@ async def _reconcile(own: LocalScenarioContext, run: RestoreRun) -> None:
                     (again["lost_writes"], again["possibly_sent"], again["refusals"]))  # fmt: skip
 
 
-async def _repeat_lost(own: LocalScenarioContext, run: RestoreRun) -> None:
+async def _repeat_lost(own: LocalScenarioContext, run: ReconciledRestore) -> None:
     """Let every client repeat its lost write with its key, several times at once; records before what is about them."""
     own.show_progress("clients repeat what was lost")
     for stage in run.day.order_repeats(run.lost):
@@ -128,13 +128,13 @@ async def _repeat_lost(own: LocalScenarioContext, run: RestoreRun) -> None:
         await run.day.wait_for_sign_ins(stage)
 
 
-async def _repeat(own: LocalScenarioContext, run: RestoreRun, lost: CallSample) -> None:
+async def _repeat(own: LocalScenarioContext, run: ReconciledRestore, lost: CallSample) -> None:
     own.samples_wanted += REPEATS
     repeats = [own.generator.insist(lost.call) for _ in range(REPEATS)]
     run.repeats[str(lost.call.key)] = await asyncio.gather(*repeats)
 
 
-async def _check_effects(own: LocalScenarioContext, run: RestoreRun, inbox: Counter[str]) -> None:
+async def _check_effects(own: LocalScenarioContext, run: ReconciledRestore, inbox: Counter[str]) -> None:
     """Check that each lost write was made again once, and nothing else was."""
     made = {key: sum(not each.replayed and each.is_accepted for each in found) for key, found in run.repeats.items()}
     own.check_equal("Lost writes that their repeats did not make again", 0, sum(count < 1 for count in made.values()))
