@@ -10,7 +10,7 @@ import uuid
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from typing import Any
+from typing import Any, Literal
 
 import aiohttp
 
@@ -55,7 +55,7 @@ class TroubleMaker:
     def __init__(self, own: LocalScenarioContext, member: SignedInUser) -> None:
         """Take the scenario's context on the cloud."""
         self._own, self._cloud, self._member = own, own.target, member
-        self._crashes_health = False
+        self._health: Literal["reports", "crashes", "is silent"] = "reports"
         make_client = own.target.aws.make_client
         self._sqs, self._mail = make_client("sqs"), make_client("sesv2")
 
@@ -72,8 +72,13 @@ class TroubleMaker:
 
     async def _report_health(self) -> None:
         while True:
-            work = self._crash("HealthFunction", self._report) if self._crashes_health else self._report()
-            await asyncio.gather(work, asyncio.sleep(REPORT_S))
+            await asyncio.gather(self._work_as_health(), asyncio.sleep(REPORT_S))
+
+    async def _work_as_health(self) -> None:
+        if self._health != "is silent":
+            await self._report()
+        if self._health == "crashes":
+            await self._crash("HealthFunction", self._report)
 
     async def _report(self) -> None:
         with suppress(aiohttp.ClientError, TimeoutError):
@@ -226,17 +231,21 @@ class TroubleMaker:
             )
             await self._own.generator.send(call)
 
-        async with _repeat(lambda: self._crash("MembersFunction", read_record)):
+        async def crash_one() -> None:
+            await self._invoke("MembersFunction")  # so that there is an environment
+            await self._crash("MembersFunction", read_record)
+
+        async with _repeat(crash_one):
             yield
 
     @asynccontextmanager
-    async def crash_health(self) -> AsyncIterator[None]:
-        """Kill the environment of each of the health function's invocations within the block."""
-        self._crashes_health = True
+    async def change_health(self, to: Literal["crashes", "is silent"]) -> AsyncIterator[None]:
+        """Let every other report crash, or let none be made, within the block."""
+        self._health = to
         try:
             yield
         finally:
-            self._crashes_health = False
+            self._health = "reports"
 
     async def _crash(self, function: str, call: Callable[[], Awaitable[None]]) -> None:
         """Kill the environment that a call is given to: all stand still before, so that none can answer it."""

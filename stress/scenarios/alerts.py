@@ -117,7 +117,10 @@ def list_troubles() -> list[AlarmTrouble]:
             looks=("StateStoreUnavailable", "StateTableWriteThrottles"),
         ),
         AlarmTrouble(
-            "the health function crashes", 18, 5, lambda m: m.crash_health(), wakes=("HealthErrors", "Unhealthy")
+            "the health function crashes", 17, 3, lambda m: m.change_health("crashes"), wakes=("HealthErrors",)
+        ),
+        AlarmTrouble(
+            "the health report is silent", 20, 6, lambda m: m.change_health("is silent"), wakes=("Unhealthy",)
         ),
     ]  # fmt: skip
 
