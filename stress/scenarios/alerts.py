@@ -117,7 +117,7 @@ def list_troubles() -> list[AlarmTrouble]:
             looks=("StateStoreUnavailable", "StateTableWriteThrottles"),
         ),
         AlarmTrouble(
-            "the health function crashes", 17, 3, lambda m: m.change_health("crashes"), wakes=("HealthErrors",)
+            "the health function crashes", 16, 4, lambda m: m.change_health("crashes"), wakes=("HealthErrors",)
         ),
         AlarmTrouble(
             "the health report is silent", 20, 6, lambda m: m.change_health("is silent"), wakes=("Unhealthy",)
