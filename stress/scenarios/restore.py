@@ -19,7 +19,7 @@ from stress.restored_cloud import (
 )
 from stress.scenario_context import LocalScenarioContext
 from stress.scenarios.own_cloud import QUICK_MAIL, start_own_cloud
-from stress.scenarios.restored_day import RestoredDay, wait_until_decided
+from stress.scenarios.restored_day import RELAY, RestoredDay, wait_until_decided
 from stress.scenarios.restored_effects import reconcile_restored
 
 TITLE = "Restore to a point in time"
@@ -55,11 +55,14 @@ async def run(context: LocalScenarioContext) -> None:
         await day.pass_moment()
         await day.work_after()
         run = ReconciledRestore(day)
-        async with refuse_invocations(own.target, await list_writing_functions(own.target)):
-            inbox, _ = await own.target.read_inbox()
-            await _restore(own, restored, day.moment)
-            await _find_lost(own, run)
-            await _reconcile(own, run)
+        async with refuse_invocations(own.target, [RELAY]):
+            await day.work_last()
+            async with refuse_invocations(own.target, await list_writing_functions(own.target)):
+                inbox, _ = await own.target.read_inbox()
+                await _restore(own, restored, day.moment)
+                await _find_lost(own, run)
+                await _reconcile(own, run)
+        await day.deliver_lost_jobs()
         await _repeat_lost(own, run)
         await wait_until_decided(own)
         await _check_effects(own, run, inbox)
@@ -150,6 +153,7 @@ async def _check_effects(own: LocalScenarioContext, run: ReconciledRestore, inbo
     there = {row["number"] for row in await own.target.query_rows(NUMBERS)}
     own.check_at_least("Numbers that people were told of lost writes", 1, len(told))
     own.check_equal("Numbers of lost writes that somebody else got", [], sorted(told & there))
+    own.check_at_least("Messages that name jobs which are gone", 1, len(run.day.lost_jobs))
     own.check_equal("Dead letters", 0, _count_dead(await own.target.count_queued()))
     waiting = run.day.waiting_email
     mails, _ = await own.target.read_inbox()

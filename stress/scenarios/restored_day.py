@@ -1,6 +1,7 @@
 """The calls that people make before and after the moment to which their database will be restored."""
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -19,7 +20,7 @@ MEMBERS = 8
 KEPT = 4  # of them with a claim before the moment; the others file theirs after it
 REGISTRATIONS = 12  # after the moment
 EVIDENCE = b"Boarding pass: PRN-ZRH, 2 November 2026"
-WORKER = "WorkerFunction"
+RELAY = "RelayFunction"  # refused, it leaves jobs waiting in the outbox
 # The moment lies so far from the commits before and after it: their times are the server's own.
 APART_S = 0.05
 SEEN_S = 20.0  # the longest wait for a write that waits for a lock, and for a mail
@@ -27,7 +28,7 @@ IDLE_S = 60.0  # the longest wait for all jobs: a wake-up that was lost, and the
 POLL_S = 0.05
 NOW = "SELECT clock_timestamp() AS now"
 WAITING = "SELECT count(*) AS n FROM pg_locks WHERE NOT granted"
-QUEUED = "SELECT count(*) AS n FROM outbox WHERE state = 'queued'"
+PENDING = "SELECT id FROM outbox WHERE state = 'pending'"
 UNDECIDED = "SELECT count(*) AS n FROM outbox WHERE state NOT IN ('done', 'uncertain')"
 # The WAL holds a sequence up to 32 numbers ahead, so a restored one is behind only what was given after these.
 USE_LOGGED_NUMBERS = """
@@ -48,6 +49,7 @@ class RestoredDay:
         self.signed_up_after: list[CallSample] = []  # whose sign-ins were made after the moment
         self.begun: PlannedCall | None = None
         self.inbox: Counter[str] = Counter()  # at the moment
+        self.lost_jobs: list[str] = []
         self.waiting_id = self.waiting_email = self.document_id = ""
 
     def list_acknowledged(self) -> list[CallSample]:
@@ -90,7 +92,7 @@ class RestoredDay:
     async def pass_moment(self) -> None:
         """Pass the moment while a mail waits, and within the transaction of a write."""
         own = self._own
-        async with refuse_invocations(own.target, [WORKER]):
+        async with refuse_invocations(own.target, [RELAY]):
             [waiting] = await own.send_burst([own.call_factory.make_registration()])
             self.waiting_id, self.waiting_email = (
                 str((waiting.record or {})["id"]),
@@ -128,7 +130,7 @@ class RestoredDay:
 
     # ---- after ------------------------------------------------------------------------------------------------------
     async def work_after(self) -> None:
-        """Do what will be lost; at the end messages wait in their queues."""
+        """Do what will be lost."""
         own = self._own
         own.show_progress("people work after the moment")
         await own.target.query_rows(USE_LOGGED_NUMBERS)
@@ -140,14 +142,25 @@ class RestoredDay:
         [newcomer] = await own.fixtures.sign_in_users(registered[:1])
         self._note_after(await own.send_burst([self._make_claim(newcomer)]))
         await wait_until_idle(own)
-        async with refuse_invocations(own.target, [WORKER]):
-            self._note_after(await own.send_burst([own.call_factory.make_registration() for _ in range(2)]), job=False)
-            await self._wait_until_any(QUEUED)
 
-    def _note_after(self, samples: Sequence[CallSample], *, job: bool = True) -> None:
-        """Note writes after the moment; `job` is whether their sign-ins are made before the disaster."""
+    async def work_last(self) -> None:
+        """Do what will be lost, of which the jobs are not done: the relay must be refused meanwhile."""
+        last = await self._own.send_burst([self._own.call_factory.make_registration() for _ in range(2)])
+        self._note_after(last, have_signed_up=False)
+        self.lost_jobs = [str(row["id"]) for row in await self._own.target.query_rows(PENDING)]
+
+    async def deliver_lost_jobs(self) -> None:
+        """Put messages into a queue that name jobs which the restored database has lost."""
+        aws = self._own.target.aws
+        for job in self.lost_jobs:
+            body = json.dumps({"job_id": job, "hops": 0})
+            await asyncio.to_thread(aws.make_client("sqs").send_message, QueueUrl=aws.outputs["QueueHigh"],
+                                    MessageBody=body)  # fmt: skip
+
+    def _note_after(self, samples: Sequence[CallSample], *, have_signed_up: bool = True) -> None:
+        """Note writes after the moment; `have_signed_up` is whether sign-ins were made before the disaster."""
         self.after += [sample for sample in samples if sample.is_accepted]
-        if job:
+        if have_signed_up:
             self.signed_up_after += [s for s in samples if s.is_accepted and s.call.operation == "register"]
 
     def _make_move(self, claim: CallSample) -> PlannedCall:
