@@ -19,6 +19,7 @@ from stress.scenario_context import LocalScenarioContext
 
 REPORT_S = 1.0  # between two reports of the health function
 POLL_S = 0.02
+IDLE_S = 10.0  # the longest wait for environments to be idle
 PAUSE_S = 0.4  # between two calls that make the same trouble
 SCHEDULED = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}
 # An event of each function that it handles without a change of anything, by the files of `make events`.
@@ -249,7 +250,7 @@ class TroubleMaker:
 
     async def _crash(self, function: str, call: Callable[[], Awaitable[None]]) -> None:
         """Kill the environment that a call is given to: all stand still before, so that none can answer it."""
-        idle = [each["pid"] for each in await self._cloud.list_environments(function)]
+        idle = await self._wait_until_idle(function)
         _signal_all(idle, signal.SIGSTOP)
         under_way = asyncio.ensure_future(call())
         try:
@@ -260,6 +261,16 @@ class TroubleMaker:
         finally:
             _signal_all(idle, signal.SIGCONT)
             await under_way
+
+    async def _wait_until_idle(self, function: str) -> list[int]:
+        """Return a function's environments once all are idle: one that stood still before would never take a call."""
+        until = time.monotonic() + IDLE_S
+        while time.monotonic() < until:
+            found = await self._cloud.list_environments(function)
+            if found and all(each["state"] == "idle" for each in found):
+                return [each["pid"] for each in found]
+            await asyncio.sleep(POLL_S)
+        raise TimeoutError(f"{function} has no idle environment")
 
 
 def _signal_all(pids: Sequence[int], number: signal.Signals) -> None:
