@@ -246,7 +246,8 @@ class TroubleMaker:
         try:
             yield
         finally:
-            self._health = "reports"
+            if self._health == to:  # otherwise the next change has begun
+                self._health = "reports"
 
     async def _crash(self, function: str, call: Callable[[], Awaitable[None]]) -> None:
         """Kill the environment that a call is given to: all stand still before, so that none can answer it."""
