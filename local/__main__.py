@@ -5,9 +5,10 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
-from local import circuits, postgres, supervisor, tokens, unprivileged
+from local import backups, circuits, postgres, restored_server, supervisor, tokens, unprivileged
 from local.deploy import DeployFailed
 from local.layer_build import BuildFailed, build_layer
 from local.processes import ProcessCrashed, end_recorded
@@ -25,6 +26,8 @@ MORE_PROBLEMS = (
     circuits.CircuitCommandFailed,
     UnreadableTemplate,
     ReleaseFailed,
+    backups.BackupMissing,
+    backups.RestoreFailed,
 )
 
 NO_PROXY_HELP = """for up: functions connect to the database directly. Otherwise they use a stand-in for RDS Proxy, from
@@ -39,6 +42,10 @@ CHECKPOINTS_HELP = """for up: the emulator writes its state only when it ends; w
 emulator for up to a second now and then; for measurements"""
 MINUTE_HELP = """the seconds that stand for a minute; for release: of the canary and of the alarms' periods; for up: of
 the metrics that AWS's services write"""
+ARCHIVE_HELP = """for up: the database keeps all of its WAL, so that `backup` can take a backup of it, and `restore` can
+restore that to any later moment"""
+TO_HELP = """for restore: the moment, in ISO 8601 with its offset; a server with what was committed until then is
+started beside the present one, the database proxy leads the functions to it, and it runs until Ctrl-C"""
 STANDBY_HELP = """for up: a synchronous standby of the database (standby in state.json), copied at each start;
 SELECT pg_promote() makes it the writer, and the proxy's target leads the functions there until the next start"""
 
@@ -68,6 +75,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--parameter", action="append", default=[], help="NAME=VALUE of template.yaml, for up")
     parser.add_argument("--no-database-proxy", action="store_true", help=NO_PROXY_HELP)
     parser.add_argument("--standby", action="store_true", help=STANDBY_HELP)
+    parser.add_argument("--archive", action="store_true", help=ARCHIVE_HELP)
+    parser.add_argument("--to", type=read_moment, help=TO_HELP)
     parser.add_argument("--no-checkpoints", action="store_true", help=CHECKPOINTS_HELP)
     parser.add_argument("--variable", type=check_variable, action="append", default=[], help=VARIABLE_HELP)
     parser.add_argument("--role", choices=("staff", "admin"), help="of the token's owner")
@@ -85,12 +94,21 @@ def check_variable(variable: str) -> str:
     return variable
 
 
+def read_moment(text: str) -> datetime:
+    """Return the moment of a `--to` option. Raise ValueError if it can't be parsed, or has no offset."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(text)
+    return moment
+
+
 def run_up(state_folder: StateFolder, options: argparse.Namespace) -> None:
     """Start the local cloud and run until it stops."""
     up_options = supervisor.UpOptions(
         database_proxy=not options.no_database_proxy,
         variables=options.variable,
         standby=options.standby,
+        archive=options.archive,
         checkpoints=not options.no_checkpoints,
         minute_s=options.minute,
     )
@@ -151,6 +169,22 @@ def migrate(state_folder: StateFolder, _options: argparse.Namespace) -> None:
     )
 
 
+def back_up(state_folder: StateFolder, _options: argparse.Namespace) -> None:
+    """Take a base backup of the running database."""
+    require_running(state_folder)
+    server, _ = supervisor.make_servers(state_folder, state_folder.read_state().ports)
+    backups.back_up(server)
+    print("backed up")
+
+
+def restore(state_folder: StateFolder, options: argparse.Namespace) -> None:
+    """Restore the backup beside the running database, lead the functions to it, and run until stopped."""
+    require_running(state_folder)
+    if options.to is None:
+        raise backups.RestoreFailed("to which moment? --to 2026-11-26T21:30:00+00:00")
+    restored_server.run_restored(state_folder, options.to)
+
+
 def release(state_folder: StateFolder, options: argparse.Namespace) -> None:
     """Release other code on the running cloud. Raise ReleaseFailed unless it is promoted."""
     require_running(state_folder)
@@ -175,6 +209,8 @@ COMMANDS: dict[str, Callable[[StateFolder, argparse.Namespace], None]] = {
     "psql": open_psql,
     "migrate": migrate,
     "release": release,
+    "backup": back_up,
+    "restore": restore,
 }
 
 if __name__ == "__main__":

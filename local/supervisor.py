@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 
-from local import deploy, emulator, postgres, standby, unprivileged
+from local import backups, deploy, emulator, postgres, standby, unprivileged
 from local.certificates import ensure_certificates
 from local.layer_build import build_layer
 from local.processes import ChildProcess, ProcessCrashed, end_recorded, spawn
@@ -44,14 +44,16 @@ class UpOptions:
 
     `database_proxy`: whether the functions reach the database through the stand-in for RDS Proxy, as in production.
     `variables`: additions to the functions' environment, NAME=VALUE or FunctionLogicalId:NAME=VALUE. `standby`: whether
-    to start a synchronous standby of the database. `checkpoints`: whether the emulator saves its state also while it
-    runs, not only at its end; each save may pause it for up to a second. `minute_s`: the seconds that stand for a
-    minute of the metrics that AWS's services write.
+    to start a synchronous standby of the database. `archive`: whether the database keeps its WAL, so that a backup can
+    be restored to any moment. `checkpoints`: whether the emulator saves its state also while it runs, not only at its
+    end; each save may pause it for up to a second. `minute_s`: the seconds that stand for a minute of the metrics that
+    AWS's services write.
     """
 
     database_proxy: bool = True
     variables: Sequence[str] = ()
     standby: bool = False
+    archive: bool = False
     checkpoints: bool = True
     minute_s: float = 60.0
 
@@ -166,7 +168,8 @@ def start_parts(supervisor: Supervisor) -> None:
     server, aws = make_servers(state_folder, ports)
     aws = replace(aws, checkpoints=supervisor.options.checkpoints)
     standby.forget_standby(server)  # otherwise commits would wait for the standby of an earlier run
-    server_process = supervisor.add(postgres.start(server))
+    archiving = backups.build_archive_settings(server) if supervisor.options.archive else {}
+    server_process = supervisor.add(postgres.start(server, **archiving))
     aws_process = supervisor.add(emulator.start(aws))
     layer = build_layer(state_folder.root, state_folder.find_python("lambda"), report=supervisor.report_progress)
     server_process.wait_until(postgres.make_ready_check(server, server_process), postgres.READY_SECONDS)

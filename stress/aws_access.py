@@ -18,10 +18,10 @@ class AwsAccess:
 
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint
-        stack = self._make_client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
+        stack = self.make_client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
         self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
-        self._cognito = self._make_client("cognito-idp")
-        self._sqs = self._make_client("sqs")
+        self._cognito = self.make_client("cognito-idp")
+        self._sqs = self.make_client("sqs")
 
     def sign_in(self, email: str) -> str:
         """Return an access token of a user who has an identity, with a new password."""
@@ -43,7 +43,8 @@ class AwsAccess:
             found[name] = sum(int(count) for count in answer["Attributes"].values())
         return found
 
-    def _make_client(self, service: str) -> Any:
+    def make_client(self, service: str) -> Any:
+        """Return a client of a service."""
         return boto3.client(
             service,  # type: ignore[call-overload]
             endpoint_url=self._endpoint,

@@ -100,7 +100,7 @@ class LocalCloud:
 
     async def start(self) -> None:
         """Start with an empty state, and wait until it is ready. Raise TargetStartError."""
-        await asyncio.to_thread(self._start_local("reset").wait)
+        await asyncio.to_thread(self.start_command("reset").wait)
         self.folder.mkdir(parents=True, exist_ok=True)
         mail_proxy = [sys.executable, "-m", "stress.mail_proxy", "--port", str(self._mail_port)]
         mail_proxy += ["--control-port", str(self._mail_control_port)]
@@ -108,7 +108,7 @@ class LocalCloud:
         self._processes.append(start(mail_proxy, cwd=Path(__file__).parents[1], log=log))
         variables = {"AWS_ENDPOINT_URL_SESV2": self.mail_line, **self._options.variables}
         options = CloudOptions(self._options.parameters, variables, self._options.flags)
-        up = self._start_local("up", "--port", "0", *options.build_arguments())
+        up = self.start_command("up", "--port", "0", *options.build_arguments())
         self._processes.append(up)
         self.origin = await asyncio.to_thread(_wait_until_ready, up)
         self.ports = json.loads((self.folder / "state.json").read_text())["ports"]
@@ -122,9 +122,10 @@ class LocalCloud:
         for process in reversed(self._processes):
             await asyncio.to_thread(stop, process)
 
-    def _start_local(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def start_command(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start a command of the local cloud's about this one, see `python -m local --help`; its output is a pipe."""
         python = str(self.root / ".venvs/local/bin/python")
-        command = [python, "-m", "local", "--state", str(self.folder), *arguments]
+        command = [python, "-u", "-m", "local", "--state", str(self.folder), *arguments]
         return start(command, cwd=self.root, log=subprocess.PIPE)
 
     # reading its state

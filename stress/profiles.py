@@ -35,12 +35,13 @@ class Profile:
     mail_rate: int  # mails a second that the cloud's mail service takes
     priority_rounds: int  # unloaded and flooded alternate, so that a slow period of the machine affects both; 4 or more
     flood: int  # low jobs at least; more if the system does them so fast that they would not last
+    rehearses: bool  # a release, a restore and alarms, each on a cloud of its own
     jobs_timeout_s: float  # the longest wait for the end of all jobs: a killed relay's lease and two sweeps
 
 
 FULL = Profile(
     name="full",
-    expected_s=840,
+    expected_s=1050,
     judges_speed=True,
     burst_size=50,
     pool_steps=(10, 25, 50),
@@ -56,6 +57,7 @@ FULL = Profile(
     mail_rate=PRODUCTION_MAIL_RATE,
     priority_rounds=8,
     flood=1000,
+    rehearses=True,
     jobs_timeout_s=150,
 )
 SHORT = Profile(
@@ -76,6 +78,7 @@ SHORT = Profile(
     mail_rate=PRODUCTION_MAIL_RATE,
     priority_rounds=4,
     flood=1000,
+    rehearses=False,
     jobs_timeout_s=150,
 )
 CONTROL = Profile(
@@ -96,6 +99,7 @@ CONTROL = Profile(
     mail_rate=PRODUCTION_MAIL_RATE,
     priority_rounds=4,
     flood=1000,
+    rehearses=True,
     jobs_timeout_s=30,
 )
 PROFILES = {profile.name: profile for profile in (FULL, SHORT, CONTROL)}

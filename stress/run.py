@@ -24,7 +24,20 @@ from stress.profiles import CONTROL, Profile
 from stress.progress_view import ProgressView
 from stress.report_builder import build_report, build_timeline, describe_environment, write_report
 from stress.scenario_context import LocalScenarioContext
-from stress.scenarios import agents, breaker, capacity, claims, health, histories, members, pool, priorities
+from stress.scenarios import (
+    agents,
+    alerts,
+    breaker,
+    capacity,
+    claims,
+    deployment,
+    health,
+    histories,
+    members,
+    pool,
+    priorities,
+    restore,
+)
 from stress.scenarios.pool_connections import SHORT_LIVED, SHORTENED
 from stress.settings_reader import compare_settings, list_variables
 
@@ -37,8 +50,12 @@ SCENARIOS: dict[str, ModuleType] = {
     "health": health,
     "priorities": priorities,
     "capacity": capacity,
+    "deployment": deployment,
+    "restore": restore,
+    "alerts": alerts,
     "histories": histories,  # the last: it judges the calls of all
 }
+REHEARSALS = ("deployment", "restore", "alerts")  # each on a cloud of its own, for a minute: not in a short run
 STALL_S = 1.0
 
 # One function has limits short enough for a run to reach them; all others have the template's.
@@ -117,7 +134,7 @@ class ReadinessRun:
         return self._build_report(monitor)
 
     def _choose_scenarios(self) -> list[str]:
-        return [key for key in SCENARIOS if not self.options.only or key in self.options.only]
+        return choose_scenarios(self.options.profile, self.options.only)
 
     async def _compare_settings(self, context: LocalScenarioContext) -> None:
         told = list_variables(mail_rate=self.options.profile.mail_rate, circuits=self.circuits)
@@ -198,6 +215,8 @@ class ReadinessRun:
             "mails a second": self.options.profile.mail_rate,
             f"{SHORT_LIVED}, shortened": SHORTENED,
         }
+        if left_out := [key for key in SCENARIOS if key not in self._choose_scenarios()]:
+            settings["scenarios that are not in this run"] = ", ".join(left_out)
         return build_report(
             self.results,
             started_at=self.started_at,
@@ -223,6 +242,12 @@ class ReadinessRun:
             circuits={name: found for name, found in circuits.items() if found},
             health=merge_intervals([(each.got_s, each.status) for each in samples], end),
         )
+
+
+def choose_scenarios(profile: Profile, only: Iterable[str] = ()) -> list[str]:
+    """Return the scenarios to run, in order: those that are named, else all of the profile's."""
+    named = set(only)
+    return [key for key in SCENARIOS if (key in named if named else profile.rehearses or key not in REHEARSALS)]
 
 
 def count_members_needed(wanted: Iterable[str], profile: Profile) -> int:
