@@ -22,7 +22,8 @@ PROMISE = (
 MINUTE_S = 2  # stands for a minute of the alarms and of the metrics of AWS's services
 PERIOD_MINUTES = {60: 1, 300: 2, 3600: 5}  # that stand for a deployed period of so many seconds
 ALIGNED_S = 20  # a multiple of all periods, so that each begins where the emulator's does
-QUIET_MINUTES = 4  # before the first trouble, with reports in each
+FIRST_MINUTES = 5  # of reports, before an alarm on their silence is over
+QUIET_MINUTES = 3  # before the first trouble, with reports in each
 BACK_S = 25.0  # the longest wait for all alarms to go back, after the last trouble
 WRITTEN_S = 3.0  # from the end of a minute until its metrics can be read
 WAKE, LOOK = "WakeSomebodyAlarm", "LookTomorrowAlarm"
@@ -131,9 +132,10 @@ async def run(context: LocalScenarioContext) -> None:
         await own.fixtures.prepare(1)
         [member] = own.fixtures.take_members(1)
         maker, troubles = TroubleMaker(own, member), list_troubles()
-        watch = await AlarmWatch.begin(own)
-        mailbox = await AlarmMailbox.subscribe(own.target, watch.composites.values())
         async with maker.report_health():
+            await own.pause(FIRST_MINUTES * MINUTE_S, "health reports, whose silence would ring")
+            watch = await AlarmWatch.begin(own)
+            mailbox = await AlarmMailbox.subscribe(own.target, watch.composites.values())
             quiet_since = time.time()
             await own.pause(QUIET_MINUTES * MINUTE_S, "no trouble yet")
             await _make_all(own, maker, troubles)

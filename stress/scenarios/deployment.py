@@ -1,10 +1,12 @@
 """Scenario: deployment. Releases under the load of 50 users; broken ones are noticed and rolled back by themselves."""
 
 import asyncio
+import json
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+from stress.alarm_troubles import EVENTS
 from stress.ledger import CallSample
 from stress.local_target import CloudOptions
 from stress.releases import FAILING, FUNCTION, GOOD, NOT_STARTING, RAISING, ReleaseOutcome, release
@@ -32,12 +34,14 @@ SEEN_SHARE = 0.25
 OWN_ALARMS = {FAILING: "MembersReleaseFailuresAlarm", RAISING: "MembersReleaseErrorsAlarm"}
 ANSWERS = {FAILING: 500, RAISING: 502}  # that a client gets from each
 OPTIONS = CloudOptions(parameters=QUICK_MAIL, flags=("--no-checkpoints",))
+INVOKED = ("AgentsFunction", "ClaimsFunction", "PagesFunction", "JobsFunction", "WorkerFunction")  # besides its own
 
 
 async def run(context: LocalScenarioContext) -> None:
     """Run the scenario on a cloud of its own."""
     async with start_own_cloud(context, OPTIONS) as own:
         outcomes: dict[str, ReleaseOutcome] = {}
+        await _start_environments(own)
         async with _keep_registering(own):
             await _wait_for_registrations(own, USERS)
             for change in (NOT_STARTING, FAILING, RAISING, GOOD):
@@ -49,6 +53,13 @@ async def run(context: LocalScenarioContext) -> None:
         f"{MINUTE_S:g} s stand for a minute of the canary (10 % of the calls for 10 minutes) and of the alarms, which "
         "are the template's. On AWS CodeDeploy shifts the calls; here the local cloud does, as the template says."
     )
+
+
+async def _start_environments(own: LocalScenarioContext) -> None:
+    """Start an environment of each function that the hook will invoke: under load that takes seconds of each."""
+    for function in INVOKED:
+        event = json.loads((own.target.root / "events" / EVENTS[function]).read_text(encoding="utf-8"))
+        await own.target.invoke(function, event)
 
 
 @asynccontextmanager
