@@ -177,6 +177,7 @@ def test_a_key_that_was_used_answers_with_what_it_had_then() -> None:
     running.connector.rows[SQL["find_answer"]] = make_stored()
     committed = running.database.run_once(USE, answer_nothing, running.deadline, guard=add_guard)
     assert (committed.value, committed.first_used_at, committed.replayed) == ({"n": 1}, FIRST_USED, True)
+    assert committed.after_commit == frozenset(), "what its first use was to do was done then"
     assert running.connector.statements[2:] == [
         ("guard", {}),
         (SQL["find_answer"], {"scope": "scope", "key": "key"}),

@@ -115,3 +115,12 @@ def test_a_socket_that_is_closed_or_gone_can_be_cut(pair: SocketPair) -> None:
     pair.watched.cut()
     assert pair.watched.was_cut
     assert pair.is_open(), "closing the handle leaves the connection open"
+
+
+def test_a_socket_that_leads_nowhere_any_more_can_be_cut() -> None:
+    """The operating system says that it is not connected; the connection has noticed that itself."""
+    with socket.socket() as unconnected:
+        watched = WatchedSocket(cast("Any", unconnected))
+        watched.cut()
+        watched.close()
+    assert watched.was_cut
