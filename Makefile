@@ -14,7 +14,7 @@ STRESS := .venvs/stress/bin/python -m stress
 
 .PHONY: help up reset token circuits logs psql migrate release environments dev-environments stress-environments \
 	stress stress-controls controls-tenth stress-compare stress-keep verify quick test ci nightly chaos guarantees figures forget lint style names generated types \
-	imports template checkov unit settings contract docs rules exhaustive mutations integration one-by-one one-by-one-all local e2e alarms timed schemathesis \
+	imports template checkov unit settings contract docs rules exhaustive mutations mutants integration one-by-one one-by-one-all local e2e alarms timed schemathesis \
 	harness readiness openapi reference ci-page \
 	oldest-python requirements events sam sam-events sam-local sam-lint sam-build sam-environment deploy released
 
@@ -100,10 +100,10 @@ ci: forget ## Run `make test` and `make sam`, as CI does for each change
 	@$(RUN_STAGES) $(STAGES)
 
 # What takes too long for each change: every test on a database without pipelining, every event by `sam local invoke`, all
-# negative controls, and `make chaos`.
+# negative controls, `make chaos`, and the mutants of the core.
 nightly: export INVOKE = all
-nightly: forget ## Run what CI leaves to the night: four hours
-	@$(RUN_STAGES) one-by-one-all sam stress-controls chaos
+nightly: forget ## Run what CI leaves to the night: many hours
+	@$(RUN_STAGES) one-by-one-all sam stress-controls chaos mutants
 
 # Every figure that was measured meanwhile is held to its bar.
 figures: dev-environments
@@ -149,6 +149,7 @@ generated: dev-environments ## Check that generated files are up to date
 	@$(BIN)/python -m tools.decisions_page --check
 	@$(BIN)/python -m tools.objectives_page --check
 	@$(BIN)/python -m tools.stages_page --check
+	@$(BIN)/python -m tools.mutants.page --check
 
 types: dev-environments ## Check types (mypy --strict)
 	@$(BIN)/mypy
@@ -202,6 +203,11 @@ alarms: dev-environments ## Make trouble in a local cloud, and see which alarms 
 mutations: dev-environments ## Change what is deployed in many ways: each must turn a test red [ONLY=name]
 	@$(BIN)/python -m tests.mutations $(ONLY)
 
+# In an environment of its own, which takes a minute to install. The results are kept in measurements/mutants.json.
+mutants: dev-environments ## Change the code in thousands of places, and keep what no test notices; for the night [ONLY=circuit AGAIN=1]
+	@$(BOOTSTRAP) mutants
+	@PYTHONPATH=layers/shared $(BIN)/python -m tools.mutants $(if $(AGAIN),--again) $(ONLY)
+
 schemathesis: dev-environments ## Send generated calls to the API, from its description
 	@$(BIN)/pytest tests/schemathesis
 
@@ -221,6 +227,7 @@ reference: dev-environments ## Write the generated pages: API, settings, data mo
 	@$(BIN)/python -m tools.objectives_page
 	@PYTHONPATH=layers/shared $(BIN)/python -m tools.releases_page
 	@$(BIN)/python -m tools.stages_page
+	@$(BIN)/python -m tools.mutants.page
 
 # After `.ci/run` on a machine that had no environments.
 ci-page: dev-environments ## Write docs/reference/ci.md [KEEP=1: from the `make ci` that has just run]
@@ -233,7 +240,7 @@ events: dev-environments ## Write events/, one for each route and trigger
 	@PYTHONPATH=layers/shared $(BIN)/python -m tools.events
 
 # What is pinned stays as it is while the .in allows it; UPGRADE=--upgrade takes the newest of everything.
-PINNED := layers/shared/requirements $(addprefix requirements/,dev local emulator lambda databases sam checkov stress uv)
+PINNED := layers/shared/requirements $(addprefix requirements/,dev local emulator lambda databases sam checkov mutants stress uv)
 requirements: ## Pin the packages of every .in file [UPGRADE=--upgrade takes the newest]
 	@$(BOOTSTRAP) uv
 	@for file in $(PINNED); do echo "$$file.txt"; .venvs/uv/bin/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 \

@@ -168,3 +168,15 @@ def test_the_memory_holds_what_was_seen_last(seen: int | None) -> None:
     memory.learn("a", 10)
     memory.learn("a", seen)
     assert memory.get("a") == seen
+
+
+def test_one_request_comes_back_in_each_part_of_the_period() -> None:
+    """A whole burst comes back in the whole period."""
+    assert FIVE_A_MINUTE.interval_s == 12.0
+
+
+def test_a_request_that_is_accepted_has_nothing_to_wait_for() -> None:
+    """Its bucket has four more."""
+    decision = gcra.decide(FIVE_A_MINUTE, None, START)
+    assert (decision.accepted, decision.retry_after_us) == (True, 0)
+    assert (decision.quota.limit, decision.quota.remaining) == (FIVE_A_MINUTE, 4)
