@@ -9,13 +9,14 @@ from pathlib import Path
 
 import aiohttp
 import psycopg
+from psycopg.conninfo import make_conninfo
 from psycopg.types.json import Jsonb
 
 from stress.aws_access import REGION
 from stress.fixtures import SignedInUser
 from stress.ledger import CallSample
 from stress.load_generator import LoadGenerator
-from stress.local_target import PREDECESSORS_SENDER, SUPERUSER, LocalCloud
+from stress.local_target import PREDECESSORS_SENDER, LocalCloud
 from stress.processes import find_free_port, start, stop
 from stress.scenario_context import LocalScenarioContext
 from stress.scenarios.compared_systems import ANY_STATUS, ComparedSystem
@@ -68,7 +69,7 @@ def _build_command(cloud: LocalCloud, port: int) -> list[str]:
     pool = cloud.aws.outputs["UserPoolId"]
     options = {
         "port": str(port),
-        "database": f"host=127.0.0.1 port={cloud.ports['postgres']} user={ROLE} dbname={DATABASE}",
+        "database": make_conninfo(cloud.build_dsn(), user=ROLE, dbname=DATABASE),
         "mail-endpoint": cloud.mail_line,
         "sender": PREDECESSORS_SENDER,
         "jwks-url": f"{cloud.emulator}/{pool}/.well-known/jwks.json",
@@ -88,7 +89,7 @@ def _make_database(cloud: LocalCloud, root: Path, member_ids: Sequence[str]) -> 
             table: [row[0] for row in connection.execute(_build_selection(table, columns), {"ids": list(member_ids)})]
             for table, columns in COPIED.items()
         }
-    with psycopg.connect(f"host=127.0.0.1 port={cloud.ports['postgres']} user={SUPERUSER} dbname={DATABASE}") as copy:
+    with psycopg.connect(make_conninfo(cloud.build_dsn(), dbname=DATABASE)) as copy:
         copy.execute("CREATE TABLE schema_migrations (version text)")  # one migration grants rights to it
         for path in sorted((root / "migrations").glob("[0-9]*.sql")):
             copy.execute(path.read_bytes())

@@ -22,6 +22,7 @@ from stress.fixtures import SignedInUser
 from stress.ledger import CallLedger
 from stress.load_generator import LoadGenerator, RunClock
 from stress.local_target import PREDECESSORS_SENDER, CloudOptions, LocalCloud
+from stress.processes import find_free_port
 from stress.profiles import SHORT
 from stress.scenario_context import LocalScenarioContext
 from stress.scenarios.compared_systems import ComparedSystem
@@ -125,10 +126,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresHandle]
 
 @pytest.fixture
 def site(server: PostgresHandle, emulator: EmulatorHandle, tmp_path: Path) -> Iterator[PredecessorsSite]:
-    with run_mail_proxy(emulator.url) as port:
+    with run_mail_proxy(emulator.url) as ports:
         cloud = LocalCloud(ROOT, tmp_path, CloudOptions())
-        cloud._mail_port = port
-        cloud.ports = {"postgres": server.server.port, "emulator": int(emulator.url.rpartition(":")[2])}
+        cloud._mail_port, cloud._mail_control_port = ports
+        cloud.writer_port = "standby"  # as after the failover that a run has made by then
+        cloud.ports = {
+            "postgres": find_free_port(),  # nobody listens there
+            cloud.writer_port: server.server.port,
+            "emulator": int(emulator.url.rpartition(":")[2]),
+        }
         cloud.aws = make_user_pool(emulator)
         members = [asyncio.run(add_member(cloud, number)) for number in range(MEMBERS)]
         yield PredecessorsSite(cloud, members, tmp_path)
