@@ -53,9 +53,12 @@ def _read_samples(folder: Path) -> list[dict[str, str]]:
 
 
 def compare_scenarios(report: Document, calls: list[dict[str, str]]) -> Iterator[str]:
-    """Yield the scenarios that have calls and no result, and those that have two."""
+    """Yield the scenarios that have calls and no result, and those that have two.
+
+    Calls of "restore, setup" prepare the scenario "restore"; "capacity, before" are those to the compared system.
+    """
     keys = Counter(result["key"] for result in report["results"])
-    for key, count in sorted(Counter(call["scenario"] for call in calls).items()):
+    for key, count in sorted(Counter(call["scenario"].partition(", ")[0] for call in calls).items()):
         if key not in UNJUDGED and key not in keys:
             yield f"scenario {key}: it has {count} calls, and no result"
     yield from (f"scenario {key}: it has {count} results" for key, count in keys.items() if count > 1)

@@ -35,6 +35,7 @@ CHECK_S = 1.0  # to find out whether an idle connection still answers
 PAUSE_S = 0.1  # the longest before the first retry
 WORK_S = 1.5  # everything else in a call, on a busy machine
 CLOCK_S = 0.05  # the clocks of client and function, and a timer's rounding
+AT_REST_S, POLL_S = 5.0, 0.02  # from an answer until its environment can take the next call; usually at once
 
 
 def compute_dead_host_s(connect_s: float, attempts: int, *, is_checked: bool) -> float:
@@ -207,10 +208,11 @@ async def connect_to_dead_host(context: LocalScenarioContext) -> None:
 async def _check_gives_up(context: LocalScenarioContext) -> None:
     await context.pause(IDLE_S + 0.5, "so that a new connection is needed")
     short, deployed = (f"{seconds:.0f} s for a connection" for seconds in (CONNECT_S, DEPLOYED_CONNECT_S))
-    shortened = _check_calls_give_up(context, CONNECT_S, short, make_jobs_call)
+    shortened = _check_calls_give_up(context, SHORT_LIVED, CONNECT_S, short, make_jobs_call)
     if context.profile.waits_for_refill:
+        setting = f"{deployed}, as deployed"
         as_deployed = _check_calls_give_up(
-            context, DEPLOYED_CONNECT_S, f"{deployed}, as deployed", _make_registration, may_be_connected=True
+            context, "MembersFunction", DEPLOYED_CONNECT_S, setting, _make_registration, may_be_connected=True
         )
         await asyncio.gather(shortened, as_deployed)
     else:
@@ -221,8 +223,18 @@ def _make_registration(context: LocalScenarioContext, **changes: object) -> Plan
     return context.call_factory.make_registration(**changes)
 
 
+async def _wait_until_at_rest(context: LocalScenarioContext, function: str) -> None:
+    """Wait until all environments of a function are idle: the next call reaches the one that has answered last."""
+    until = context.generator.clock.read_now() + AT_REST_S
+    while context.generator.clock.read_now() < until:
+        if all(each["state"] == "idle" for each in await context.target.list_environments(function)):
+            return
+        await asyncio.sleep(POLL_S)
+
+
 async def _check_calls_give_up(
     context: LocalScenarioContext,
+    function: str,
     connect_s: float,
     setting: str,
     make_call: Callable[..., PlannedCall],
@@ -232,6 +244,7 @@ async def _check_calls_give_up(
     """Check how long two calls in a row take on a dead host: one attempt at least, and no more than are allowed."""
     for attempts, which, is_checked in ((2, "", may_be_connected), (1, ", called again at once", False)):
         context.samples_wanted += 1
+        await _wait_until_at_rest(context, function)
         sample = await context.generator.send(make_call(context, wanted=(503,)))
         took_s = sample.latency_ms / 1000
         context.check_equal(

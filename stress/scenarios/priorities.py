@@ -151,7 +151,7 @@ async def _judge_pace(context: LocalScenarioContext, since: float) -> None:
     """Check that mails left at the deployed pace: without one, priorities would show nothing of how they share it."""
     rate, variables = context.profile.mail_rate, context.target.read_environment("WorkerFunction")
     found = (float(variables["MAIL_RATE"]), int(variables["MAIL_BURST"]))
-    context.check_equal("Mails a second, and at once after a pause, as deployed", (rate, DEPLOYED_BURST), found)
+    context.check_equal("Mails a second, and at once after a pause, as deployed", (float(rate), DEPLOYED_BURST), found)
     calls = (await context.target.control_mail(since=since))["calls"]
     most = count_most_within([call["began"] for call in calls], WINDOW_S)
     context.check_at_most(

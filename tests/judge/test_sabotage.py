@@ -313,3 +313,18 @@ def test_the_samples_have_the_columns_that_are_compared(folder: Path) -> None:
     with gzip.open(folder / "samples.csv.gz", "rt", newline="") as file:
         first = next(csv.DictReader(file))
     assert {"scenario", "operation", "key", "sent_s", "done_s", "status", "problem"} <= first.keys()
+
+
+@pytest.mark.parametrize(
+    ("scenario", "found"),
+    [
+        ("pool", []),
+        ("pool, setup", []),
+        ("setup", []),
+        ("restore, setup", ["scenario restore: it has 1 calls, and no result"]),
+    ],
+)
+def test_calls_that_prepare_a_scenario_need_its_result(scenario: str, found: list[str]) -> None:
+    """Calls that prepare users of all scenarios need none."""
+    report = {"results": [{"key": "pool"}]}
+    assert list(same_run.compare_scenarios(report, [{"scenario": scenario}])) == found
