@@ -33,7 +33,8 @@ async def reconcile(context: "LocalScenarioContext") -> None:
     await wait_until_idle(context)
     context.show_progress("reconciling")
     log, target = context.reconciliation, context.target
-    samples = context.ledger.samples
+    # Calls to the predecessor and to clouds of other scenarios have their effects there.
+    samples = [sample for sample in context.ledger.samples if sample.api == target.api]
     jobs = {row["state"]: row["n"] for row in await target.query_rows(SQL["jobs_by_state"])}
     done = jobs.pop("done", 0)
     if any(s.is_accepted and s.call.operation in ("apply", "register") for s in samples):

@@ -124,8 +124,14 @@ def _check_keys(history: RecordedHistory, time: RunTime, found: HistoryFindings)
 
 
 def _has_promise(history: RecordedHistory, call: HistoryCall) -> bool:
+    """Return whether an accepted call must have left a key: it writes always, or has written this time.
+
+    The second of two completions of a document finds it complete, and writes nothing.
+    """
     effect = history.effect_of.get(call.operation)
-    return effect is not None and effect.action is not None
+    if effect is None or effect.action is None:
+        return False
+    return effect.always or any(a.action == effect.action for a in history.audits_of_request.get(call.request, ()))
 
 
 def _check_transaction_of_key(

@@ -110,7 +110,7 @@ def list_troubles() -> list[AlarmTrouble]:
             looks=tuple(f"{name}Errors" for name in CALLED if name != "Members"),
         ),
         AlarmTrouble(
-            "calls end with a crash", 12, 5, lambda m: m.crash_called(), looks=("MembersErrors",),
+            "calls end with a crash", 12, 7, lambda m: m.crash_called(), looks=("MembersErrors",),
             wakes=("ServerErrors",),
         ),
         AlarmTrouble(
@@ -118,10 +118,10 @@ def list_troubles() -> list[AlarmTrouble]:
             looks=("StateStoreUnavailable", "StateTableWriteThrottles"),
         ),
         AlarmTrouble(
-            "the health function crashes", 16, 4, lambda m: m.change_health("crashes"), wakes=("HealthErrors",)
+            "the health function crashes", 16, 7, lambda m: m.change_health("crashes"), wakes=("HealthErrors",)
         ),
         AlarmTrouble(
-            "the health report is silent", 20, 6, lambda m: m.change_health("is silent"), wakes=("Unhealthy",)
+            "the health report is silent", 23, 6, lambda m: m.change_health("is silent"), wakes=("Unhealthy",)
         ),
     ]  # fmt: skip
 
