@@ -31,7 +31,7 @@ class InvalidEntry(Exception):
 
 @dataclass(frozen=True)
 class CheckEntry:
-    """What would make the checks of one name, or of one pattern, fail; `control` names the control that does."""
+    """The break that makes the checks of one name, or of one pattern, fail, and the control that makes it."""
 
     fails_if: str
     control: str = ""
