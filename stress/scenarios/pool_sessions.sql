@@ -1,9 +1,9 @@
 -- What PostgreSQL shows of the functions' sessions, and what limits them. Read as a superuser, past the pool.
 
 -- name: sessions
--- Sessions of the functions' roles: how many are open, and in how many a write waits that the harness has made slow.
+-- Sessions of the functions' roles in this database: how many are open, and in how many a write waits that the harness has made slow.
 SELECT count(*) AS open, count(*) FILTER (WHERE wait_event = 'PgSleep') AS writing
-FROM pg_stat_activity WHERE usesysid IN (
+FROM pg_stat_activity WHERE datname = current_database() AND usesysid IN (
     SELECT member FROM pg_auth_members WHERE roleid = 'interdomestik_functions'::regrole AND NOT admin_option)
 
 -- name: limits

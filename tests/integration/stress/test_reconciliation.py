@@ -67,6 +67,8 @@ def query(system: RecordedSystem, name: str, **params: object) -> list[dict[str,
 class FakeTarget:
     """A target that answers for this system what a local cloud would."""
 
+    api = ""  # as of all samples here
+
     def __init__(self, system: RecordedSystem) -> None:
         self._system = system
 
