@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from psycopg import errors as pg
 
 from shared.database.errors import KEY_CONSTRAINT
-from tests.exhaustive.sql_table import translate
+from tests.exhaustive.sql_table import require, translate
 
 _SCHEMA = (
     "CREATE TABLE idempotency_keys (scope TEXT, key TEXT, fingerprint TEXT, answer TEXT, created_at TEXT DEFAULT '', "
@@ -45,6 +45,7 @@ class KeyTable:
     def __init__(self) -> None:
         self._connection = sqlite3.connect(":memory:", isolation_level=None)
         self._connection.row_factory = sqlite3.Row
+        self._connection.create_function("require", 2, require)
         for statement in _SCHEMA:
             self._connection.execute(statement)
 
