@@ -136,8 +136,8 @@ MUTANTS = (
         '"holder = :token AND phase = :running"', '"attribute_not_exists(tat)"', admission.STOLEN, 2, 7,
     ),
     Mutant(
-        "the database takes a key that is there", "key", _PIPELINE,
-        'tx.add(SQL["take_key"],', 'tx.add(SQL["take_key"].replace("INSERT INTO", "INSERT OR REPLACE INTO"),',
+        "the database does not keep the key", "key", _PIPELINE,
+        'tx.add(SQL["take_key"], scope=use.scope, key=use.key, fingerprint=use.fingerprint)', "pass",
         admission.TWO_EFFECTS, 1, 5,
     ),
     Mutant(

@@ -160,11 +160,10 @@ def test_a_write_takes_its_key_before_it_does_anything_and_keeps_its_answer() ->
     use_case = make_writing({"n": 1})(running)
     committed = running.database.run_once(USE, use_case, running.deadline, guard=add_guard)
     assert (committed.value, committed.replayed) == ({"n": 1}, False)
-    take, guard, keep, required = running.connector.statements
+    take, guard, keep = running.connector.statements
     assert take == (SQL["take_key"], {"scope": "scope", "key": "key", "fingerprint": "fingerprint"})
     assert guard == ("guard", {})
     assert keep[1] == {"id": 1, "key_scope": "scope", "key_key": "key"}
-    assert required == (SQL["require_answer"], {"scope": "scope", "key": "key"})
 
 
 def make_stored(fingerprint: str = "fingerprint") -> list[Row]:

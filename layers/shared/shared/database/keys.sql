@@ -6,17 +6,12 @@
 INSERT INTO idempotency_keys (scope, key, fingerprint) VALUES (%(scope)s, %(key)s, %(fingerprint)s)
 
 -- name: keep_answer
--- Wrap the statement that selects the answer's facts, and store them as the work has left them.
+-- Wrap the statement that selects the answer's facts, and store them as the work has left them. Without facts there is
+-- nothing to answer but a refusal, so the transaction ends by it: a refused call leaves no row, not even its key's.
 WITH found AS ({facts})
-UPDATE idempotency_keys k SET answer = found.facts FROM found
-WHERE k.scope = %(key_scope)s AND k.key = %(key_key)s
-RETURNING k.answer AS facts
-
--- name: require_answer
--- Require that an answer was kept. Without facts there is nothing to answer but a refusal, so the transaction ends by it:
--- a refused call leaves no row, not even its key's.
-SELECT require(EXISTS (SELECT 1 FROM idempotency_keys WHERE scope = %(scope)s AND key = %(key)s AND answer IS NOT NULL),
-               'not-found')
+UPDATE idempotency_keys SET answer = (SELECT facts FROM found)
+WHERE scope = %(key_scope)s AND key = %(key_key)s AND require(EXISTS (SELECT 1 FROM found), 'not-found') IS NOT NULL
+RETURNING answer AS facts
 
 -- name: find_answer
 -- Find what the key's first use was answered with, and when it was.

@@ -62,10 +62,7 @@ class OpenTransaction:
         if self._use is not None:
             params |= {"key_scope": self._use.scope, "key_key": self._use.key}
             query = Query(SQL["keep_answer"].replace("{facts}", query))
-        answer = self.fetch_one(query, **params).map(_read_facts)
-        if self._use is not None:
-            self.add(SQL["require_answer"], scope=self._use.scope, key=self._use.key)
-        return answer
+        return self.fetch_one(query, **params).map(_read_facts)
 
     def run_after_commit(self, name: str) -> None:
         """Request an action after the commit."""
