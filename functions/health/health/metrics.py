@@ -12,7 +12,7 @@ DatabaseConnectionsUsedShare                      per cent of the connections th
 Events of any function are counted where they happen, see shared/logging.py.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from aws_lambda_powertools.metrics import MetricUnit
 
@@ -30,16 +30,18 @@ Figure = tuple[str, MetricUnit, float]
 
 def publish(checked: CheckResult) -> None:
     """Write the metrics of a check; unknown values are omitted, so that missing data is not taken for zero."""
-    metrics = make_metrics(SERVICE)
-    for name, unit, figure in list_metrics(checked):
-        metrics.add_metric(name=name, unit=unit, value=figure)
-    metrics.flush_metrics()
+    _write_metrics(list_metrics(checked))
 
 
 def publish_failover() -> None:
     """Count a failover that a request has found; the schedule's run will not find it again."""
+    _write_metrics([(FAILOVER, MetricUnit.Count, 1.0)])
+
+
+def _write_metrics(figures: Iterable[Figure]) -> None:
     metrics = make_metrics(SERVICE)
-    metrics.add_metric(name=FAILOVER, unit=MetricUnit.Count, value=1.0)
+    for name, unit, figure in figures:
+        metrics.add_metric(name=name, unit=unit, value=figure)
     metrics.flush_metrics()
 
 
