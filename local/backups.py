@@ -4,7 +4,6 @@ As Aurora restores a cluster: beside the damaged one, which stays as it is, and 
 """
 
 import shutil
-import subprocess
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -87,15 +86,7 @@ def _archive_all(server: PostgresServer) -> None:
 
 def _run_program(server: PostgresServer, command: list[str]) -> None:
     """Run a program as the server's user. Raise RestoreFailed."""
-    done = subprocess.run(
-        command,
-        env=postgres.build_environment(server),
-        cwd=server.folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        preexec_fn=server.user_switch.prepare,
-    )
+    done = postgres.run_program(server, command)
     if done.returncode != 0:
         raise RestoreFailed(f"{command[0]} failed:\n{done.stdout}{done.stderr}")
 

@@ -93,8 +93,16 @@ def make_cluster(server: PostgresServer) -> None:
     server.user_switch.give_ownership(server.folder)
     shutil.rmtree(draft, ignore_errors=True)
     initdb = [str(server.user_switch.binaries / "initdb"), "-D", str(draft), "-U", SUPERUSER, *LOCALE, "--auth=trust"]
-    done = subprocess.run(
-        [*initdb, "--no-instructions"],
+    done = run_program(server, [*initdb, "--no-instructions"])
+    if done.returncode != 0:
+        raise PostgresStartError(f"initdb failed:\n{done.stdout}{done.stderr}")
+    draft.rename(server.data)
+
+
+def run_program(server: PostgresServer, command: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end as the server's user, in the server's folder."""
+    return subprocess.run(
+        command,
         env=build_environment(server),
         cwd=server.folder,
         capture_output=True,
@@ -102,9 +110,6 @@ def make_cluster(server: PostgresServer) -> None:
         check=False,
         preexec_fn=server.user_switch.prepare,
     )
-    if done.returncode != 0:
-        raise PostgresStartError(f"initdb failed:\n{done.stdout}{done.stderr}")
-    draft.rename(server.data)
 
 
 def build_environment(server: PostgresServer) -> dict[str, str]:

@@ -15,13 +15,14 @@ from typing import Any, Literal
 import aiohttp
 
 from stress.fixtures import SignedInUser
+from stress.health_schedule import EVENT, REPORT_S
+from stress.repeating import repeat_within
+from stress.restored_cloud import refuse_invocations
 from stress.scenario_context import LocalScenarioContext
 
-REPORT_S = 1.0  # between two reports of the health function
 POLL_S = 0.02
 IDLE_S = 10.0  # the longest wait for environments to be idle
 PAUSE_S = 0.4  # between two calls that make the same trouble
-SCHEDULED = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}
 # An event of each function that it handles without a change of anything, by the files of `make events`.
 EVENTS = {
     "AgentsFunction": "agents/any_agents.json",
@@ -83,7 +84,7 @@ class TroubleMaker:
 
     async def _report(self) -> None:
         with suppress(aiohttp.ClientError, TimeoutError):
-            await self._cloud.invoke("HealthFunction", SCHEDULED)
+            await self._cloud.invoke("HealthFunction", EVENT)
 
     # ---- jobs, queues and mails -------------------------------------------------------------------------------------
     @asynccontextmanager
@@ -169,7 +170,7 @@ class TroubleMaker:
         fault = {"service": "dynamodb", "status": 400, "code": "ThrottlingException", "text": "limit#"}
         await self._cloud.http("PUT", url, fault)
         try:
-            async with _repeat(self._read_description):
+            async with repeat_within(self._read_description, every_s=PAUSE_S):
                 yield
         finally:
             await self._cloud.http("DELETE", url)
@@ -184,7 +185,7 @@ class TroubleMaker:
         [owner] = await self._cloud.query_rows(DELETER, {})
         await self._cloud.query_rows(f'REVOKE DELETE ON outbox FROM "{owner["grantee"]}"')
         try:
-            async with _repeat(lambda: self._invoke("HousekeepingFunction")):
+            async with repeat_within(lambda: self._invoke("HousekeepingFunction"), every_s=PAUSE_S):
                 yield
         finally:
             await self._cloud.query_rows(f'GRANT DELETE ON outbox TO "{owner["grantee"]}"')
@@ -199,19 +200,9 @@ class TroubleMaker:
     @asynccontextmanager
     async def refuse(self, *functions: str) -> AsyncIterator[None]:
         """Leave functions no concurrency, and invoke each again and again within the block."""
-        status = await self._cloud.http("GET", f"{self._cloud.origin}/_local/status")
-        try:
-            for function in functions:
-                await self._reserve(function, 0)
-            async with _repeat(*(lambda function=function: self._invoke(function) for function in functions)):
-                yield
-        finally:
-            for function in functions:
-                await self._reserve(function, status["functions"][function]["limit"])
-
-    async def _reserve(self, function: str, limit: int) -> None:
-        url = f"{self._cloud.origin}/2017-10-31/functions/{function}/concurrency"
-        await self._cloud.http("PUT", url, {"ReservedConcurrentExecutions": limit})
+        works = [lambda function=function: self._invoke(function) for function in functions]
+        async with refuse_invocations(self._cloud, functions), repeat_within(*works, every_s=PAUSE_S):
+            yield
 
     @asynccontextmanager
     async def crash(self, *functions: str) -> AsyncIterator[None]:
@@ -236,7 +227,7 @@ class TroubleMaker:
             await self._invoke("MembersFunction")  # so that there is an environment
             await self._crash("MembersFunction", read_record)
 
-        async with _repeat(crash_one):
+        async with repeat_within(crash_one, every_s=PAUSE_S):
             yield
 
     @asynccontextmanager
@@ -278,20 +269,3 @@ def _signal_all(pids: Sequence[int], number: signal.Signals) -> None:
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, number)
-
-
-@asynccontextmanager
-async def _repeat(*works: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
-    """Do all of this again and again within the block; what has begun comes to its end."""
-    over = asyncio.Event()
-
-    async def repeat() -> None:
-        while not over.is_set():
-            await asyncio.gather(*(work() for work in works), asyncio.sleep(PAUSE_S))
-
-    task = asyncio.create_task(repeat())
-    try:
-        yield
-    finally:
-        over.set()
-        await task

@@ -3,13 +3,13 @@
 Deployed it runs every minute; within this block once a second, for alarms whose periods are shortened as well.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import aiohttp
 
 from stress.local_target import LocalCloud
+from stress.repeating import repeat_within
 
 REPORT_S = 1.0
 # EventBridge's event; an invocation without a qualifier goes to what the alias `live` names.
@@ -19,17 +19,10 @@ EVENT = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}
 @asynccontextmanager
 async def report_every_second(cloud: LocalCloud) -> AsyncIterator[None]:
     """Invoke the health function once a second within the block, as its schedule does."""
-    over = asyncio.Event()
 
     async def report() -> None:
-        while not over.is_set():
-            with suppress(aiohttp.ClientError, TimeoutError, ValueError):
-                await cloud.invoke("HealthFunction", EVENT)
-            await asyncio.sleep(REPORT_S)
+        with suppress(aiohttp.ClientError, TimeoutError, ValueError):
+            await cloud.invoke("HealthFunction", EVENT)
 
-    task = asyncio.create_task(report())
-    try:
+    async with repeat_within(report, every_s=REPORT_S):
         yield
-    finally:
-        over.set()
-        await task

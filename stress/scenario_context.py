@@ -84,33 +84,17 @@ class ScenarioContext:
         return self._keep(self._check_factory.make_percentile_check(name, share, most, values, unit))
 
     def check_ratio_at_most(
-        self,
-        name: str,
-        bar: float,
-        numerator_values: Measured,
-        denominator_values: Measured,
-        share: float,
-        unit: str = "×",
+        self, name: str, bar: float, numerator: Measured, denominator: Measured, share: float, unit: str = "×"
     ) -> bool:
         """Check the ratio of one percentile of two sets of samples, by its interval."""
-        check = self._check_factory.make_ratio_check(
-            name, bar, numerator_values, denominator_values, share, unit, "at most"
-        )
+        check = self._check_factory.make_ratio_check(name, bar, numerator, denominator, share, unit, "at most")
         return self._keep(check)
 
     def check_ratio_at_least(
-        self,
-        name: str,
-        bar: float,
-        numerator_values: Measured,
-        denominator_values: Measured,
-        share: float,
-        unit: str = "×",
+        self, name: str, bar: float, numerator: Measured, denominator: Measured, share: float, unit: str = "×"
     ) -> bool:
         """Check the ratio of one percentile of two sets of samples, by its interval."""
-        check = self._check_factory.make_ratio_check(
-            name, bar, numerator_values, denominator_values, share, unit, "at least"
-        )
+        check = self._check_factory.make_ratio_check(name, bar, numerator, denominator, share, unit, "at least")
         return self._keep(check)
 
     def record_figure(self, name: str, value: float, unit: str = "", note: str = "") -> None:

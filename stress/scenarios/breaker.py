@@ -13,6 +13,7 @@ from stress.circuit_facts import CircuitPeriod, CircuitTransition
 from stress.function_log import LogReader
 from stress.ledger import CallSample
 from stress.mail_proxy import ERROR, LOST, NONE, REFUSED, SILENT, THROTTLED, MailCall
+from stress.repeating import repeat_within
 from stress.scenario_context import LocalScenarioContext
 from stress.scenario_end import reconcile
 
@@ -143,20 +144,14 @@ async def _let_probe_meet(outage: MailOutage, failure: str) -> None:
 @asynccontextmanager
 async def _keep_registering(outage: MailOutage) -> AsyncIterator[None]:
     """Register somebody every second within the block."""
-    over, context = asyncio.Event(), outage.context
+    context = outage.context
 
     async def register() -> None:
-        while not over.is_set():
-            context.samples_wanted += 1
-            outage.samples.append(await context.generator.send(context.call_factory.make_registration()))
-            await asyncio.sleep(EVERY_S)
+        context.samples_wanted += 1
+        outage.samples.append(await context.generator.send(context.call_factory.make_registration()))
 
-    task = asyncio.create_task(register())
-    try:
+    async with repeat_within(register, every_s=EVERY_S):
         yield
-    finally:
-        over.set()
-        await task
 
 
 async def _check_open(context: LocalScenarioContext) -> None:

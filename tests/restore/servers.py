@@ -2,7 +2,6 @@
 
 import itertools
 import shutil
-import subprocess
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -29,15 +28,8 @@ class ArchivedServer:
         """Take the base backup."""
         server = self.postgres.server
         command = [str(server.user_switch.binaries / "pg_basebackup"), "-D", str(self.backup)]
-        done = subprocess.run(
-            [*command, "-d", server.build_dsn("postgres", "postgres"), "-c", "fast", "--no-sync"],
-            env=launcher.build_environment(server),
-            cwd=server.folder,
-            capture_output=True,
-            text=True,
-            check=False,
-            preexec_fn=server.user_switch.prepare,
-        )
+        command += ["-d", server.build_dsn("postgres", "postgres"), "-c", "fast", "--no-sync"]
+        done = launcher.run_program(server, command)
         assert done.returncode == 0, done.stderr
 
     def archive_all(self) -> None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stress import verdict
+from stress.estimates import compute_percentile
 from stress.model import BUCKETS_MS, Assertion, Difference, Lag, Reconciliation, ScenarioResult, Status
 from tests.stress.sample_results import make_pool
 
@@ -79,7 +80,7 @@ def test_a_run_is_as_good_as_its_worst_scenario(found: tuple[Status, ...]) -> No
 def test_a_percentile_is_the_nearest_rank(values: list[float], share: float) -> None:
     """The value at rank ⌈share × n⌉, counted from one."""
     expected = sorted(values)[ceil(Fraction(str(share)) * len(values)) - 1] if values else 0.0
-    assert verdict.compute_percentile(values, share) == expected
+    assert compute_percentile(values, share) == expected
 
 
 @given(values=VALUES)
@@ -106,11 +107,11 @@ def test_each_percentile_stands_under_its_own_name() -> None:
 def test_the_generator_s_lateness_is_judged_by_its_99th_percentile(values: list[float], bar: float) -> None:
     """At the limit it is in time, above it the run is saturated; without calls there is nothing to judge."""
     lag = verdict.summarise_lag(values, bar)
-    assert verdict.is_saturated(lag) == (verdict.compute_percentile(values, 0.99) > bar)
+    assert verdict.is_saturated(lag) == (compute_percentile(values, 0.99) > bar)
     if lag is None:
         assert not values
     else:
-        p50, p99 = verdict.compute_percentile(values, 0.5), verdict.compute_percentile(values, 0.99)
+        p50, p99 = compute_percentile(values, 0.5), compute_percentile(values, 0.99)
         assert lag == Lag(len(values), p50, p99, max(values), bar)
 
 
