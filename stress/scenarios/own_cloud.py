@@ -21,6 +21,9 @@ async def start_own_cloud(context: LocalScenarioContext, options: CloudOptions) 
     Checks, figures, notes and comparisons that are made on it are the scenario's own.
     """
     context.show_progress("starting a cloud of its own")
+    if options.parameters:
+        values = ", ".join(f"{name} {value}" for name, value in options.parameters.items())
+        context.notes.append(f"On a cloud of its own, with {values}; all other parameters are the template's.")
 
     def note_sample(sample: CallSample) -> None:
         context.progress.note_answer(sample.is_expected)
