@@ -62,7 +62,7 @@ release: environments ## Release other code with a canary: CODE=folder or git re
 stress-environments:
 	@$(BOOTSTRAP) local emulator lambda stress
 
-stress: stress-environments ## Make the report in a quarter of an hour [PROFILE=short: three minutes; TARGET=https://…/api SEED=…]
+stress: stress-environments ## Make the report in 18 minutes [PROFILE=short: five; TARGET=https://…/api SEED=…]
 	@$(STRESS) run $(if $(PROFILE),--profile $(PROFILE)) $(if $(TARGET),--target $(TARGET)) $(if $(YES),--yes) $(if $(SEED),--seed $(SEED))
 
 stress-controls: stress-environments ## Break the system in one way after another: each must be detected [ONLY=name]
@@ -211,7 +211,7 @@ mutants: dev-environments ## Change the code in thousands of places, and keep wh
 schemathesis: dev-environments ## Send generated calls to the API, from its description
 	@$(BIN)/pytest tests/schemathesis
 
-# The readiness report's own tests, and the short run of it: three minutes on a cloud of its own.
+# The readiness report's own tests, and the short run of it: five minutes on a cloud of its own.
 harness: dev-environments ## Run the readiness report's own tests
 	@$(BIN)/pytest tests/stress tests/judge
 

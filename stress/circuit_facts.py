@@ -1,4 +1,4 @@
-"""What a circuit's own log says of it, beside the calls that reached the service behind it.
+"""The facts that a circuit's own log states, beside the calls that reached the service behind it.
 
 Nothing here is told by the traffic: an opening, a probe and a closing are events that the circuit has logged. Times are
 epoch seconds of one machine's clock.

@@ -33,7 +33,7 @@ holds, but is less than what was claimed, and the row says what is missing. **Un
 misses the claim's own number. **Not shown**: nothing here proves it, and the row says why.
 
 The run's full report is [measurements/readiness/](../../measurements/readiness/report.md). `make stress` makes such a
-run on any machine in a quarter of an hour; `make stress-controls` breaks the system in {controls} ways and expects the
+run on any machine in about 18 minutes; `make stress-controls` breaks the system in {controls} ways and expects the
 scenarios to find each.
 
 {verdict}

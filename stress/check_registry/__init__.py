@@ -1,4 +1,4 @@
-"""What would make each check of the harness fail, and the control that makes it: one TOML file for each scenario.
+"""The break that makes each check of the harness fail, and the control that makes it: one TOML file for each scenario.
 
     [[check]]
     name = "Deadlocks in the database"          or pattern, a regular expression for the whole name

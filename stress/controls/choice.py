@@ -1,4 +1,4 @@
-"""Which controls a run has: those that are named, all, or the tenth whose turn it is."""
+"""The choice of the controls of a run: those that are named, all, or the tenth whose turn it is."""
 
 import time
 from collections.abc import Sequence

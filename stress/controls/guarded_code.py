@@ -1,4 +1,4 @@
-"""What a control guards, as digests: its result holds for exactly this code, whatever commit it is in.
+"""Digests of the code that a control guards: its result holds for exactly this code, whatever commit it is in.
 
 A control breaks the service, and a scenario finds it. So it guards the service, the harness with its own scenario, and
 itself. Other scenarios, the pages and other controls decide nothing about it, and may change.

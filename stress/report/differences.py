@@ -1,4 +1,4 @@
-"""Whether two runs' latencies differ by more than chance, operation by operation."""
+"""The differences of two runs' latencies that are more than chance, operation by operation."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What agents earn, decided and paid by several people at once: calls that share rows, in orders that conflict.
+"""The earnings of agents, decided and paid by several people at once: calls that share rows, in orders that conflict.
 
 A decision about a commission locks its agent and then the commission, a change of an agent's terms the agent, a payout
 all agents that are paid and then all of their commissions, which another month's payout takes as well.

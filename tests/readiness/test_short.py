@@ -15,7 +15,7 @@ from stress.run import REHEARSALS, SCENARIOS, choose_scenarios
 from tests.browser import open_chromium
 
 ROOT = Path(__file__).resolve().parents[2]
-LIMIT_S = 900.0  # it takes three minutes on two free processors
+LIMIT_S = 900.0  # it takes five minutes on two free processors
 
 
 @pytest.fixture(scope="module")

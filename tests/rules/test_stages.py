@@ -105,7 +105,7 @@ def test_what_compares_times_runs_alone(stage: str) -> None:
 
 
 def test_a_tenth_of_the_controls_takes_five_minutes_and_each_night_runs_all() -> None:
-    """Which tenth is the program's choice: see tests/stress/test_control_records.py."""
+    """The program chooses which tenth: see tests/stress/test_control_records.py."""
     assert "stress-controls" in list_stages("nightly")
     [line] = [line for line in print_recipe("controls-tenth") if "stress.controls" in line]
     assert "--tenth --within 300" in line

@@ -63,7 +63,7 @@ def test_the_ratio_of_two_searches_has_an_interval_that_holds_the_truth() -> Non
 
 
 def test_a_search_that_never_turned_has_found_nothing() -> None:
-    """What was seen are loads that were all served: that says nothing of those that are not."""
+    """Only loads that were all served were seen, which says nothing of those that are not."""
     found = LoadSearch(10, BURST_P95_MS)
     for _ in range(5):
         found.note(make_answers(20))

@@ -80,7 +80,7 @@ def test_transitions_are_the_fleets_own_of_this_circuit() -> None:
 
 
 def test_a_circuit_that_works_keeps_every_bar() -> None:
-    """What is under way when it opens is no call of an open circuit."""
+    """A call that is under way when it opens is no call of an open circuit."""
     assert count_failures_before_opening(PASSED, T + 10.0) == 7
     assert count_begun_after_threshold(PASSED, 5, T + 16.0) == 1
     assert count_calls_while_open(PASSED, PERIODS) == 0

@@ -91,7 +91,7 @@ def test_a_run_of_some_controls_replaces_only_theirs(root: Path) -> None:
 
 
 def test_nothing_is_kept_of_controls_that_did_not_run(root: Path) -> None:
-    """Where the unbroken system is red, and where nobody asked for a record."""
+    """Nor of any if the unbroken system is red, or nobody asked for a record."""
     assert record(root, {"unbroken": RED}) == {}
     (root / records.FILE).unlink()
     assert run_planned(root, {"edited": {"status": "PASS"}}) == 1
@@ -127,7 +127,7 @@ ALL_RED = dict.fromkeys(["edited", "asked", "dropped"], RED)
 
 
 def test_a_control_that_was_detected_in_the_same_code_leaves_no_doubt(root: Path) -> None:
-    """What decides nothing about a control may change: pages, documents, other controls, another scenario."""
+    """Files that decide nothing about a control may change: pages, documents, other controls, another scenario."""
     record(root, ALL_RED)
     harmless = ("stress/report/page.py", "stress/controls/controls.toml", "docs/index.md")
     put_files(root, dict.fromkeys(harmless, "CHANGED = 1\n"))
@@ -151,7 +151,7 @@ def test_a_control_that_was_detected_in_the_same_code_leaves_no_doubt(root: Path
     ],
 )
 def test_controls_that_are_older_than_the_code_say_so(root: Path, name: str, part: str) -> None:
-    """Whether the change is committed or not, of a file or a new one."""
+    """Be the change committed or not, of a file or a new one."""
     record(root, ALL_RED)
     put_files(root, {name: "CHANGED = 1\n"})
     assert list_doubts(root) == dict.fromkeys(ALL_RED, f"older than the code: the {part} has changed since")
@@ -159,7 +159,7 @@ def test_controls_that_are_older_than_the_code_say_so(root: Path, name: str, par
 
 
 def test_a_control_that_is_written_otherwise_has_to_run_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it breaks, and what it expects, is part of what it shows; its explanation is not."""
+    """Its break and its expectation are part of what it shows; its explanation is not."""
     record(root, ALL_RED)
     changed = (replace(EDITED, patch=patch_of("code/service.py", "LIMIT = 5", "LIMIT = 9")), replace(ASKED, why="So."))
     monkeypatch.setattr(records, "read_controls", lambda _text: changed)

@@ -1,4 +1,4 @@
-"""What health has reported is judged against the faults there were, and against the pool and the circuits."""
+"""The judgement of health's reports, against the faults there were, and against the pool and the circuits."""
 
 import time
 from typing import Any, cast

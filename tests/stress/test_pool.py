@@ -43,7 +43,7 @@ def test_the_time_allowed_on_a_dead_host_follows_from_the_settings(
 
 @pytest.mark.parametrize("profile", [FULL, SHORT], ids=lambda profile: profile.name)
 def test_both_ends_of_the_curve_are_measured(profile: Profile) -> None:
-    """Where speed is judged, more than once: the worst of them is compared."""
+    """More than once if speed is judged: the worst of them is compared."""
     steps = list_steps(profile)
     assert (steps[0], steps[-1]) == (profile.pool_steps[0], profile.pool_steps[-1])
     assert steps.count(steps[0]) == steps.count(steps[-1]) == (3 if profile.judges_speed else 1)

@@ -1,4 +1,4 @@
-"""What the scenarios of deployment and restore conclude from what they are told."""
+"""The conclusions of the scenarios of deployment and restore from the output of commands."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -38,7 +38,7 @@ def test_a_release_that_was_refused_or_promoted_rang_nothing() -> None:
 
 
 def test_a_command_that_broke_off_has_no_outcome() -> None:
-    """What it said is kept."""
+    """Its output is kept."""
     found = read_outcome([(1.0, "Traceback"), (1.1, "OSError: no gateway")], 0.5, 1.2)
     assert (found.outcome, found.output) == ("unknown", "Traceback\nOSError: no gateway")
 

@@ -1,4 +1,4 @@
-"""What a breaker reports, and how much of a call's patience is left after each wait for the store."""
+"""A breaker's reports, and how much of a call's patience is left after each wait for the store."""
 
 from collections.abc import Mapping
 
@@ -165,7 +165,7 @@ def test_a_wait_is_measured_without_taking_the_lease(observed: ObservedBreaker) 
 
 
 def test_a_failing_call_is_counted_from_its_beginning_to_its_end(observed: ObservedBreaker) -> None:
-    """What it took is measured by the timer."""
+    """Its time is measured by the timer."""
 
     def fail_later() -> None:
         observed.time.advance(2.0)

@@ -1,4 +1,4 @@
-"""What operators' commands make of a circuit, field by field; and what an environment keeps while it can't write."""
+"""The effects of operators' commands on a circuit, field by field, and the state of an environment that can't write."""
 
 from dataclasses import replace
 

@@ -123,7 +123,7 @@ def test_the_end_of_a_call_of_an_older_circuit_is_not_counted_with_a_later_one()
 
 
 def test_a_lease_is_asked_for_once_and_only_of_a_circuit_that_is_known() -> None:
-    """What was read a second ago may have moved; what this environment holds it need not ask for."""
+    """A state that was read a second ago may have moved; the environment need not ask for a lease that it holds."""
     view = make_view(OPEN)
     request = view.request_lease(START)
     assert request is not None

@@ -1,4 +1,4 @@
-"""When a transaction is attempted again, when it is given up, and what a key answers with."""
+"""The attempts of a transaction, their end, and the answer of a key that was used."""
 
 from collections.abc import Callable, Mapping
 from typing import cast

@@ -1,4 +1,4 @@
-"""What a database's error means: an answer to the request, worth another attempt, or neither."""
+"""The meaning of a database's error: an answer to the request, worth another attempt, or neither."""
 
 import psycopg
 import pytest

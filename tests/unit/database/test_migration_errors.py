@@ -1,4 +1,4 @@
-"""What operators read of a migration that failed: names and codes, no row and no password."""
+"""The words that operators read of a failed migration: names and codes, no row and no password."""
 
 import psycopg
 import pytest

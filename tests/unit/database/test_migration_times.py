@@ -1,4 +1,4 @@
-"""How long a run of the migrations waits: for its turn, for locks, for the server, and for a connection."""
+"""The waits of a run of the migrations: for its turn, for locks, for the server, and for a connection."""
 
 from collections.abc import Sequence
 from pathlib import Path

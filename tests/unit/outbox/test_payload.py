@@ -1,4 +1,4 @@
-"""What is stored with a job is read again as it was."""
+"""A job's payload is read again as it was stored."""
 
 import json
 from uuid import UUID

@@ -121,7 +121,7 @@ def read_printed_metrics(output: str) -> set[str]:
 def test_a_hook_leaves_no_metric_and_nothing_of_its_caller(
     capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What its health check finds is no figure of the system. The database has refused the reads."""
+    """Its health check writes no figure of the system. The database has refused the reads."""
     caller = draw_caller(Random(1))
     checks = build_checks(CLIENT_ID, caller)
     checker = VersionChecker(NewVersions(), Random(1), lambda _seconds: None, lambda: 240.0)

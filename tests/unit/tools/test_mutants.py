@@ -1,4 +1,4 @@
-"""What no test notices of the code is kept, explained and shown, and a check says where that is not so."""
+"""Survivors are kept, explained and shown, and a check finds those that are not."""
 
 import json
 from dataclasses import replace

@@ -160,7 +160,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> Iterator[JobRunner]:
 
 
 def test_the_worker_is_built_once_from_its_settings(built: JobRunner) -> None:
-    """What mails say, and who sends them."""
+    """By them it knows the words and the sender of mails."""
     assert app.get_job_runner() is built
     assert built.mail_settings == MailSettings(
         "desk@interdomestik.test", "mk", "https://app.example.test", built.mail_settings.time_zone

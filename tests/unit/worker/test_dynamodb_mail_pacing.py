@@ -71,7 +71,7 @@ def test_the_state_is_read_with_all_earlier_writes() -> None:
 
 
 def test_an_item_of_a_version_without_priorities_is_a_state_without_them() -> None:
-    """What it does not have is 0; without any item all is."""
+    """Each field that it lacks is 0; without an item all fields are."""
     assert ScriptedTable({**KEY, "tat": {"N": str(NOW)}}).store.read() == PacingState(tat=NOW)
     assert ScriptedTable().store.read() == PacingState()
 

@@ -1,4 +1,4 @@
-"""What is recorded and logged of each end of a job's run."""
+"""The record and the log of each end of a job's run."""
 
 from collections.abc import Callable
 from typing import Any
@@ -37,7 +37,7 @@ from worker.retry_later import RetryLater
     ],
 )
 def test_each_failure_has_its_outcome(error: Exception, outcome: dict[str, Any]) -> None:
-    """Whether it is tried again, when, and whether it counts as an attempt."""
+    """It is tried again or not, at a time, and counts as an attempt or not."""
     worker = RunningWorker(make_mail_row())
     worker.fail_to_send(error)
     assert worker.run() == outcome["state"]

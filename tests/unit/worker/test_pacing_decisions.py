@@ -217,7 +217,7 @@ def test_a_write_that_is_lost_is_decided_anew_on_what_is_there() -> None:
 
 
 def test_a_worker_sleeps_by_the_state_that_it_wrote_and_looks_again_before_it_sleeps_on() -> None:
-    """What it knows is old by then; nothing is written that would not change the state."""
+    """The state that it knows is old by then; nothing is written that would not change the state."""
     time = ManualTime(NOW)
     busy = replace(BUSY, tat=NOW + 3 * SECOND)
     session = take_slot(RULES, LOW, time, NOW + LONG, busy)

@@ -103,7 +103,7 @@ def test_a_mail_of_another_language_says_so() -> None:
 
 
 def test_a_number_is_a_fact_too() -> None:
-    """What JSON holds is shown as text, and 0 is not empty; only a fact that is not there stops the mail."""
+    """A value of JSON is shown as text, and 0 is not empty; only a fact that is not there stops the mail."""
     assert ": 0 days\n" in render_mail("staff-sla-breach", "en", {**BREACH, "days": 0}, link=LINK).text
     with pytest.raises(MailRenderError, match=r"^facts-missing$"):
         render_mail("staff-sla-breach", "en", {**BREACH, "days": None}, link=LINK)
