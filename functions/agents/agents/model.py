@@ -4,7 +4,7 @@ from datetime import date, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import ConfigDict, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from shared.fields import (
@@ -26,6 +26,7 @@ AgentState = Literal["pending", "active", "suspended", "rejected"]
 AgentDecisionKind = Literal["approve", "reject", "suspend", "reinstate"]
 # Stored and shown; commission rates do not depend on it.
 Tier = Literal["standard", "premium", "vip"]
+CommissionKind = Literal["new", "renewal"]
 CommissionState = Literal["pending", "approved", "paid", "void"]
 CommissionDecisionKind = Literal["approve", "void"]
 
@@ -79,7 +80,7 @@ class AgentChange(RequestModel):
 class AgentQuery(PageQuery):
     """The filters of the list of agents; `status` selects by the agents' `state`."""
 
-    status: AgentState | None = None
+    status: AgentState | None = Field(default=None, description="Only agents in this state.")
 
 
 class AgentView(ResponseModel):
@@ -141,7 +142,7 @@ class CommissionView(ResponseModel):
     """The amount that an agent earns by one period of one client's membership, as shown to the agent."""
 
     id: UUID
-    kind: Literal["new", "renewal"]
+    kind: CommissionKind
     state: CommissionState
     rate: str
     amount: str
@@ -153,9 +154,9 @@ class CommissionView(ResponseModel):
 class CommissionQuery(PageQuery):
     """The filters of the list of commissions."""
 
-    state: CommissionState | None = None
-    agent: RecordId | None = None
-    month: Month | None = None
+    state: CommissionState | None = Field(default=None, description="Only commissions in this state.")
+    agent: RecordId | None = Field(default=None, description="Only commissions of the agent with this id.")
+    month: Month | None = Field(default=None, description="Only commissions that were earned in this month.")
 
 
 class CommissionDecision(RequestModel):
@@ -183,7 +184,7 @@ class CommissionDetails(ResponseModel):
     """A commission as shown to staff; the `month` filter of the list selects by `earned_on`."""
 
     id: UUID
-    kind: Literal["new", "renewal"]
+    kind: CommissionKind
     state: CommissionState
     rate: str
     amount: str
@@ -207,7 +208,7 @@ class StatementLine(ResponseModel):
     """One commission that was paid."""
 
     commission_id: UUID
-    kind: Literal["new", "renewal"]
+    kind: CommissionKind
     member_number: str
     earned_on: date
     rate: str

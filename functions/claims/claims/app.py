@@ -40,6 +40,7 @@ def _build_answer(facts: Row, *, status: int = 200) -> Answer:
 
 @api.post(
     "/claims",
+    operation_id="claims.create",
     summary="Submit a claim",
     input=NewClaim,
     answer=ClaimView,
@@ -62,7 +63,14 @@ def submit_claim(call: Call[NewClaim]) -> Answer:
     return _build_answer(facts, status=201)
 
 
-@api.get("/claims", summary="List claims", input=ClaimQuery, answer=Page[ClaimView], access=OWNER_OR_STAFF)
+@api.get(
+    "/claims",
+    operation_id="claims.list",
+    summary="List claims",
+    input=ClaimQuery,
+    answer=Page[ClaimView],
+    access=OWNER_OR_STAFF,
+)
 def list_claims(call: Call[ClaimQuery]) -> Answer:
     """List all claims to staff, by state, assignee (`me` is the caller) and whether stuck; to a member their own."""
     query, scope = call.input, call.scope
@@ -80,7 +88,9 @@ def list_claims(call: Call[ClaimQuery]) -> Answer:
     )
 
 
-@api.get("/claims/{claim_id}", summary="Read a claim", answer=ClaimView, access=OWNER_OR_STAFF)
+@api.get(
+    "/claims/{claim_id}", operation_id="claims.get", summary="Read a claim", answer=ClaimView, access=OWNER_OR_STAFF
+)
 def read_claim(call: Call[NoInput]) -> Answer:
     """Read the claim; for its member and for staff."""
     return _build_answer(call.read(service.read_claim, call.ids["claim_id"], call.scope, actor=call.actor))
@@ -88,6 +98,7 @@ def read_claim(call: Call[NoInput]) -> Answer:
 
 @api.get(
     "/claims/{claim_id}/history",
+    operation_id="claims.list_history",
     summary="Read a claim's history",
     input=PageQuery,
     answer=Page[TransitionView],
@@ -109,6 +120,7 @@ def list_transitions(call: Call[PageQuery]) -> Answer:
 
 @api.post(
     "/claims/{claim_id}/transitions",
+    operation_id="claims.transition",
     summary="Change a claim's state",
     input=Transition,
     answer=ClaimView,
@@ -127,6 +139,7 @@ def transition_claim(call: Call[Transition]) -> Answer:
 
 @api.put(
     "/claims/{claim_id}/assignee",
+    operation_id="claims.assign",
     summary="Assign a claim",
     input=Assignment,
     answer=ClaimView,
@@ -147,6 +160,7 @@ def assign_claim(call: Call[Assignment]) -> Answer:
 
 @api.post(
     "/claims/{claim_id}/documents",
+    operation_id="documents.create",
     summary="Announce a document",
     input=NewDocument,
     answer=AnnouncedDocument,
@@ -163,6 +177,7 @@ def announce_document(call: Call[NewDocument, ClaimsServices]) -> Answer:
 
 @api.post(
     "/claims/{claim_id}/documents/{document_id}/completion",
+    operation_id="documents.complete",
     summary="Complete an upload",
     answer=DocumentView,
     access=MEMBER,
@@ -182,6 +197,7 @@ def complete_document(call: Call[NoInput, ClaimsServices]) -> Answer:
 
 @api.get(
     "/claims/{claim_id}/documents",
+    operation_id="documents.list",
     summary="List a claim's documents",
     input=PageQuery,
     answer=Page[DocumentView],
@@ -198,6 +214,7 @@ def list_documents(call: Call[PageQuery]) -> Answer:
 
 @api.get(
     "/claims/{claim_id}/documents/{document_id}/download",
+    operation_id="documents.download",
     summary="Get a download link",
     answer=DownloadView,
     access=OWNER_OR_STAFF,
@@ -210,6 +227,7 @@ def make_download_link(call: Call[NoInput, ClaimsServices]) -> Answer:
 
 @api.delete(
     "/claims/{claim_id}/documents/{document_id}",
+    operation_id="documents.delete",
     summary="Remove a document",
     answer=None,
     status=204,

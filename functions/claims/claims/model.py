@@ -31,6 +31,7 @@ ClaimState = Literal[
 ]
 DeclineCode = Literal["not_covered", "insufficient_evidence", "time_barred", "duplicate", "no_response", "other"]
 ContentType = Literal["image/jpeg", "image/png", "image/webp", "application/pdf", "text/plain"]
+ActorRole = Literal["member", "staff", "admin"]
 DocumentState = Literal["pending", "available", "rejected"]
 
 
@@ -125,9 +126,13 @@ class Assignment(RequestModel):
 class ClaimQuery(PageQuery):
     """The filters of the list of claims; `stuck` claims have been in their state for too long."""
 
-    state: ClaimState | None = None
-    assignee: OwnOrId | None = None
-    stuck: Flag | None = None
+    state: ClaimState | None = Field(default=None, description="Only claims in this state.")
+    assignee: OwnOrId | None = Field(
+        default=None, description="Only claims assigned to the staff member with this id, or to the caller (`me`)."
+    )
+    stuck: Flag | None = Field(
+        default=None, description="Only claims that have been in their state for too long, or only the others."
+    )
 
 
 class NewDocument(RequestModel):
@@ -183,7 +188,7 @@ class TransitionView(ResponseModel):
     to_state: ClaimState = Field(alias="to")
     reason: str | None
     decline_code: DeclineCode | None
-    by: Literal["member", "staff", "admin"]
+    by: ActorRole
     at: datetime
 
 

@@ -9,11 +9,11 @@ from health.model import (
     ConnectionUsage,
     DatabaseCheck,
     DependencyChecks,
+    HealthStatus,
     JobCounts,
     LastFailover,
     SchemaCheck,
     ServiceCheck,
-    Status,
 )
 from health.parallel_queries import QueryOutcome
 from shared.aws.dynamodb_shared_state import CircuitStatus, LastWriter
@@ -126,7 +126,7 @@ def _is_impaired(outcome: QueryOutcome, circuit: CircuitStatus) -> bool:
     return circuit.state != "closed" or outcome.latency_s > SERVICE_SLOW_S
 
 
-def combine_status(checks: DependencyChecks) -> Status:
+def combine_status(checks: DependencyChecks) -> HealthStatus:
     """Return the overall status: unhealthy without a usable database, degraded if any check is not healthy."""
     if checks.database.status == "unhealthy":
         return "unhealthy"

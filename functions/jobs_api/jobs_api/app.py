@@ -15,7 +15,14 @@ from shared.fields.pagination import Page
 api = Api()
 
 
-@api.get("/jobs", summary="List failed and uncertain jobs", input=JobQuery, answer=Page[JobView], access=ADMIN)
+@api.get(
+    "/jobs",
+    operation_id="jobs.list",
+    summary="List failed and uncertain jobs",
+    input=JobQuery,
+    answer=Page[JobView],
+    access=ADMIN,
+)
 def list_jobs(call: Call[JobQuery]) -> Answer:
     """List failed jobs, uncertain ones, or those that an admin has dismissed.
 
@@ -26,6 +33,7 @@ def list_jobs(call: Call[JobQuery]) -> Answer:
 
 @api.post(
     "/jobs/{job_id}/replay",
+    operation_id="jobs.replay",
     summary="Replay a job",
     answer=JobView,
     access=ADMIN,
@@ -40,6 +48,7 @@ def replay_job(call: Call[NoInput]) -> Answer:
 
 @api.post(
     "/jobs/{job_id}/dismiss",
+    operation_id="jobs.dismiss",
     summary="Dismiss a job",
     input=Dismissal,
     answer=JobView,

@@ -4,9 +4,14 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
+from pydantic import Field
+
 from shared.fields import RequestModel, ResponseModel
 from shared.fields.pagination import PageQuery
 
+JobKind = Literal["mail", "identity"]
+JobPriority = Literal["high", "normal", "low"]
+JobState = Literal["pending", "queued", "running", "done", "failed", "uncertain", "dismissed"]
 TroubledState = Literal["failed", "uncertain", "dismissed"]
 # A code, not a text, since the audit keeps it for ever, and text about people belongs to their records.
 DismissalReason = Literal["delivered", "handled-otherwise", "not-needed", "undeliverable"]
@@ -15,7 +20,7 @@ DismissalReason = Literal["delivered", "handled-otherwise", "not-needed", "undel
 class JobQuery(PageQuery):
     """The filter of the list: failed jobs, uncertain ones, or dismissed ones."""
 
-    state: TroubledState = "failed"
+    state: TroubledState = Field(default="failed", description="Only jobs in this state.")
 
 
 class Dismissal(RequestModel):
@@ -32,10 +37,10 @@ class JobView(ResponseModel):
     """A job without its content. `last_error` is a code."""
 
     id: UUID
-    kind: Literal["mail", "identity"]
+    kind: JobKind
     template: str | None
-    priority: Literal["high", "normal", "low"]
-    state: Literal["pending", "queued", "running", "done", "failed", "uncertain", "dismissed"]
+    priority: JobPriority
+    state: JobState
     attempts: int
     last_error: str | None
     dismissal: DismissalReason | None = None  # missing in answers stored by earlier versions

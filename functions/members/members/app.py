@@ -45,6 +45,7 @@ def _require_country(country: HomeCountry, served: HomeCountry) -> None:
 
 @api.post(
     "/members",
+    operation_id="members.create",
     summary="Register a member",
     input=NewMember,
     answer=MemberView,
@@ -66,7 +67,14 @@ def register_member(call: Call[NewMember]) -> Answer:
     return _build_answer(facts, status=201)
 
 
-@api.get("/members", summary="Find members", input=MemberQuery, answer=Page[MemberView], access=STAFF)
+@api.get(
+    "/members",
+    operation_id="members.list",
+    summary="Find members",
+    input=MemberQuery,
+    answer=Page[MemberView],
+    access=STAFF,
+)
 def list_members(call: Call[MemberQuery]) -> Answer:
     """List all members, or the one with a number or an email address."""
     query = call.input
@@ -77,9 +85,21 @@ def list_members(call: Call[MemberQuery]) -> Answer:
     )
 
 
-@api.get("/members/me", summary="Read your own record", answer=MemberView, access=MEMBER, refusals=("not-found",))
 @api.get(
-    "/members/{member_id}", summary="Read a member", answer=MemberView, access=SELF_OR_STAFF, refusals=("not-found",)
+    "/members/me",
+    operation_id="members.get_own",
+    summary="Read your own record",
+    answer=MemberView,
+    access=MEMBER,
+    refusals=("not-found",),
+)
+@api.get(
+    "/members/{member_id}",
+    operation_id="members.get",
+    summary="Read a member",
+    answer=MemberView,
+    access=SELF_OR_STAFF,
+    refusals=("not-found",),
 )
 def read_member(call: Call[NoInput]) -> Answer:
     """Read the member; for that member and for staff."""
@@ -89,6 +109,7 @@ def read_member(call: Call[NoInput]) -> Answer:
 
 
 CHANGE: OperationOptions = {
+    "operation_id": "members.update",
     "summary": "Change contact data",
     "input": ContactChange,
     "answer": MemberView,
@@ -97,7 +118,7 @@ CHANGE: OperationOptions = {
     "limit": "membership-change",
     "refusals": ("not-found", "stale-version"),
 }
-CHANGE_OWN: OperationOptions = {**CHANGE, "access": MEMBER}
+CHANGE_OWN: OperationOptions = {**CHANGE, "operation_id": "members.update_own", "access": MEMBER}
 
 
 @api.patch("/members/me", **CHANGE_OWN)
@@ -136,6 +157,7 @@ def _change_membership(call: Call[NoInput], use_case: MembershipChange, *, statu
 
 @api.post(
     "/members/{member_id}/renewals",
+    operation_id="members.renew",
     summary="Renew the membership",
     answer=MemberView,
     status=201,
@@ -151,6 +173,7 @@ def renew_membership(call: Call[NoInput]) -> Answer:
 
 @api.post(
     "/members/{member_id}/cancellation",
+    operation_id="members.cancel",
     summary="Cancel the membership",
     answer=MemberView,
     access=SELF_OR_STAFF,
@@ -164,6 +187,7 @@ def cancel_membership(call: Call[NoInput]) -> Answer:
 
 @api.post(
     "/members/{member_id}/pause",
+    operation_id="members.pause",
     summary="Pause the membership",
     answer=MemberView,
     access=STAFF,
@@ -181,6 +205,7 @@ def pause_membership(call: Call[NoInput]) -> Answer:
 
 @api.post(
     "/members/{member_id}/resume",
+    operation_id="members.resume",
     summary="Resume the membership",
     answer=MemberView,
     access=STAFF,

@@ -60,8 +60,10 @@ class ContactChange(RequestModel):
 class MemberQuery(PageQuery):
     """The filters of the list of members."""
 
-    number: str | None = Field(default=None, pattern=r"^MEM-[0-9]{4}-[0-9]{6,12}$")
-    email: Email | None = None
+    number: str | None = Field(
+        default=None, pattern=r"^MEM-[0-9]{4}-[0-9]{6,12}$", description="Only the member with this number."
+    )
+    email: Email | None = Field(default=None, description="Only the member with this email address.")
 
 
 class ReferringAgent(ResponseModel):

@@ -84,11 +84,17 @@ phone which changes its network still gets its answer: that is why they must be 
 
 def register_operations(api: Api) -> None:
     """Add the two operations to the function's API."""
-    api.get("/openapi.json", summary="Read the API's description", input=IgnoredQuery, answer=None, sign_in="none")(
-        read_description
-    )
+    api.get(
+        "/openapi.json",
+        operation_id="documentation.read_description",
+        summary="Read the API's description",
+        input=IgnoredQuery,
+        answer=None,
+        sign_in="none",
+    )(read_description)
     api.get(
         "/docs",
+        operation_id="documentation.read_page",
         summary="Read and try the API",
         input=IgnoredQuery,
         answer=None,

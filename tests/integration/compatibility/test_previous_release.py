@@ -20,6 +20,7 @@ from tests.crash_recovery.operators import OWNER
 from tests.crash_recovery.requests import USE_CASES, PlannedRequest, RequestRecords, UseCase
 from tests.databases import MIGRATIONS
 from tests.sample_people import make_person
+from tools.openapi.__main__ import PUBLISHED, list_refused_changes
 
 LISTS = (
     ("agents", "/agents"),
@@ -54,6 +55,12 @@ def processes(release: Path, crash_test: CrashTestEnvironment) -> Iterator[Relea
 def job_processes(processes: ReleaseProcesses, crash_test: CrashTestEnvironment) -> JobProcesses:
     """Its relay and worker."""
     return JobProcesses(crash_test, processes)
+
+
+def test_its_clients_can_take_the_contract_or_are_told_to_change(release: Path) -> None:
+    """The file of the published contract may have been replaced by hand since: what was released was not."""
+    contract = json.loads(PUBLISHED.read_text(encoding="utf-8"))
+    assert list_refused_changes(release / "functions/pages/pages/openapi.json", contract) == []
 
 
 def send(processes: ReleaseProcesses, request: PlannedRequest, environment: dict[str, str] | None = None) -> Any:

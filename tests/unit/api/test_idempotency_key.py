@@ -203,8 +203,10 @@ def test_every_problem_about_keys_says_where_to_read_more() -> None:
 
 def test_the_description_says_when_a_key_expires() -> None:
     """A key expires after 24 hours, wherever it is kept."""
-    operation = describe(api.operations.values(), version="1")["paths"]["/notes"]["post"]
-    header = next(p for p in operation["parameters"] if p["name"] == "Idempotency-Key")
+    description = describe(api.operations.values(), version="1")
+    operation = description["paths"]["/notes"]["post"]
+    [header] = [p for p in description["components"]["parameters"].values() if p["name"] == "Idempotency-Key"]
+    assert operation["parameters"] == [{"$ref": "#/components/parameters/IdempotencyKey"}]
     assert KEY_LIFE_S == 24 * 3600
     assert "expires 24 hours" in header["description"]
     assert "Link" in operation["responses"]["422"]["headers"]

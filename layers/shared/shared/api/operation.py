@@ -36,6 +36,7 @@ class Operation:
     run: Callable[[Call[Any, Any]], Answer]
     summary: str
     answer: type[BaseModel] | None
+    operation_id: str = ""  # its name in the API's description, such as claims.create: the tag, then the verb
     input: type[BaseModel] = NoInput
     status: int = 200
     also_status: tuple[int, ...] = ()  # other statuses with the same answer
@@ -65,6 +66,7 @@ class OperationOptions(TypedDict, total=False):
 
     summary: Required[str]
     answer: Required[type[BaseModel] | None]
+    operation_id: str
     input: type[BaseModel]
     status: int
     also_status: tuple[int, ...]

@@ -21,8 +21,12 @@ def _parse_whole_number(value: Any) -> Any:
 class PageQuery(RequestModel):
     """The size of a page, and the cursor at which it begins."""
 
-    limit: Annotated[int, Field(ge=1, le=100), BeforeValidator(_parse_whole_number)] = 20
-    cursor: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_-]+$")] | None = None
+    limit: Annotated[int, Field(ge=1, le=100), BeforeValidator(_parse_whole_number)] = Field(
+        default=20, description="The most records that the page may have."
+    )
+    cursor: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_-]+$")] | None = Field(
+        default=None, description="Where the page begins: `next_cursor` of the page before it."
+    )
 
 
 class Page(ResponseModel, Generic[T]):
