@@ -36,14 +36,6 @@ _POLICY = "; ".join(
     )
 )
 
-# Only the open page keeps the token: after a reload one signs in again.
-_START = """
-SwaggerUIBundle({
-  url: "openapi.json", dom_id: "#page", deepLinking: true, filter: true, docExpansion: "list",
-  persistAuthorization: false, validatorUrl: null, presets: [SwaggerUIBundle.presets.apis], layout: "BaseLayout"
-});
-"""
-
 _PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -66,7 +58,8 @@ _PAGE = """<!doctype html>
 _KEYS = f"""<section id="{ABOUT_KEYS.partition("#")[2]}">
 <h2>Idempotency keys</h2>
 <p>Send <code>Idempotency-Key</code> with a new random value, such as a UUID, for each new request, and the same value
-when you repeat that request. However often it is repeated, it is done once.</p>
+when you repeat that request. However often it is repeated, it is done once. This page fills in a new key, and another
+one after each answer: put a request's key back to repeat it.</p>
 <ul>
 <li>A key is 1 to {MAX_KEY_LENGTH} visible ASCII characters. <code>"k"</code> and <code>k</code> are one key.</li>
 <li>The same key with the same request gets the first answer again, with <code>Idempotency-Replayed: true</code>. Parts
@@ -117,7 +110,7 @@ def read_page(_call: Call[NoInput]) -> Answer:
 
 @cache
 def _load_description() -> str:
-    return resources.files("pages").joinpath("openapi.json").read_text(encoding="utf-8")
+    return _read_own_file("openapi.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +124,15 @@ class _DocumentationPage:
 @cache
 def _build_page() -> _DocumentationPage:
     css, script = _read_asset("swagger-ui.css"), _read_asset("swagger-ui-bundle.js")
+    start = _read_own_file("docs_page.js")
     policy = _POLICY.format(
-        scripts=f"{_hash_inline_source(script)} {_hash_inline_source(_START)}", styles=_hash_inline_source(css)
+        scripts=f"{_hash_inline_source(script)} {_hash_inline_source(start)}", styles=_hash_inline_source(css)
     )
-    return _DocumentationPage(_PAGE.format(css=css, script=script, start=_START, keys=_KEYS), policy)
+    return _DocumentationPage(_PAGE.format(css=css, script=script, start=start, keys=_KEYS), policy)
+
+
+def _read_own_file(name: str) -> str:
+    return resources.files("pages").joinpath(name).read_text(encoding="utf-8")
 
 
 def _read_asset(name: str) -> str:
