@@ -14,7 +14,7 @@ STRESS := .venvs/stress/bin/python -m stress
 
 .PHONY: help up reset token circuits logs psql migrate release environments dev-environments stress-environments \
 	stress stress-controls controls-tenth stress-compare stress-keep verify quick test ci nightly chaos guarantees figures forget lint style names generated types \
-	imports template checkov unit settings contract docs rules exhaustive mutations mutants integration one-by-one one-by-one-all local e2e alarms timed schemathesis \
+	imports template checkov spectral unit settings contract docs rules exhaustive mutations mutants integration one-by-one one-by-one-all local e2e alarms timed schemathesis \
 	harness readiness openapi reference ci-page \
 	oldest-python requirements events sam sam-events sam-local sam-lint sam-build sam-environment deploy released
 
@@ -88,7 +88,7 @@ quick: lint types imports unit settings contract docs ## Run lint, types, import
 
 # Each word is a group of lanes, joined by +, which run beside each other; the stages of a lane, joined by commas, run one after another.
 # Stages that mostly wait are beside stages that calculate. Whatever compares times has the machine to itself (decision 64).
-STAGES = quick,exhaustive+oldest-python,rules,template,checkov e2e+alarms mutations+one-by-one$(BESIDE_MUTATIONS) \
+STAGES = quick,exhaustive+oldest-python,rules,template,checkov,spectral e2e+alarms mutations+one-by-one$(BESIDE_MUTATIONS) \
 	integration+local,schemathesis harness timed readiness figures
 # One simple command, so that make waits for it after a signal: it ends the stages, and prints what they have printed.
 RUN_STAGES = $(PYTHON) -m tools.stages --make $(MAKE)
@@ -168,6 +168,11 @@ template: dev-environments ## Check template.yaml and what it deploys
 checkov: dev-environments ## Check what is deployed against common mistakes
 	@$(BOOTSTRAP) checkov
 	@$(BIN)/pytest tests/checkov
+
+# A program of Node.js, in an environment of its own, which takes a quarter of a minute to install; the check takes six seconds.
+spectral: dev-environments ## Check the API's description by all rules of Spectral, if this machine has npm
+	@if command -v npm >/dev/null; then $(BIN)/python -m tools.spectral && $(BIN)/pytest tests/spectral; \
+	else echo "SKIPPED, there is no npm on this machine" | tee "$${STAGE_NOTE:-/dev/null}"; fi
 
 unit: ## Test the logic, without servers
 settings: ## Test that each deployed value is the one decided on
