@@ -76,7 +76,8 @@ def apply_as_agent(call: Call[AgentApplication]) -> Answer:
 @api.get("/agents", summary="List agents", input=AgentQuery, answer=Page[AgentDetails], access=STAFF)
 def list_agents(call: Call[AgentQuery]) -> Answer:
     """List all agents, or those in one state."""
-    return list_page(call, f"agents {call.input.status}", AgentDetails, service.list_agents, state=call.input.status)
+    state = call.input.state or call.input.status
+    return list_page(call, f"agents {state}", AgentDetails, service.list_agents, state=state)
 
 
 @api.get("/agents/me", summary="Read your own record", answer=AgentDetails, access=AGENT, refusals=("not-found",))

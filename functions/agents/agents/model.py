@@ -4,7 +4,7 @@ from datetime import date, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import ConfigDict, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from shared.fields import (
@@ -77,9 +77,14 @@ class AgentChange(RequestModel):
 
 
 class AgentQuery(PageQuery):
-    """The filters of the list of agents; `status` selects by the agents' `state`."""
+    """The filter of the list of agents."""
 
-    status: AgentState | None = None
+    state: AgentState | None = None
+    status: AgentState | None = Field(
+        default=None,
+        description="The name of `state` before; it ends with the next release. Ignored if `state` is given.",
+        json_schema_extra={"deprecated": True},
+    )
 
 
 class AgentView(ResponseModel):

@@ -16,6 +16,7 @@ from shared.fields import (
     Currency,
     Date,
     OwnOrId,
+    RecordId,
     RequestModel,
     ResponseModel,
     make_file_name_format,
@@ -117,14 +118,16 @@ class Transition(RequestModel):
 
 
 class Assignment(RequestModel):
-    """The new assignee of a claim: a staff account, or `me`."""
+    """The new assignee of a claim: a staff account, or `me`; null takes the claim from its assignee."""
 
-    staff_id: OwnOrId
+    staff_id: OwnOrId | None
 
 
 class ClaimQuery(PageQuery):
-    """The filters of the list of claims; `stuck` claims have been in their state for too long."""
+    """The filters of the list of claims, each of which narrows it; `stuck` have been in their state for too long."""
 
+    number: Annotated[str, Field(pattern=r"^CLM-[0-9]{4}-[0-9]{6,12}$")] | None = None
+    member_id: RecordId | None = None
     state: ClaimState | None = None
     assignee: OwnOrId | None = None
     stuck: Flag | None = None
@@ -155,8 +158,16 @@ class Assignee(ResponseModel):
     full_name: str
 
 
+class Claimant(ResponseModel):
+    """The member whose claim it is."""
+
+    id: UUID
+    number: str
+    full_name: str
+
+
 class ClaimView(ResponseModel):
-    """A claim."""
+    """A claim. `member` is whose it is, shown to staff; it is null for the member."""
 
     id: UUID
     number: str
@@ -170,6 +181,7 @@ class ClaimView(ResponseModel):
     amount: str
     currency: str
     assignee: Assignee | None
+    member: Claimant | None = None  # missing in answers stored by earlier versions
     created_at: datetime
     updated_at: datetime
     version: int

@@ -1,7 +1,8 @@
 """The requests and responses of the members API."""
 
+import re
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import ConfigDict, Field, model_validator
@@ -17,6 +18,8 @@ from shared.fields import (
     RequestModel,
     ResponseModel,
     TermsVersion,
+    TextFormat,
+    make_name_format,
 )
 from shared.fields.pagination import PageQuery
 
@@ -57,11 +60,39 @@ class ContactChange(RequestModel):
         return self
 
 
+def _clean_phone_part(value: str) -> str:
+    """Return digits as E.164 has them: without what is written between them, and without the prefixes for dialling."""
+    digits = re.sub(r"[\s()./-]", "", value)
+    return f"+{digits[2:]}" if digits.startswith("00") else digits.removeprefix("0")
+
+
+PhonePart = Annotated[
+    str,
+    TextFormat(
+        r"^\+?[0-9]+$",
+        "part of a phone number, like 44 123 456",
+        3,
+        30,
+        clean=_clean_phone_part,
+        described=r"^[+0-9\s()./-]+$",
+        note="Spaces and punctuation, 00 before a country's code and 0 before an area's don't count.",
+        lengths=(("minLength", 3), ("maxLength", 60)),
+    ),
+]
+
+
 class MemberQuery(PageQuery):
-    """The filters of the list of members."""
+    """The filters of the list of members; each narrows it.
+
+    `name` finds members by parts of their names, in any order, in Latin or Cyrillic letters, with or without marks:
+    Besa Hoxha by `besa`, `hoxha b`, `Хоџа` or `hodza`. Parts of less than three letters are looked for where a word
+    begins.
+    """
 
     number: str | None = Field(default=None, pattern=r"^MEM-[0-9]{4}-[0-9]{6,12}$")
     email: Email | None = None
+    name: Annotated[str, make_name_format(2, 100)] | None = None
+    phone: PhonePart | None = None
 
 
 class ReferringAgent(ResponseModel):
