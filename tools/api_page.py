@@ -44,7 +44,7 @@ reference`; `make lint` checks it).
 
 def render() -> str:
     """Return the page."""
-    operations = format_table(("Call", "What it does"), list_operations())
+    operations = format_table(("Call", "What it does", "Who may"), list_operations())
     problems = format_table(("Name", "Status", "Title", "What to do"), list_problems())
     return f"{HEAD}## Operations\n\n{operations}\n## Problems\n\n{problems}"
 
@@ -54,7 +54,8 @@ def list_operations() -> Iterator[Sequence[str]]:
     description = json.loads(TARGET.read_text(encoding="utf-8"))
     for path, item in description["paths"].items():
         for method, operation in item.items():
-            yield f"`{method.upper()} {path}`", operation["summary"]
+            who = operation["description"].rpartition("Who: ")[2].rstrip(".")
+            yield f"`{method.upper()} {path}`", operation["summary"], who
 
 
 def list_problems() -> Iterator[Sequence[str]]:

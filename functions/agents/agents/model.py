@@ -79,7 +79,7 @@ class AgentChange(RequestModel):
 class AgentQuery(PageQuery):
     """The filter of the list of agents."""
 
-    state: AgentState | None = None
+    state: AgentState | None = Field(default=None, description="Only agents in this state.")
     status: AgentState | None = Field(
         default=None,
         description="The name of `state` before; it ends with the next release. Ignored if `state` is given.",

@@ -126,8 +126,10 @@ class Assignment(RequestModel):
 class ClaimQuery(PageQuery):
     """The filters of the list of claims, each of which narrows it; `stuck` have been in their state for too long."""
 
-    number: Annotated[str, Field(pattern=r"^CLM-[0-9]{4}-[0-9]{6,12}$")] | None = None
-    member_id: RecordId | None = None
+    number: str | None = Field(
+        default=None, pattern=r"^CLM-[0-9]{4}-[0-9]{6,12}$", description="Only the claim with this number."
+    )
+    member_id: RecordId | None = Field(default=None, description="Only claims of the member with this id.")
     state: ClaimState | None = None
     assignee: OwnOrId | None = None
     stuck: Flag | None = None

@@ -21,7 +21,7 @@ DismissalReason = Literal["delivered", "handled-otherwise", "not-needed", "undel
 class JobQuery(PageQuery):
     """The filter of the list; `pending` are all jobs that have not begun, those that are queued for a worker too."""
 
-    state: ListedState = "failed"
+    state: ListedState = Field(default="failed", description="Only jobs in this state.")
 
 
 class Dismissal(RequestModel):

@@ -1,6 +1,7 @@
 """The requests and responses of the members API."""
 
 import re
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -66,17 +67,20 @@ def _clean_phone_part(value: str) -> str:
     return f"+{digits[2:]}" if digits.startswith("00") else digits.removeprefix("0")
 
 
+NamePart = Annotated[
+    str,
+    replace(make_name_format(2, 100), note="Only members whose names have these parts. Has a letter or a digit."),
+]
 PhonePart = Annotated[
     str,
     TextFormat(
         r"^\+?[0-9]+$",
         "part of a phone number, like 44 123 456",
-        3,
+        2,
         30,
         clean=_clean_phone_part,
-        described=r"^[+0-9\s()./-]+$",
-        note="Spaces and punctuation, 00 before a country's code and 0 before an area's don't count.",
-        lengths=(("minLength", 3), ("maxLength", 60)),
+        described=r"^[\s()./-]*(\+|00?)?([\s()./-]*[1-9]){2}([\s()./-]*[0-9])*[\s()./-]*$",
+        note="Only members whose phone numbers have this part; spaces, punctuation and 0 or 00 in front don't count.",
     ),
 ]
 
@@ -91,7 +95,7 @@ class MemberQuery(PageQuery):
 
     number: str | None = Field(default=None, pattern=r"^MEM-[0-9]{4}-[0-9]{6,12}$")
     email: Email | None = None
-    name: Annotated[str, make_name_format(2, 100)] | None = None
+    name: NamePart | None = None
     phone: PhonePart | None = None
 
 

@@ -89,7 +89,8 @@ def test_a_part_of_three_letters_finds_the_name_it_is_of(
 
 
 @pytest.mark.parametrize(
-    "part", ["+38344123456", "0038344123", "044 123 456", "44/123-456", "(044) 123.456", "3456", "+383 44", " 38344"]
+    "part",
+    ["+38344123456", "0038344123", "044 123 456", "44/123-456", "(044) 123.456", "3456", "012", "+383 44", " 38344"],
 )
 def test_a_member_is_found_by_part_of_the_phone_number(client: ApiClient, part: str) -> None:
     """As people write and dial it; a plus is the beginning."""
@@ -149,12 +150,12 @@ def test_members_from_before_the_search_are_found(fresh_database: FreshDatabase,
     ("query", "pointer"),
     [
         ({"name": "b"}, "name"), ({"name": "''"}, "name"), ({"name": "x" * 101}, "name"),
-        ({"phone": "12"}, "phone"), ({"phone": "besa"}, "phone"), ({"phone": "+"}, "phone"),
+        ({"phone": "1"}, "phone"), ({"phone": "besa"}, "phone"), ({"phone": "+"}, "phone"),
         ({"phone": "44+12"}, "phone"),
     ],
 )  # fmt: skip
 def test_a_part_that_says_nothing_is_refused(client: ApiClient, query: dict[str, str], pointer: str) -> None:
-    """A single letter, punctuation alone, or fewer than three digits."""
+    """A single letter, punctuation alone, or a single digit."""
     reply: ApiReply = client.call("GET", "/members", query=query)
     assert (reply.problem, [p.strip("/") for p in reply.pointers]) == ("invalid-request", [pointer])
 
