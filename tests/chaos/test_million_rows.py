@@ -122,7 +122,7 @@ def test_every_page_comes_within_a_tenth_of_a_second_at_a_million_rows(filled: F
         "/members": make_client(members_api, filled).sign_in_as(STAFF),
         "/claims": make_client(claims_api, filled).sign_in_as(STAFF),
     }
-    people, late = People(filled), {}
+    people, late = People(filled), dict[str, float]()
     for kind, (path, make_query) in list_kinds(people).items():
         took = sorted(taken for _ in range(CALLS) for taken in time_pages(clients[path], path, make_query()))
         p50, p95 = (took[int(share * (len(took) - 1))] for share in (0.5, 0.95))
