@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
+from shared.api.auth.caller import STAFF
 from shared.api.operation import NoInput, Operation
 from shared.api.problems import ABOUT_KEYS
 from tools.openapi.headers import HEADERS, PARAMETERS, build_success_headers, list_request_headers
@@ -133,9 +134,20 @@ def _find_tag(operation: Operation) -> str:
 
 
 def _build_description(operation: Operation) -> str:
-    who = "Anyone." if operation.access is None else f"Who: {', '.join(sorted(operation.access))}."
+    who = _describe_access(operation)
     # Python before 3.13 keeps the indent of a docstring's later lines.
     return f"{inspect.cleandoc(operation.run.__doc__ or '')}\n\n{who}"
+
+
+def _describe_access(operation: Operation) -> str:
+    """Return who may call an operation. Members and agents reach their own records only, staff those of all."""
+    if operation.access is None:
+        return "Who: anyone."
+    staff, others = operation.access & STAFF, operation.access - STAFF
+    is_narrowed = "_id}" in operation.resource or (operation.method == "GET" and staff)
+    roles = [*sorted(staff), *(f"{role} for their own" if is_narrowed else role for role in sorted(others))]
+    with_token = "anyone without a token; with one, " if operation.sign_in == "optional" else ""
+    return f"Who: {with_token}{', '.join(roles)}."
 
 
 def _list_path_parameters(operation: Operation) -> list[JSON]:

@@ -14,7 +14,7 @@ from agents.model import (
 )
 from claims.model import ActorRole, Category, ClaimState, ContentType, DeclineCode, DocumentState
 from health.model import CircuitState, DatabaseRole, HealthStatus
-from jobs_api.model import DismissalReason, JobKind, JobPriority, JobState, TroubledState
+from jobs_api.model import DismissalReason, JobKind, JobPriority, JobState, ListedState, Reason
 from members.model import MembershipState, Plan
 from shared.fields import HomeCountry, Language
 from shared.fields.code_lists import COUNTRIES, CURRENCIES
@@ -58,14 +58,13 @@ ENUMS: Mapping[str, NamedEnum] = {
     "HomeCountry": _name(HomeCountry, "The countries in which members register; each stack serves one of them."),
     "JobKind": _name(JobKind, "What a job does: it sends a mail, or makes or changes a sign-in."),
     "JobPriority": _name(JobPriority, "How soon a job is to be done, compared with others."),
+    "JobReason": _name(Reason, "Why a job is not done; see JobView."),
     "JobState": _name(JobState, "A job's state; `uncertain` if its mail may or may not have been sent."),
     "Language": _name(Language, "The language of mails: Albanian, English, Macedonian or Serbian."),
+    "ListedState": _name(ListedState, "The states by which jobs are listed: `pending` has those that are queued, too."),
     "MembershipState": _name(MembershipState, "A membership's state on the day of the call."),
     "Plan": _name(Plan, "What a membership covers."),
     "Tier": _name(Tier, "An agent's tier; commission rates do not depend on it."),
-    "TroubledState": _name(
-        TroubledState, "The states of jobs that need a person, and of those that a person dismissed."
-    ),
 }
 
 

@@ -84,7 +84,8 @@ def apply_as_agent(call: Call[AgentApplication]) -> Answer:
 )
 def list_agents(call: Call[AgentQuery]) -> Answer:
     """List all agents, or those in one state."""
-    return list_page(call, f"agents {call.input.status}", AgentDetails, service.list_agents, state=call.input.status)
+    state = call.input.state or call.input.status
+    return list_page(call, f"agents {state}", AgentDetails, service.list_agents, state=state)
 
 
 @api.get(

@@ -78,9 +78,14 @@ class AgentChange(RequestModel):
 
 
 class AgentQuery(PageQuery):
-    """The filters of the list of agents; `status` selects by the agents' `state`."""
+    """The filter of the list of agents."""
 
-    status: AgentState | None = Field(default=None, description="Only agents in this state.")
+    state: AgentState | None = Field(default=None, description="Only agents in this state.")
+    status: AgentState | None = Field(
+        default=None,
+        description="The name of `state` before; it ends with the next release. Ignored if `state` is given.",
+        deprecated=True,
+    )
 
 
 class AgentView(ResponseModel):

@@ -72,20 +72,15 @@ def submit_claim(call: Call[NewClaim]) -> Answer:
     access=OWNER_OR_STAFF,
 )
 def list_claims(call: Call[ClaimQuery]) -> Answer:
-    """List all claims to staff, by state, assignee (`me` is the caller) and whether stuck; to a member their own."""
+    """List all claims to staff, to a member their own.
+
+    Filters are number, member, state, assignee (`me` is the caller) and whether stuck.
+    """
     query, scope = call.input, call.scope
     listing = f"claims {scope.sub} {query.state} {query.assignee} {query.stuck}"
-    return list_page(
-        call,
-        listing,
-        ClaimView,
-        service.list_claims,
-        scope=scope,
-        actor=call.actor,
-        state=query.state,
-        assignee=query.assignee,
-        stuck=query.stuck,
-    )
+    if query.number is not None or query.member_id is not None:
+        listing += f" {query.number} {query.member_id}"
+    return list_page(call, listing, ClaimView, service.list_claims, scope=scope, actor=call.actor, query=query)
 
 
 @api.get(
@@ -140,7 +135,7 @@ def transition_claim(call: Call[Transition]) -> Answer:
 @api.put(
     "/claims/{claim_id}/assignee",
     operation_id="claims.assign",
-    summary="Assign a claim",
+    summary="Assign a claim, or unassign it",
     input=Assignment,
     answer=ClaimView,
     access=STAFF,
@@ -149,11 +144,15 @@ def transition_claim(call: Call[Transition]) -> Answer:
     refusals=("assignee-unknown",),
 )
 def assign_claim(call: Call[Assignment]) -> Answer:
-    """Assign the claim to yourself (`me`) or to another staff account."""
-    assignee = call.input.staff_id
+    """Assign the claim to yourself (`me`), to another staff account, or to nobody (null)."""
+    claim_id, assignee = call.ids["claim_id"], call.input.staff_id
+    if assignee is None:
+        return _build_answer(
+            call.run_once(service.unassign_claim, claim_id, call.scope, versions=call.versions, actor=call.actor)
+        )
     staff_id = None if assignee == "me" else UUID(assignee)
     facts = call.run_once(
-        service.assign_claim, call.ids["claim_id"], staff_id, call.scope, versions=call.versions, actor=call.actor
+        service.assign_claim, claim_id, staff_id, call.scope, versions=call.versions, actor=call.actor
     )
     return _build_answer(facts)
 

@@ -16,6 +16,7 @@ from shared.fields import (
     Currency,
     Date,
     OwnOrId,
+    RecordId,
     RequestModel,
     ResponseModel,
     make_file_name_format,
@@ -118,14 +119,18 @@ class Transition(RequestModel):
 
 
 class Assignment(RequestModel):
-    """The new assignee of a claim: a staff account, or `me`."""
+    """The new assignee of a claim: a staff account, or `me`; null takes the claim from its assignee."""
 
-    staff_id: OwnOrId
+    staff_id: OwnOrId | None
 
 
 class ClaimQuery(PageQuery):
-    """The filters of the list of claims; `stuck` claims have been in their state for too long."""
+    """The filters of the list of claims, each of which narrows it; `stuck` have been in their state for too long."""
 
+    number: str | None = Field(
+        default=None, pattern=r"^CLM-[0-9]{4}-[0-9]{6,12}$", description="Only the claim with this number."
+    )
+    member_id: RecordId | None = Field(default=None, description="Only claims of the member with this id.")
     state: ClaimState | None = Field(default=None, description="Only claims in this state.")
     assignee: OwnOrId | None = Field(
         default=None, description="Only claims assigned to the staff member with this id, or to the caller (`me`)."
@@ -160,8 +165,16 @@ class Assignee(ResponseModel):
     full_name: str
 
 
+class Claimant(ResponseModel):
+    """The member whose claim it is."""
+
+    id: UUID
+    number: str
+    full_name: str
+
+
 class ClaimView(ResponseModel):
-    """A claim."""
+    """A claim. `member` is whose it is, shown to staff; it is null for the member."""
 
     id: UUID
     number: str
@@ -175,6 +188,7 @@ class ClaimView(ResponseModel):
     amount: str
     currency: str
     assignee: Assignee | None
+    member: Claimant | None = None  # missing in answers stored by earlier versions
     created_at: datetime
     updated_at: datetime
     version: int

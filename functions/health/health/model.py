@@ -85,6 +85,10 @@ class JobCounts(ResponseModel):
         description="Age of the oldest unfinished job in seconds; 0 if there is none"
     )
     failed: int | None = Field(description="Jobs that wait for a person, failed or uncertain, counted up to 10000")
+    held: int | None = Field(
+        description="Jobs, among the pending, that wait because their service's circuit is open, counted up to 10000"
+    )
+    oldest_held_s: float | None = Field(description="Seconds since the oldest held job was written; 0 if there is none")
 
 
 class TransactionRetries(ResponseModel):

@@ -1,4 +1,4 @@
-"""The handler of the jobs API: failed and uncertain jobs, for admins."""
+"""The handler of the jobs API: jobs that are not done, for admins."""
 
 from typing import Any
 
@@ -18,15 +18,15 @@ api = Api()
 @api.get(
     "/jobs",
     operation_id="jobs.list",
-    summary="List failed and uncertain jobs",
+    summary="List jobs that are not done",
     input=JobQuery,
     answer=Page[JobView],
     access=ADMIN,
 )
 def list_jobs(call: Call[JobQuery]) -> Answer:
-    """List failed jobs, uncertain ones, or those that an admin has dismissed.
+    """List jobs in one state, with their age and why they are not done: failed ones, if no state is named.
 
-    A job is uncertain if its mail may or may not have been sent.
+    A job is uncertain if its mail may or may not have been sent, and dismissed if an admin has given it up.
     """
     return list_page(call, f"jobs {call.input.state}", JobView, service.list_jobs, state=call.input.state)
 

@@ -26,7 +26,7 @@ SELF_OR_STAFF = MEMBER | STAFF
 
 
 def choose_registration_limit(caller: Caller | None) -> str:
-    """Return the rate limit of a registration; agents register more people than members do for themselves."""
+    """Return the rate limit of a registration; agents and staff register more people than members do for themselves."""
     return "agent-registration" if caller else "member-registration"
 
 
@@ -51,15 +51,19 @@ def _require_country(country: HomeCountry, served: HomeCountry) -> None:
     answer=MemberView,
     status=201,
     sign_in="optional",
-    access=AGENT,
+    access=AGENT | STAFF,
     limit=choose_registration_limit,
     key="required",
     refusals=("email-taken", "referral-code-unknown", "agent-not-active"),
 )
 def register_member(call: Call[NewMember]) -> Answer:
-    """Register a member; called with an active agent's token, the member becomes that agent's client."""
+    """Register a member: anyone for themselves, an agent a client of their own, staff somebody who calls.
+
+    With an active agent's token the member becomes that agent's client; with another, the client of whoever's
+    `referral_code` is named.
+    """
     _require_country(call.input.country, call.services.settings.country)
-    agent_sub = call.caller.sub if call.caller else None
+    agent_sub = call.sub if call.caller and not call.is_by_staff else None
     today = call.services.read_today()
     facts = call.run_once(
         service.register_member, call.input, member_id=make_uuid7(), agent_sub=agent_sub, today=today, actor=call.actor
@@ -76,13 +80,13 @@ def register_member(call: Call[NewMember]) -> Answer:
     access=STAFF,
 )
 def list_members(call: Call[MemberQuery]) -> Answer:
-    """List all members, or the one with a number or an email address."""
+    """List all members, those with part of a name or phone number, or the one with a number or an email address."""
     query = call.input
     listing = f"members {query.number} {query.email}"
+    if query.name is not None or query.phone is not None:
+        listing += f" {query.name} {query.phone}"
     today = call.services.read_today()
-    return list_page(
-        call, listing, MemberView, service.list_members, number=query.number, email=query.email, today=today
-    )
+    return list_page(call, listing, MemberView, service.list_members, query=query, today=today)
 
 
 @api.get(

@@ -1,7 +1,9 @@
 """The requests and responses of the members API."""
 
+import re
+from dataclasses import replace
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import ConfigDict, Field, model_validator
@@ -17,6 +19,8 @@ from shared.fields import (
     RequestModel,
     ResponseModel,
     TermsVersion,
+    TextFormat,
+    make_name_format,
 )
 from shared.fields.pagination import PageQuery
 
@@ -57,13 +61,47 @@ class ContactChange(RequestModel):
         return self
 
 
+def _clean_phone_part(value: str) -> str:
+    """Return digits as E.164 has them: without what is written between them, and without the prefixes for dialling."""
+    digits = re.sub(r"[\s()./-]", "", value)
+    return f"+{digits[2:]}" if digits.startswith("00") else digits.removeprefix("0")
+
+
+NamePart = Annotated[
+    str,
+    replace(make_name_format(2, 100), note="Only members whose names have these parts. Has a letter or a digit."),
+]
+PhonePart = Annotated[
+    str,
+    TextFormat(
+        r"^\+?[0-9]+$",
+        "part of a phone number, like 44 123 456",
+        2,
+        30,
+        clean=_clean_phone_part,
+        described=r"^[\s()./-]*(\+|00?)?([\s()./-]*[1-9]){2}([\s()./-]*[0-9])*[\s()./-]*$",
+        note="Only members whose phone numbers have this part; spaces, punctuation and 0 or 00 in front don't count.",
+    ),
+]
+
+
 class MemberQuery(PageQuery):
-    """The filters of the list of members."""
+    """The filters of the list of members; each narrows it.
+
+    `name` finds members by parts of their names, in any order, in Latin or Cyrillic letters, with or without marks:
+    Besa Hoxha by `besa`, `hoxha b`, `Хоџа` or `hodza`. Parts of less than three letters are looked for where a word
+    begins.
+    """
 
     number: str | None = Field(
         default=None, pattern=r"^MEM-[0-9]{4}-[0-9]{6,12}$", description="Only the member with this number."
     )
     email: Email | None = Field(default=None, description="Only the member with this email address.")
+    name: NamePart | None = Field(default=None, description="Only members whose names have these parts.")
+    phone: PhonePart | None = Field(
+        default=None,
+        description="Only members whose phone numbers have this part; spaces, punctuation and 0 or 00 in front don't count.",
+    )
 
 
 class ReferringAgent(ResponseModel):

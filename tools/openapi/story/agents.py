@@ -95,7 +95,9 @@ CLIENT: JSON = {
 
 EXAMPLES: Mapping[str, OperationExample] = {
     "agents.create": OperationExample(bodies={"Arta applies": APPLICATION}, answer=APPLICANT),
-    "agents.list": OperationExample(query={**PAGE_QUERY, "status": "active"}, answer=make_page(AGENT)),
+    "agents.list": OperationExample(
+        query={**PAGE_QUERY, "state": "active", "status": "active"}, answer=make_page(AGENT)
+    ),
     "agents.get": OperationExample(answer=AGENT),
     "agents.get_own": OperationExample(answer=HERSELF),
     "agents.decide": OperationExample(

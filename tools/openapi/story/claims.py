@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from tools.openapi.story.ids import CLAIM, DOCUMENT, DRITA
+from tools.openapi.story.ids import BESA, CLAIM, DOCUMENT, DRITA
 from tools.openapi.story.operation_example import JSON, PAGE_QUERY, OperationExample, make_page
 
 NEW_CLAIM: JSON = {
@@ -21,6 +21,7 @@ SUBMITTED: JSON = {
     "state": "submitted",
     **NEW_CLAIM,
     "assignee": None,
+    "member": None,
     "created_at": "2026-11-03T07:12:00Z",
     "updated_at": "2026-11-03T07:12:00Z",
     "version": 1,
@@ -37,8 +38,10 @@ IN_VERIFICATION: JSON = {
     "updated_at": "2026-11-03T09:00:00Z",
     "version": 2,
 }
+CLAIMANT: JSON = {"id": BESA, "number": "MEM-2026-000123", "full_name": "Besa Hoxha"}
+FOR_STAFF: JSON = {**IN_VERIFICATION, "member": CLAIMANT}
 ASSIGNED: JSON = {
-    **IN_VERIFICATION,
+    **FOR_STAFF,
     "assignee": {"id": DRITA, "full_name": "Drita Berisha"},
     "updated_at": "2026-11-03T09:02:00Z",
     "version": 3,
@@ -93,17 +96,30 @@ LINK: JSON = {
 EXAMPLES: Mapping[str, OperationExample] = {
     "claims.create": OperationExample(bodies={"Besa's flight was cancelled": NEW_CLAIM}, answer=SUBMITTED),
     "claims.list": OperationExample(
-        query={**PAGE_QUERY, "state": "verification", "assignee": "me", "stuck": False}, answer=make_page(ASSIGNED)
+        query={
+            **PAGE_QUERY,
+            "number": "CLM-2026-000045",
+            "member_id": BESA,
+            "state": "verification",
+            "assignee": "me",
+            "stuck": False,
+        },
+        answer=make_page(ASSIGNED),
     ),
     "claims.get": OperationExample(answer=ASSIGNED),
     "claims.list_history": OperationExample(
         query=PAGE_QUERY, answer={"items": [VERIFICATION, SUBMISSION], "next_cursor": None}
     ),
     "claims.transition": OperationExample(
-        bodies={"Check the boarding pass": CHECKED, "Reject the claim": REJECTED}, answer=IN_VERIFICATION
+        bodies={"Check the boarding pass": CHECKED, "Reject the claim": REJECTED}, answer=FOR_STAFF
     ),
     "claims.assign": OperationExample(
-        bodies={"Take it on yourself": {"staff_id": "me"}, "Give it to Drita": {"staff_id": DRITA}}, answer=ASSIGNED
+        bodies={
+            "Take it on yourself": {"staff_id": "me"},
+            "Give it to Drita": {"staff_id": DRITA},
+            "Take it from its assignee": {"staff_id": None},
+        },
+        answer=ASSIGNED,
     ),
     "documents.create": OperationExample(
         bodies={"Announce the boarding pass": ANNOUNCEMENT}, answer={**ANNOUNCED, "upload": UPLOAD}

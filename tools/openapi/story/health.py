@@ -22,7 +22,7 @@ REPORT: JSON = {
         "database": DATABASE,
         **dict.fromkeys(("email", "identity", "storage", "queue", "state_store"), SERVICE),
     },
-    "jobs": {"pending": 2, "oldest_pending_s": 0.4, "failed": 0},
+    "jobs": {"pending": 2, "oldest_pending_s": 0.4, "failed": 0, "held": 0, "oldest_held_s": 0.0},
     "transaction_retries": {"last_minute": 0},
     "runtime": {"uptime_s": 3600.5, "memory_mb": 118.4, "cpu_s": 21.7, "cold_start": False},
 }
@@ -41,7 +41,7 @@ WITHOUT_DATABASE: JSON = {
             "failover": {"detected": True, "at": "2026-11-03T07:11:40Z"},
         },
     },
-    "jobs": {"pending": None, "oldest_pending_s": None, "failed": None},
+    "jobs": {"pending": None, "oldest_pending_s": None, "failed": None, "held": None, "oldest_held_s": None},
 }
 
 EXAMPLES: Mapping[str, OperationExample] = {

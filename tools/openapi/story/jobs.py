@@ -14,6 +14,9 @@ FAILED: JSON = {
     "attempts": 5,
     "last_error": "unavailable",
     "dismissal": None,
+    "reason": "given-up",
+    "age_s": 4079.0,
+    "due_at": None,
     "subject_id": CLAIM,
     "created_at": "2026-11-03T07:12:01Z",
     "updated_at": "2026-11-03T08:20:00Z",
@@ -27,11 +30,19 @@ EXAMPLES: Mapping[str, OperationExample] = {
             "state": "pending",
             "attempts": 0,
             "last_error": None,
+            "reason": "due",
+            "due_at": "2026-11-03T08:41:00Z",
             "updated_at": "2026-11-03T08:41:00Z",
         }
     ),
     "jobs.dismiss": OperationExample(
         bodies={"Besa has got it after all": {"reason": "delivered"}},
-        answer={**FAILED, "state": "dismissed", "dismissal": "delivered", "updated_at": "2026-11-03T08:41:00Z"},
+        answer={
+            **FAILED,
+            "state": "dismissed",
+            "dismissal": "delivered",
+            "reason": "dismissed",
+            "updated_at": "2026-11-03T08:41:00Z",
+        },
     ),
 }

@@ -50,7 +50,14 @@ EXAMPLES: Mapping[str, OperationExample] = {
         answer=MEMBER,
     ),
     "members.list": OperationExample(
-        query={**PAGE_QUERY, "number": "MEM-2026-000123", "email": "besa@example.test"}, answer=make_page(MEMBER)
+        query={
+            **PAGE_QUERY,
+            "number": "MEM-2026-000123",
+            "email": "besa@example.test",
+            "name": "hoxha b",
+            "phone": "044 123 456",
+        },
+        answer=make_page(MEMBER),
     ),
     "members.get": OperationExample(answer=MEMBER),
     "members.get_own": OperationExample(answer=MEMBER),

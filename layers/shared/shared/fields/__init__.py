@@ -20,7 +20,7 @@ from shared.fields.text_formats import (
 )
 
 # Defined in shared/fields/text_formats.py, used together with the types below.
-__all__ = ["TextFormat", "make_file_name_format", "make_line_format", "make_prose_format"]
+__all__ = ["TextFormat", "make_file_name_format", "make_line_format", "make_name_format", "make_prose_format"]
 
 # What HTML's <input type="email"> accepts, in ASCII and with a dot in the domain.
 _LOCAL = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
