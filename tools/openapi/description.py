@@ -40,6 +40,9 @@ the answer. `UserPoolClientId` is an output of the stack:
 # The bodies of answers that no model describes: by media type.
 _RAW_SCHEMAS: Mapping[str, JSON] = {"application/json": {"type": "object"}, "text/html": {"type": "string"}}
 
+# Keywords of a query's field that belong to the parameter, not to its values.
+_SAID_OF_PARAMETERS = ("description", "deprecated")
+
 _NO_BODY: JSON = {
     "required": False,
     "description": "Nothing, or an empty object.",
@@ -165,12 +168,11 @@ def _list_query_parameters(operation: Operation, example: OperationExample, sche
         return []
     parameters = []
     for name, schema in schemas.list_query_fields(operation.input).items():
-        described = {"name": name, "in": "query", "required": False, "description": schema.get("description")}
-        described |= {
-            "schema": {k: v for k, v in schema.items() if k != "description"},
-            "example": example.query.get(name),
-        }
-        parameters.append({key: value for key, value in described.items() if value is not None})
+        said = {key: schema[key] for key in _SAID_OF_PARAMETERS if key in schema}
+        described = {"name": name, "in": "query", "required": False, **said}
+        described["schema"] = {key: value for key, value in schema.items() if key not in said}
+        described |= {"example": example.query[name]} if name in example.query else {}
+        parameters.append(described)
     return parameters
 
 

@@ -7,12 +7,17 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
+from shared.api.call import Call
 from shared.api.operation import NoInput, Operation
 from shared.api.problems import Problem
+from shared.api.responses import Answer
+from shared.api.router import Api
+from shared.fields import RequestModel
 from tests.unit.api.test_openapi import DESCRIPTION, OPERATIONS, follow
 from tools.openapi.__main__ import APPS
+from tools.openapi.description import describe
 from tools.openapi.story.all_examples import EXAMPLES, PATH_IDS
 
 # When the story is told: what happened in it lies in the past.
@@ -120,3 +125,21 @@ def test_the_story_is_one() -> None:
     """Whoever and whatever has an id in a path is met again in the answers."""
     answers = json.dumps([example.answer for example in EXAMPLES.values()])
     assert [name for name, (_, example) in PATH_IDS.items() if example not in answers] == []
+
+
+class OldAndNewQuery(RequestModel):
+    new: str | None = Field(default=None, description="Only these.")
+    old: str | None = Field(default=None, description="The name of `new` before.", deprecated=True)
+
+
+def test_a_filter_that_is_going_away_says_so() -> None:
+    """It is the parameter that is deprecated, not its values."""
+    router: Api = Api()
+
+    @router.get("/notes", summary="List notes", input=OldAndNewQuery, answer=None)
+    def list_notes(_call: Call[OldAndNewQuery]) -> Answer:
+        return Answer(200)
+
+    described = describe(router.operations.values(), version="1")["paths"]["/notes"]["get"]["parameters"]
+    assert [parameter.get("deprecated") for parameter in described] == [None, True]
+    assert [set(parameter["schema"]) for parameter in described] == [{"type"}, {"type"}]
