@@ -145,6 +145,7 @@ generated: dev-environments ## Check that generated files are up to date
 	@$(BIN)/python -m tools.openapi --check
 	@PYTHONPATH=layers/shared $(BIN)/python -m tools.events --check
 	@PYTHONPATH=layers/shared $(BIN)/python -m tools.api_page --check
+	@PYTHONPATH=layers/shared $(BIN)/python -m tools.problems_page --check
 	@PYTHONPATH=layers/shared $(BIN)/python -m tools.settings_page --check
 	@$(BIN)/python -m tools.decisions_page --check
 	@$(BIN)/python -m tools.objectives_page --check
@@ -221,6 +222,7 @@ readiness: dev-environments ## Run the short readiness report as a test
 ##@ Generated files and requirements
 reference: dev-environments ## Write the generated pages: API, settings, data model, index of decisions, and others
 	@PYTHONPATH=layers/shared $(BIN)/python -m tools.api_page
+	@PYTHONPATH=layers/shared $(BIN)/python -m tools.problems_page
 	@PYTHONPATH=layers/shared $(BIN)/python -m tools.settings_page
 	@PYTHONPATH=layers/shared $(BIN)/python -m tools.data_model_page
 	@$(BIN)/python -m tools.decisions_page

@@ -199,10 +199,9 @@ def _describe_problems(operation: Operation) -> dict[str, Any]:
 def _describe_problem(status: int, names: list[str]) -> dict[str, Any]:
     listed = "\n".join(f"- `{URN}{name}`: {CATALOGUE[name].title}" for name in names)
     waits = ["Retry-After"] if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE) else []
-    explained = ["Link"] if any(CATALOGUE[name].docs_path for name in names) else []
     return {
         "description": f"{_RENAMED.get(HTTPStatus(status), HTTPStatus(status).phrase)}\n\n{listed}",
-        "headers": _build_header_references("X-Request-Id", *waits, *explained),
+        "headers": _build_header_references("X-Request-Id", "Link", *waits),
         "content": {MEDIA_TYPE: {"schema": {"$ref": REF.format(model="Problem")}}},
     }
 

@@ -1,11 +1,10 @@
 """The requests and responses of the members API."""
 
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
 
 from shared.fields import (
     Email,
@@ -17,11 +16,14 @@ from shared.fields import (
     RequestModel,
     ResponseModel,
     TermsVersion,
+    TextFormat,
+    make_rule_error,
 )
 from shared.fields.pagination import PageQuery
 
 Plan = Literal["basic", "standard", "family", "business"]
 MembershipState = Literal["active", "past_due", "paused", "canceled", "expired"]
+MemberNumber = Annotated[str, TextFormat(r"^MEM-[0-9]{4}-[0-9]{6,12}$", "a member's number, like MEM-2026-000123")]
 
 # The default of a field that may be omitted. Pydantic does not validate defaults, so an omitted field becomes None; a
 # null that was sent is refused, since no field's type allows it.
@@ -53,14 +55,14 @@ class ContactChange(RequestModel):
     @model_validator(mode="after")
     def _check_not_empty(self) -> "ContactChange":
         if not self.model_fields_set:
-            raise PydanticCustomError("empty", "names nothing to change")
+            raise make_rule_error(f"names nothing to change: send one of {', '.join(type(self).model_fields)} at least")
         return self
 
 
 class MemberQuery(PageQuery):
     """The filters of the list of members."""
 
-    number: str | None = Field(default=None, pattern=r"^MEM-[0-9]{4}-[0-9]{6,12}$")
+    number: MemberNumber | None = None
     email: Email | None = None
 
 
