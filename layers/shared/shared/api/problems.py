@@ -145,8 +145,8 @@ CATALOGUE: Mapping[str, ProblemKind] = {
         "The request is not valid",
         "Correct the fields listed in errors.",
         about="Each of `errors` has the `pointer` of a field and what is wrong with it. Of a body, the pointer is an"
-        " RFC 6901 JSON pointer, such as `/email`, and empty for the body as a whole; of a query, a path or a header it is"
-        f" the name. At most {MAX_ERRORS} errors are listed, and the detail says how many are not; pointers are cut"
+        " RFC 6901 JSON pointer, such as `/email`, and empty for the body as a whole; of a query, a path or a header it"
+        f" is the name. At most {MAX_ERRORS} errors are listed, and the detail says how many are not; pointers are cut"
         f" after {MAX_POINTER_LENGTH} characters. Texts that were sent are never quoted.",
     ),
     "referral-code-unknown": ProblemKind(422, "The referral code is unknown", "Check the code, or leave it out."),
