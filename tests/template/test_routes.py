@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import pytest
 
+from local.gateway.gateway_responses import EXPIRED, UNAUTHORIZED, GatewayRejection, GatewayResponses
+from local.stack_reader import read_gateway_responses
 from shared.api.cors import PREFLIGHT
 from shared.api.problems import CATALOGUE, MEDIA_TYPE, URN
 from shared.api.responses import SECURITY_HEADERS
@@ -160,6 +162,18 @@ def test_what_the_gateway_says_by_itself_is_a_problem_like_ours(kind: str) -> No
     entry = CATALOGUE[name]
     detail = FAULTS_OF_TOKENS.get(kind, "") + entry.detail
     assert (problem["status"], problem["title"], problem["detail"]) == (entry.status, entry.title, detail)
+
+
+@pytest.mark.parametrize(
+    ("rejection", "said"), [(EXPIRED, "The incoming token has expired. Send"), (UNAUTHORIZED, "Unauthorized. Send")]
+)
+def test_the_gateway_says_whether_a_token_has_expired(rejection: GatewayRejection, said: str) -> None:
+    """As far as API Gateway knows it: it puts its message into our words."""
+    responses = GatewayResponses(list(read_gateway_responses(load_api())))
+    answer = responses.build_response(rejection, {"extendedRequestId": "r-1"})
+    problem = json.loads(answer.body)
+    assert (answer.status, problem["type"], problem["instance"]) == (401, f"{URN}unauthenticated", "r-1")
+    assert problem["detail"].startswith(said)
 
 
 def test_every_kind_of_gateway_response_is_ours() -> None:
