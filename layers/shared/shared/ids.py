@@ -7,8 +7,6 @@ from uuid import UUID
 # Crockford's base32: without I, L, O and U, so that codes survive being read aloud or copied by hand.
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
-_ID_CHARACTERS = frozenset("0123456789abcdefABCDEF-")
-
 
 def make_uuid7() -> UUID:
     """Return a new UUIDv7 (RFC 9562): 48 bits of milliseconds, then 74 random bits; sorts by age."""
@@ -27,16 +25,6 @@ def parse_id(value: str) -> UUID:
     if str(parsed) != value.lower():  # UUID() also takes braces, missing dashes and digits of other scripts
         raise ValueError("not an id")
     return parsed
-
-
-def describe_id_fault(value: str) -> str:
-    """Return what is wrong with a text that is not an id, without quoting it."""
-    example = "an id has 36 characters, like 01a20ba6-afb6-76d1-9556-a703ff01d17a"
-    if len(value) != 36:
-        return f"it has {len(value):,}, and {example}"
-    if not _ID_CHARACTERS.issuperset(value):
-        return f"it has a character other than 0 to 9, a to f and dashes, and {example}"
-    return f"its dashes stand in other places, and {example}"
 
 
 def make_crockford_code(length: int) -> str:

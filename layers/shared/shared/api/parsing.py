@@ -21,8 +21,9 @@ from shared.api.preconditions import read_if_match
 from shared.api.services import Services
 from shared.deadline import Deadline
 from shared.errors import FieldError, Refusal
+from shared.fields.id_faults import describe_id_fault
 from shared.fields.rules import describe_length
-from shared.ids import describe_id_fault, make_uuid7, parse_id
+from shared.ids import make_uuid7, parse_id
 from shared.tracing import begin_trace
 
 S = TypeVar("S", bound=Services)

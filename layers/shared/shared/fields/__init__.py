@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
 from shared.fields.code_lists import COUNTRIES, CURRENCIES, TRUNK_ZERO
 from shared.fields.domain_names import convert_domain_to_ascii
+from shared.fields.id_faults import describe_id_fault
 from shared.fields.rules import describe_length, make_rule_error
 from shared.fields.text_formats import (
     CodeList,
@@ -18,7 +19,6 @@ from shared.fields.text_formats import (
     make_place_format,
     make_prose_format,
 )
-from shared.ids import describe_id_fault
 
 # Defined in shared/fields/text_formats.py and rules.py, used together with the types below.
 __all__ = ["TextFormat", "make_file_name_format", "make_line_format", "make_prose_format", "make_rule_error"]
