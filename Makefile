@@ -14,7 +14,7 @@ STRESS := .venvs/stress/bin/python -m stress
 
 .PHONY: help up reset token circuits logs psql migrate release environments dev-environments stress-environments \
 	stress stress-controls controls-tenth stress-compare stress-keep verify quick test ci nightly chaos guarantees figures forget lint style names generated types \
-	imports template checkov unit settings contract docs rules exhaustive mutations mutants integration one-by-one one-by-one-all local e2e alarms timed schemathesis \
+	imports template checkov clients unit settings contract docs rules exhaustive mutations mutants integration one-by-one one-by-one-all local e2e alarms timed schemathesis \
 	harness readiness openapi reference ci-page \
 	oldest-python requirements events sam sam-events sam-local sam-lint sam-build sam-environment deploy released
 
@@ -89,7 +89,7 @@ quick: lint types imports unit settings contract docs ## Run lint, types, import
 # Each word is a group of lanes, joined by +, which run beside each other; the stages of a lane, joined by commas, run one after another.
 # Stages that mostly wait are beside stages that calculate. Whatever compares times has the machine to itself (decision 64).
 STAGES = quick,exhaustive+oldest-python,rules,template,checkov e2e+alarms mutations+one-by-one$(BESIDE_MUTATIONS) \
-	integration+local,schemathesis harness timed readiness figures
+	integration+local,schemathesis,clients harness timed readiness figures
 # One simple command, so that make waits for it after a signal: it ends the stages, and prints what they have printed.
 RUN_STAGES = $(PYTHON) -m tools.stages --make $(MAKE)
 test: forget ## Run all tests but those of `make sam`, and say how long each stage took
@@ -170,6 +170,16 @@ checkov: dev-environments ## Check what is deployed against common mistakes
 	@$(BOOTSTRAP) checkov
 	@$(BIN)/pytest tests/checkov
 
+# Nothing that is generated is kept. The TypeScript client needs Node.js; without npm it is left out, and said.
+clients: dev-environments ## Generate the clients in Python and TypeScript, and test them while every fifth answer is lost
+	@$(BOOTSTRAP) clients
+	@$(BIN)/python -m tools.clients python
+	@if command -v npm >/dev/null; then \
+		npm ci --silent --no-audit --no-fund --prefix clients/typescript && $(BIN)/python -m tools.clients typescript && \
+		clients/typescript/node_modules/.bin/tsc --project clients/typescript; \
+	else echo "SKIPPED for TypeScript, there is no npm on this machine" | tee "$${STAGE_NOTE:-/dev/null}"; fi
+	@$(BIN)/pytest tests/clients
+
 unit: ## Test the logic, without servers
 settings: ## Test that each deployed value is the one decided on
 contract: ## Test that each fake behaves like its real adapter
@@ -242,7 +252,7 @@ events: dev-environments ## Write events/, one for each route and trigger
 	@PYTHONPATH=layers/shared $(BIN)/python -m tools.events
 
 # What is pinned stays as it is while the .in allows it; UPGRADE=--upgrade takes the newest of everything.
-PINNED := layers/shared/requirements $(addprefix requirements/,dev local emulator lambda databases sam checkov mutants stress uv)
+PINNED := layers/shared/requirements $(addprefix requirements/,dev local emulator lambda databases sam checkov clients mutants stress uv)
 requirements: ## Pin the packages of every .in file [UPGRADE=--upgrade takes the newest]
 	@$(BOOTSTRAP) uv
 	@for file in $(PINNED); do echo "$$file.txt"; .venvs/uv/bin/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 \
