@@ -14,7 +14,7 @@ STRESS := .venvs/stress/bin/python -m stress
 
 .PHONY: help up reset token circuits logs psql migrate release environments dev-environments stress-environments \
 	stress stress-controls controls-tenth stress-compare stress-keep verify quick test ci nightly chaos guarantees figures forget lint style names generated types \
-	imports template checkov spectral unit settings contract docs rules exhaustive mutations mutants integration one-by-one one-by-one-all local e2e alarms timed schemathesis \
+	imports template checkov spectral clients unit settings contract docs rules exhaustive mutations mutants integration one-by-one one-by-one-all local e2e alarms timed schemathesis \
 	harness readiness openapi reference ci-page \
 	oldest-python requirements events sam sam-events sam-local sam-lint sam-build sam-environment deploy released
 
@@ -89,7 +89,7 @@ quick: lint types imports unit settings contract docs ## Run lint, types, import
 # Each word is a group of lanes, joined by +, which run beside each other; the stages of a lane, joined by commas, run one after another.
 # Stages that mostly wait are beside stages that calculate. Whatever compares times has the machine to itself (decision 64).
 STAGES = quick,exhaustive+oldest-python,rules,template,checkov,spectral e2e+alarms mutations+one-by-one$(BESIDE_MUTATIONS) \
-	integration+local,schemathesis harness timed readiness figures
+	integration+local,schemathesis,clients harness timed readiness figures
 # One simple command, so that make waits for it after a signal: it ends the stages, and prints what they have printed.
 RUN_STAGES = $(PYTHON) -m tools.stages --make $(MAKE)
 test: forget ## Run all tests but those of `make sam`, and say how long each stage took
@@ -145,6 +145,7 @@ generated: dev-environments ## Check that generated files are up to date
 	@$(BIN)/python -m tools.openapi --check
 	@PYTHONPATH=layers/shared $(BIN)/python -m tools.events --check
 	@PYTHONPATH=layers/shared $(BIN)/python -m tools.api_page --check
+	@PYTHONPATH=layers/shared $(BIN)/python -m tools.problems_page --check
 	@PYTHONPATH=layers/shared $(BIN)/python -m tools.settings_page --check
 	@$(BIN)/python -m tools.decisions_page --check
 	@$(BIN)/python -m tools.objectives_page --check
@@ -173,6 +174,16 @@ checkov: dev-environments ## Check what is deployed against common mistakes
 spectral: dev-environments ## Check the API's description by all rules of Spectral, if this machine has npm
 	@if command -v npm >/dev/null; then $(BIN)/python -m tools.spectral && $(BIN)/pytest tests/spectral; \
 	else echo "SKIPPED, there is no npm on this machine" | tee "$${STAGE_NOTE:-/dev/null}"; fi
+
+# Nothing that is generated is kept. The TypeScript client needs Node.js; without npm it is left out, and said.
+clients: dev-environments ## Generate the clients in Python and TypeScript, and test them while every fifth answer is lost
+	@$(BOOTSTRAP) clients
+	@$(BIN)/python -m tools.clients python
+	@if command -v npm >/dev/null; then \
+		npm ci --silent --no-audit --no-fund --prefix clients/typescript && $(BIN)/python -m tools.clients typescript && \
+		clients/typescript/node_modules/.bin/tsc --project clients/typescript; \
+	else echo "SKIPPED for TypeScript, there is no npm on this machine" | tee "$${STAGE_NOTE:-/dev/null}"; fi
+	@$(BIN)/pytest tests/clients
 
 unit: ## Test the logic, without servers
 settings: ## Test that each deployed value is the one decided on
@@ -226,6 +237,7 @@ readiness: dev-environments ## Run the short readiness report as a test
 ##@ Generated files and requirements
 reference: dev-environments ## Write the generated pages: API, settings, data model, index of decisions, and others
 	@PYTHONPATH=layers/shared $(BIN)/python -m tools.api_page
+	@PYTHONPATH=layers/shared $(BIN)/python -m tools.problems_page
 	@PYTHONPATH=layers/shared $(BIN)/python -m tools.settings_page
 	@PYTHONPATH=layers/shared $(BIN)/python -m tools.data_model_page
 	@$(BIN)/python -m tools.decisions_page
@@ -245,7 +257,7 @@ events: dev-environments ## Write events/, one for each route and trigger
 	@PYTHONPATH=layers/shared $(BIN)/python -m tools.events
 
 # What is pinned stays as it is while the .in allows it; UPGRADE=--upgrade takes the newest of everything.
-PINNED := layers/shared/requirements $(addprefix requirements/,dev local emulator lambda databases sam checkov mutants stress uv)
+PINNED := layers/shared/requirements $(addprefix requirements/,dev local emulator lambda databases sam checkov clients mutants stress uv)
 requirements: ## Pin the packages of every .in file [UPGRADE=--upgrade takes the newest]
 	@$(BOOTSTRAP) uv
 	@for file in $(PINNED); do echo "$$file.txt"; .venvs/uv/bin/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 \

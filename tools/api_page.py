@@ -40,7 +40,8 @@ it).
   `Retry-After`. [The limits](settings.md#limits-per-client) are exact, also for calls at the same instant. Repeats
   cost nothing.
 - **Errors** are problem details (RFC 9457, `{MEDIA_TYPE}`) with a stable `type`, `{URN}<name>`; `instance` is the
-  request's id, which every answer carries as `X-Request-Id`.
+  request's id, which every answer carries as `X-Request-Id`. The `Link` header leads to the page of the problem, and
+  [all of them](problems.md) are here too.
 
 """
 
@@ -63,7 +64,7 @@ def list_operations() -> Iterator[Sequence[str]]:
 def list_problems() -> Iterator[Sequence[str]]:
     """Yield a row for each problem, by status and name."""
     for name, problem in sorted(CATALOGUE.items(), key=lambda item: (item[1].status, item[0])):
-        yield f"`{name}`", str(problem.status), problem.title, problem.detail
+        yield f"[`{name}`](problems.md#{name})", str(problem.status), problem.title, problem.detail
 
 
 if __name__ == "__main__":

@@ -191,6 +191,7 @@ CHOSEN: dict[str, Any] = {
     "shared.circuit.client:MOST_REQUESTS": 12,
     "shared.circuit.client:STORE_WAIT_S": 0.04,
     "shared.circuit.client:STORE_PAUSE_S": 2.0,
+    "shared.api.field_errors:_MAX_REPEATED": 10**12,
     "shared.fields:_MAX_EMAIL": 128,
     "shared.fields:_MAX_LOCAL": 64,
     "shared.fields:_REFERRAL_CHARACTERS": 4,

@@ -7,7 +7,7 @@ from typing import Any
 from shared.admission.ports import KEY_LIFE_S
 from shared.api.operation import Operation
 from shared.api.parsing import KEY_PATTERN
-from shared.api.problems import CATALOGUE, INVALID_REQUEST_STATUSES
+from shared.api.problem_answers import INVALID_REQUEST_STATUSES
 from tools.openapi.story.ids import REQUEST
 
 JSON = dict[str, Any]
@@ -59,9 +59,9 @@ HEADERS: Mapping[str, JSON] = {
         "example": "true",
     },
     "Link": {
-        "description": "A page that explains the problem.",
+        "description": "The page of the problem, and further ones on its subject.",
         "schema": _TEXT,
-        "example": '</api/docs#idempotency-keys>; rel="describedby"; type="text/html"',
+        "example": '</api/docs#problem-not-found>; rel="describedby"; type="text/html"',
     },
     "WWW-Authenticate": {
         "description": "The kind of credentials that is asked for.",
@@ -141,7 +141,7 @@ def build_success_headers(operation: Operation, answer: Any) -> JSON:
 
 def build_problem_headers(status: int, problems: list[str]) -> JSON:
     """Return references to the headers of answers with a status, which describe one of the problems."""
-    names = ["X-Request-Id"]
+    names = ["X-Request-Id", "Link"]
     if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE) or "request-in-progress" in problems:
         names.append("Retry-After")
     # What can't be read counts against a limit of its own.
@@ -151,8 +151,6 @@ def build_problem_headers(status: int, problems: list[str]) -> JSON:
         names.append("WWW-Authenticate")
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
         names.append("Allow")
-    if any(CATALOGUE[name].docs_path for name in problems):
-        names.append("Link")
     return _refer_to_headers(names)
 
 

@@ -5,7 +5,8 @@ from http import HTTPStatus
 from typing import Any
 
 from shared.api.operation import IgnoredQuery, NoInput, Operation
-from shared.api.problems import CATALOGUE, MEDIA_TYPE, URN, Problem, describe_problem
+from shared.api.problem_answers import describe_problem
+from shared.api.problems import CATALOGUE, MEDIA_TYPE, URN, Problem
 from shared.errors import FieldError, Refusal
 from tools.openapi.headers import build_problem_headers
 from tools.openapi.schemas import REF

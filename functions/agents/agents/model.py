@@ -5,7 +5,6 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
 
 from shared.fields import (
     Email,
@@ -19,6 +18,7 @@ from shared.fields import (
     TermsVersion,
     TextFormat,
     make_prose_format,
+    make_rule_error,
 )
 from shared.fields.pagination import PageQuery
 
@@ -73,7 +73,7 @@ class AgentChange(RequestModel):
     @model_validator(mode="after")
     def _check_not_empty(self) -> "AgentChange":
         if not self.model_fields_set:
-            raise PydanticCustomError("empty", "names nothing to change")
+            raise make_rule_error(f"names nothing to change: send one of {', '.join(type(self).model_fields)} at least")
         return self
 
 

@@ -120,6 +120,7 @@ def list_transitions(call: Call[PageQuery]) -> Answer:
     input=Transition,
     answer=ClaimView,
     access=OWNER_OR_STAFF,
+    access_note="A member may withdraw their own claim; every other transition is for staff and admins.",
     limit="claim-work",
     if_match=True,
     refusals=("move-not-allowed",),

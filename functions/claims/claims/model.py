@@ -1,11 +1,10 @@
 """The requests and responses of the claims API."""
 
 from datetime import date, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
-from pydantic_core import PydanticCustomError
 
 from shared.clock import compute_latest_local_date
 from shared.fields import (
@@ -22,6 +21,7 @@ from shared.fields import (
     make_file_name_format,
     make_line_format,
     make_prose_format,
+    make_rule_error,
 )
 from shared.fields.code_lists import DECIMALS
 from shared.fields.pagination import PageQuery
@@ -39,7 +39,7 @@ DocumentState = Literal["pending", "available", "rejected"]
 def _parse_boolean(value: Any) -> bool:
     # Parsed here, since pydantic accepts "1", "on" and "yes" for true, even in strict mode.
     if value not in ("true", "false"):
-        raise PydanticCustomError("flag", "is neither true nor false")
+        raise make_rule_error("must be true or false")
     return bool(value == "true")
 
 
@@ -64,9 +64,9 @@ EARLIEST_INCIDENT = date(1990, 1, 1)
 def _check_incident_date(value: date, info: ValidationInfo) -> date:
     context: dict[str, datetime] = info.context or {}
     if value > compute_latest_local_date(context["now"]):
-        raise PydanticCustomError("future", "is in the future")
+        raise make_rule_error("is in the future")
     if value < EARLIEST_INCIDENT:
-        raise PydanticCustomError("past", "is before 1990")
+        raise make_rule_error("is before 1990")
     return value
 
 
@@ -91,7 +91,7 @@ class NewClaim(RequestModel):
         whole, _, fraction = value.partition(".")
         decimals = DECIMALS[info.data["currency"]]
         if len(fraction) > decimals:
-            raise PydanticCustomError("decimals", "has more than the {n} decimals of its currency", {"n": decimals})
+            raise make_rule_error(f"has {len(fraction)} decimals, and its currency has {decimals}")
         return f"{whole}.{fraction.ljust(decimals, '0')}" if decimals else whole
 
 
@@ -113,8 +113,11 @@ class Transition(RequestModel):
     @field_validator("decline_code")
     @classmethod
     def _check_decline_code(cls, value: DeclineCode | None, info: ValidationInfo) -> DeclineCode | None:
-        if "to" in info.data and (info.data["to"] == "rejected") != (value is not None):
-            raise PydanticCustomError("decline_code", "is for rejected, which needs it, and for nothing else")
+        to = info.data.get("to")
+        if to == "rejected" and value is None:
+            raise make_rule_error(f"is required when a claim is rejected: one of {', '.join(get_args(DeclineCode))}")
+        if to not in (None, "rejected") and value is not None:
+            raise make_rule_error("is for rejected only: leave it out")
         return value
 
 
@@ -152,9 +155,7 @@ class NewDocument(RequestModel):
     def _check_extension(cls, value: str, info: ValidationInfo) -> str:
         known = EXTENSIONS.get(info.data.get("content_type", ""))
         if known and value.rpartition(".")[2].lower() not in known:
-            raise PydanticCustomError(
-                "extension", "does not end in {ends}", {"ends": " or ".join("." + e for e in known)}
-            )
+            raise make_rule_error(f"does not end in {' or '.join('.' + e for e in known)}")
         return value
 
 

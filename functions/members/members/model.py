@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
 
 from shared.fields import (
     Email,
@@ -21,11 +20,13 @@ from shared.fields import (
     TermsVersion,
     TextFormat,
     make_name_format,
+    make_rule_error,
 )
 from shared.fields.pagination import PageQuery
 
 Plan = Literal["basic", "standard", "family", "business"]
 MembershipState = Literal["active", "past_due", "paused", "canceled", "expired"]
+MemberNumber = Annotated[str, TextFormat(r"^MEM-[0-9]{4}-[0-9]{6,12}$", "a member's number, like MEM-2026-000123")]
 
 # The default of a field that may be omitted. Pydantic does not validate defaults, so an omitted field becomes None; a
 # null that was sent is refused, since no field's type allows it.
@@ -57,7 +58,7 @@ class ContactChange(RequestModel):
     @model_validator(mode="after")
     def _check_not_empty(self) -> "ContactChange":
         if not self.model_fields_set:
-            raise PydanticCustomError("empty", "names nothing to change")
+            raise make_rule_error(f"names nothing to change: send one of {', '.join(type(self).model_fields)} at least")
         return self
 
 
@@ -93,14 +94,12 @@ class MemberQuery(PageQuery):
     begins.
     """
 
-    number: str | None = Field(
-        default=None, pattern=r"^MEM-[0-9]{4}-[0-9]{6,12}$", description="Only the member with this number."
-    )
+    number: MemberNumber | None = Field(default=None, description="Only the member with this number.")
     email: Email | None = Field(default=None, description="Only the member with this email address.")
     name: NamePart | None = Field(default=None, description="Only members whose names have these parts.")
     phone: PhonePart | None = Field(
         default=None,
-        description="Only members whose phone numbers have this part; spaces, punctuation and 0 or 00 in front don't count.",
+        description="Only members whose phone numbers have this part; spaces, punctuation, 0 or 00 in front don't count.",
     )
 
 

@@ -14,13 +14,14 @@ Each is safe to repeat.
 import os
 from typing import Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from operations.circuit_commands import CircuitCommands, ForceCircuit, ShowCircuits
 from operations.errors import CommandError
 from operations.free_address import FreeAddress, free_address
 from operations.reconciliation import ReconcileRestore, RestoreReconciliation
 from operations.staff import OPERATOR, CreateStaff, OperatorContext, RemoveStaff, create_staff, remove_staff
+from shared.api.field_errors import list_parameter_errors
 from shared.aws.clients import get_cognito, get_dynamodb, get_s3
 from shared.aws.cognito import CognitoIdentityProvider
 from shared.aws.dynamodb_answered_keys import AnsweredKeys
@@ -48,27 +49,27 @@ PeopleCommand = CreateStaff | RemoveStaff | FreeAddress
 Command = Migrate | PeopleCommand | ShowCircuits | ForceCircuit | ReconcileRestore
 
 
-_COMMANDS: dict[str, TypeAdapter[Any]] = {
-    "migrate": TypeAdapter(Migrate),
-    "create-staff": TypeAdapter(CreateStaff),
-    "remove-staff": TypeAdapter(RemoveStaff),
-    "free-address": TypeAdapter(FreeAddress),
-    "circuits": TypeAdapter(ShowCircuits),
-    "force-circuit": TypeAdapter(ForceCircuit),
-    "reconcile-restore": TypeAdapter(ReconcileRestore),
+COMMANDS: dict[str, type[Command]] = {
+    "migrate": Migrate,
+    "create-staff": CreateStaff,
+    "remove-staff": RemoveStaff,
+    "free-address": FreeAddress,
+    "circuits": ShowCircuits,
+    "force-circuit": ForceCircuit,
+    "reconcile-restore": ReconcileRestore,
 }
 
 
 def read_command(event: dict[str, Any]) -> Command:
     """Return the command of an event. Raise CommandError naming what is invalid."""
-    adapter = _COMMANDS.get(str(event.get("command")))
-    if adapter is None:
-        raise CommandError(f"unknown command; there are: {', '.join(_COMMANDS)}")
+    model = COMMANDS.get(str(event.get("command")))
+    if model is None:
+        raise CommandError(f"unknown command; there are: {', '.join(COMMANDS)}")
     try:
-        command: Command = adapter.validate_python(event)
+        command: Command = model.model_validate(event)
     except ValidationError as error:
-        errors = error.errors(include_url=False, include_context=False, include_input=False)
-        raise CommandError("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in errors)) from None
+        errors = list_parameter_errors(error, model)
+        raise CommandError("; ".join(f"{each.pointer} {each.detail}" for each in errors)) from None
     return command
 
 

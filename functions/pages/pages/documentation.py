@@ -7,6 +7,7 @@ from functools import cache
 from importlib import metadata, resources
 from pathlib import Path
 
+from pages.problem_sections import render_problem_sections
 from shared.admission.ports import KEY_LIFE_S
 from shared.api.call import Call
 from shared.api.operation import IgnoredQuery, NoInput
@@ -48,6 +49,7 @@ _PAGE = """<!doctype html>
 <body>
 <div id="page"></div>
 {keys}
+{problems}
 <script>{script}</script>
 <script>{start}</script>
 </body>
@@ -128,7 +130,8 @@ def _build_page() -> _DocumentationPage:
     policy = _POLICY.format(
         scripts=f"{_hash_inline_source(script)} {_hash_inline_source(start)}", styles=_hash_inline_source(css)
     )
-    return _DocumentationPage(_PAGE.format(css=css, script=script, start=start, keys=_KEYS), policy)
+    html = _PAGE.format(css=css, script=script, start=start, keys=_KEYS, problems=render_problem_sections())
+    return _DocumentationPage(html, policy)
 
 
 def _read_own_file(name: str) -> str:

@@ -46,7 +46,10 @@ NEW = {"command": "create-staff", "email": "Ana@Example.test", "full_name": "Ana
         ({"command": "force-circuit", "name": "database", "state": "open"}, "name"),
         ({"command": "force-circuit", "name": "email", "state": "half_open"}, "state"),
         ({"command": "reconcile-restore"}, "restored_to"),
-        ({"command": "reconcile-restore", "restored_to": "2026-11-26T21:30:00"}, "timezone"),
+        (
+            {"command": "reconcile-restore", "restored_to": "2026-11-26T21:30:00"},
+            "restored_to must be a time with its zone",
+        ),
     ],
 )
 def test_a_command_that_is_wrong_says_what_is(event: dict[str, Any], words: str) -> None:

@@ -41,6 +41,7 @@ class Operation:
     status: int = 200
     also_status: tuple[int, ...] = ()  # other statuses with the same answer
     access: frozenset[Group] | None = None  # groups that may call it; None: anyone
+    access_note: str = ""  # who of them may do what, as a sentence, if it depends on the input
     sign_in: SignInRule = "required"
     limit: LimitRule = None
     key: KeyRule = "optional"
@@ -71,6 +72,7 @@ class OperationOptions(TypedDict, total=False):
     status: int
     also_status: tuple[int, ...]
     access: frozenset[Group] | None
+    access_note: str
     sign_in: SignInRule
     limit: LimitRule
     key: KeyRule
