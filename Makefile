@@ -34,7 +34,7 @@ dev-environments: ## Install what the tests and tools need into .venvs/
 ##@ The local cloud
 # Each recipe is one simple command, so that a signal to make reaches it.
 up: environments ## Run the whole service on this machine; Ctrl-C ends it [PORT=3000]
-	@$(LOCAL) up --port $(PORT)
+	@$(LOCAL) up --reload --port $(PORT)
 
 reset: environments ## Delete its state
 	@$(LOCAL) reset

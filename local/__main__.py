@@ -46,6 +46,8 @@ ARCHIVE_HELP = """for up: the database keeps all of its WAL, so that `backup` ca
 restore that to any later moment"""
 TO_HELP = """for restore: the moment, in ISO 8601 with its offset; a server with what was committed until then is
 started beside the present one, the database proxy leads the functions to it, and it runs until Ctrl-C"""
+RELOAD_HELP = """for up: code that is saved meanwhile is served by the next call, and the terminal says how a changed
+template or migration is taken; `make up` has it, tests and measurements keep the code that they began with"""
 STANDBY_HELP = """for up: a synchronous standby of the database (standby in state.json), copied at each start;
 SELECT pg_promote() makes it the writer, and the proxy's target leads the functions there until the next start"""
 
@@ -75,6 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--parameter", action="append", default=[], help="NAME=VALUE of template.yaml, for up")
     parser.add_argument("--no-database-proxy", action="store_true", help=NO_PROXY_HELP)
     parser.add_argument("--standby", action="store_true", help=STANDBY_HELP)
+    parser.add_argument("--reload", action="store_true", help=RELOAD_HELP)
     parser.add_argument("--archive", action="store_true", help=ARCHIVE_HELP)
     parser.add_argument("--to", type=read_moment, help=TO_HELP)
     parser.add_argument("--no-checkpoints", action="store_true", help=CHECKPOINTS_HELP)
@@ -111,6 +114,7 @@ def run_up(state_folder: StateFolder, options: argparse.Namespace) -> None:
         archive=options.archive,
         checkpoints=not options.no_checkpoints,
         minute_s=options.minute,
+        reload=options.reload,
     )
     supervisor.run_until_stopped(
         state_folder, options.port, dict(pair.split("=", 1) for pair in options.parameter), up_options
