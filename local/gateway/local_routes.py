@@ -60,12 +60,9 @@ class LocalRoutes:
             return _make_json_response(403, {"message": "Only for programs and people on this machine"})
         if invoked := INVOKE.fullmatch(request.path):
             return await self._invoke_function(request, unquote(invoked[1]).rpartition(":function:")[2])
-        if reserved := self._concurrency.handle(request):
-            return reserved
-        if released := self._releases.handle(request):
-            return released
-        if replaced := await self._code.handle(request):
-            return replaced
+        changed = self._concurrency.handle(request) or self._releases.handle(request) or await self._code.handle(request)
+        if changed:
+            return changed
         if request.path == "/_local/status":
             return _make_json_response(200, self._status())
         if request.path in ("/_local/mail", "/_local/mail.json"):
