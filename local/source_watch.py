@@ -15,6 +15,7 @@ from local.saved_files import SavedFiles
 
 LOOK_S = 0.2  # between two looks at the files; with the start of an environment, less than the second that is promised
 REPLACE_S = 60.0  # a new environment has half of it to start (local/runtime/environment.py)
+NAMED = 4  # files or functions in one line; more are counted
 CODE = ("functions", "layers/shared/shared")
 TEMPLATE, PACKAGES, MIGRATIONS = "template.yaml", "layers/shared/requirements.txt", "migrations"
 RESTART = "Ctrl-C and make up deploy it; the state stays"
@@ -50,8 +51,8 @@ class SourceWatch:
 
     def _take_code(self, code: list[Path]) -> None:
         remove_bytecode(code)
-        named = ", ".join(str(path.relative_to(self.root)) for path in code[:3])
-        named += f" and {len(code) - 3} more" if len(code) > 3 else ""
+        named = ", ".join(str(path.relative_to(self.root)) for path in code[:NAMED])
+        named += f" and {len(code) - NAMED} more" if len(code) > NAMED else ""
         try:
             ends = self.replace_code(code)
         except OSError as error:
@@ -104,8 +105,13 @@ def describe_ends(named: str, ends: dict[str, dict[str, Any]]) -> list[str]:
     """Return the lines about saved code: who serves it, and why somebody can't."""
     served = sorted(name for name, end in ends.items() if not end["failure"])
     broken = {name: end["failure"] for name, end in sorted(ends.items()) if end["failure"]}
-    lines = [f"{named} is served by {', '.join(served)}"] if served else []
+    lines = [f"{named} is served by {list_names(served)}"] if served else []
     for message in dict.fromkeys(broken.values()):
-        names = ", ".join(name for name, failure in broken.items() if failure == message)
+        names = list_names([name for name, failure in broken.items() if failure == message])
         lines.append(f"{named} does not start, calls get the code from before: {names}\n         {message}")
     return lines or [f"{named} has changed; no function reads it"]
+
+
+def list_names(functions: list[str]) -> str:
+    """Return the names of a few functions, or how many there are."""
+    return ", ".join(functions) if len(functions) <= NAMED else f"{len(functions)} functions"

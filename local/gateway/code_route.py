@@ -9,7 +9,7 @@ from local.http_server import HttpRequest, HttpResponse
 from local.runtime.invocation import InvocationOutcome
 from local.runtime.versions import CodeReplacement, FunctionFleet
 
-PATH = "/_local/code"
+CODE_PATH = "/_local/code"
 
 
 class CodeRoute:
@@ -18,10 +18,8 @@ class CodeRoute:
     def __init__(self, fleet: FunctionFleet) -> None:
         self._fleet = fleet
 
-    async def handle(self, request: HttpRequest) -> HttpResponse | None:
-        """Return the response, None for another route; by function, whether it ran, and why it doesn't start now."""
-        if (request.method, request.path) != ("POST", PATH):
-            return None
+    async def handle(self, request: HttpRequest) -> HttpResponse:
+        """Return the response: by function, whether it ran, and why it doesn't start now."""
         try:
             files = [Path(name).resolve() for name in json.loads(request.body)["files"]]
         except (ValueError, TypeError, KeyError) as error:
@@ -35,8 +33,10 @@ def _describe(end: CodeReplacement) -> dict[str, Any]:
 
 
 def _read_message(failure: InvocationOutcome) -> str:
+    """Return why an environment did not start, and the last place in the code that it came to."""
     error = json.loads(failure.payload)
-    return f"{error.get('errorType', '')}: {error.get('errorMessage', '')}"
+    place = "".join((error.get("stackTrace") or [""])[-1].strip().splitlines()[:1])
+    return f"{error.get('errorType', '')}: {error.get('errorMessage', '')}" + (f" ({place})" if place else "")
 
 
 def _respond(status: HTTPStatus, document: object) -> HttpResponse:
