@@ -13,7 +13,7 @@ LOCAL := .venvs/local/bin/python -m local --state $(STATE)
 STRESS := .venvs/stress/bin/python -m stress
 
 .PHONY: help up reset token circuits logs psql migrate release environments dev-environments stress-environments \
-	stress stress-controls controls-tenth stress-compare stress-keep verify quick test ci nightly chaos guarantees figures forget lint style names generated types \
+	stress stress-controls controls-tenth stress-compare stress-keep verify quick test ci nightly chaos guarantees figures forget lint style names routes generated types \
 	imports template checkov unit settings contract docs rules exhaustive mutations mutants integration one-by-one one-by-one-all local e2e alarms timed schemathesis \
 	harness readiness openapi reference ci-page \
 	oldest-python requirements events sam sam-events sam-local sam-lint sam-build sam-environment deploy released
@@ -84,7 +84,7 @@ stress-keep: stress-environments ## Keep a full run as the published one: REPORT
 	@$(STRESS) keep $(REPORT) $(if $(MARKED),--marked)
 
 ##@ Tests
-quick: lint types imports unit settings contract docs ## Run lint, types, import rules, unit and contract tests, in a minute: while you work
+quick: routes lint types imports unit settings contract docs ## Run routes, lint, types, import rules, unit and contract tests, in a minute: while you work
 
 # Each word is a group of lanes, joined by +, which run beside each other; the stages of a lane, joined by commas, run one after another.
 # Stages that mostly wait are beside stages that calculate. Whatever compares times has the machine to itself (decision 64).
@@ -133,6 +133,9 @@ forget:
 	@mkdir -p build
 
 lint: style names generated ## Check style, format, names and generated files
+
+routes: dev-environments ## Check that the operations in code and the events in template.yaml are the same
+	@$(BIN)/python -m tools.routes
 
 style: dev-environments
 	@$(BIN)/ruff check .
