@@ -316,11 +316,10 @@ def start_listener(supervisor: Supervisor, name: str, options: list[str]) -> Non
     """Start one of our own servers, `local.<name>`, and wait until it listens."""
     state_folder = supervisor.state_folder
     log = state_folder.logs / f"{name}.log"
-    before = log.stat().st_size if log.exists() else 0
     command = [state_folder.find_python("local"), "-m", f"local.{name}", *options]
     environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "PYTHONUNBUFFERED": "1"}
     child = supervisor.add(spawn(name, command, log=log, cwd=state_folder.root, env=environment))
-    child.wait_until(lambda: is_listening(log, before), LISTENING_SECONDS)
+    child.wait_until(lambda: is_listening(log, child.log_start), LISTENING_SECONDS)
 
 
 def is_listening(log: Path, start: int) -> bool:
