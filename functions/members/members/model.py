@@ -99,7 +99,7 @@ class MemberQuery(PageQuery):
     name: NamePart | None = Field(default=None, description="Only members whose names have these parts.")
     phone: PhonePart | None = Field(
         default=None,
-        description="Only members whose phone numbers have this part; spaces, punctuation, 0 or 00 in front don't count.",
+        description="Only members whose phone numbers have this part, however it is written.",
     )
 
 
