@@ -53,23 +53,27 @@ CREATE TABLE member_search (
     names text COLLATE "C" NOT NULL,
     phone text COLLATE "C" NOT NULL
 );
-COMMENT ON TABLE member_search IS 'What members are found by; accounts_search keeps it up to date.';
+COMMENT ON TABLE member_search IS 'What members are found by; triggers of members and accounts keep it up to date.';
 CREATE INDEX member_search_names ON member_search USING gin (names gin_trgm_ops);
 CREATE INDEX member_search_phone ON member_search USING gin (phone gin_trgm_ops);
 -- Whether few or many names have a part is told from a sample of them: a rare name that the usual sample of a hundred has
 -- by accident would be taken for one member in a hundred's, and looked for in all rows.
 ALTER TABLE member_search ALTER COLUMN names SET STATISTICS 1000, ALTER COLUMN phone SET STATISTICS 1000;
 
+-- With the member's row and after it, so that all transactions take their rows in one order (docs/decisions/0012).
 CREATE FUNCTION keep_member_search() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     INSERT INTO member_search (id, names, phone)
-    VALUES (NEW.id, make_search_text(NEW.full_name), coalesce(NEW.phone, ''))
+    SELECT a.id, make_search_text(a.full_name), coalesce(a.phone, '') FROM accounts a WHERE a.id = NEW.id
     ON CONFLICT (id) DO UPDATE SET names = EXCLUDED.names, phone = EXCLUDED.phone;
     RETURN NULL;
 END $$;
 REVOKE EXECUTE ON FUNCTION keep_member_search() FROM PUBLIC;
-CREATE TRIGGER accounts_search AFTER INSERT OR UPDATE OF full_name, phone ON accounts
-    FOR EACH ROW WHEN (NEW.role = 'member') EXECUTE FUNCTION keep_member_search();
+CREATE TRIGGER members_search AFTER INSERT ON members
+    FOR EACH ROW EXECUTE FUNCTION keep_member_search();
+CREATE TRIGGER accounts_search AFTER UPDATE OF full_name, phone ON accounts
+    FOR EACH ROW WHEN (NEW.role = 'member' AND (OLD.full_name, OLD.phone) IS DISTINCT FROM (NEW.full_name, NEW.phone))
+    EXECUTE FUNCTION keep_member_search();
 
 GRANT SELECT ON member_search TO interdomestik_app, interdomestik_members;

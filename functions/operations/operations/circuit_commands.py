@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from operations import circuits
 from operations.errors import CommandError
-from operations.held_jobs import NONE_HELD, UNKNOWN, HeldJobs, read_held_jobs, release_held_jobs
+from operations.held_jobs import HeldJobs, read_held_jobs, release_held_jobs
 from operations.staff import OPERATOR
 from shared.aws.sqs import JobQueues
 from shared.circuit.state import CircuitPolicy, CircuitSnapshot
@@ -128,5 +128,5 @@ class CircuitCommands:
     def _describe(self, name: str, circuit: CircuitSnapshot, held: HeldJobs | None) -> dict[str, Any]:
         """Return a circuit as operators see it, with the jobs that wait for it; null if that is unknown."""
         shown = circuits.describe_circuit(circuit, self.find_policy(name), read_epoch_micros())
-        jobs = UNKNOWN if held is None else circuits.describe_held_jobs(held.get(name, NONE_HELD), circuit)
+        jobs = circuits.UNKNOWN_JOBS if held is None else circuits.describe_held_jobs(held.get(name), circuit)
         return {**shown, **jobs}

@@ -7,6 +7,9 @@ from shared.circuit.state import CircuitPolicy, CircuitSnapshot
 from shared.database.transaction import Row
 from shared.units import SECOND
 
+# What is shown of the jobs that wait for a circuit while the database does not answer.
+UNKNOWN_JOBS: dict[str, Any] = dict.fromkeys(("held_jobs", "oldest_held_s", "held_until"))
+
 
 def describe_circuit(circuit: CircuitSnapshot, policy: CircuitPolicy, now: int) -> dict[str, Any]:
     """Return a circuit as operators see it.
@@ -23,18 +26,19 @@ def describe_circuit(circuit: CircuitSnapshot, policy: CircuitPolicy, now: int) 
     }
 
 
-def describe_held_jobs(held: Row, circuit: CircuitSnapshot) -> dict[str, Any]:
-    """Return the jobs that wait for a circuit as operators see them.
+def describe_held_jobs(held: Row | None, circuit: CircuitSnapshot) -> dict[str, Any]:
+    """Return the jobs that wait for a circuit as operators see them; `held` is None if there are none.
 
     `held_until` is when the first of them is tried again; null if there is none, or if operators hold the circuit open.
     """
-    until: datetime | None = held["held_until"]
+    if held is None:
+        return {**UNKNOWN_JOBS, "held_jobs": 0}
     is_held_open = circuit.forced and circuit.state != "closed"
-    due = [moment for moment in (until and round(until.timestamp() * SECOND), circuit.probe_due) if moment]
+    due = max(round(held["held_until"].timestamp() * SECOND), circuit.probe_due or 0)
     return {
         "held_jobs": held["held_jobs"],
         "oldest_held_s": held["oldest_held_s"],
-        "held_until": None if until is None or is_held_open else format_time(max(due)),
+        "held_until": None if is_held_open else format_time(due),
     }
 
 

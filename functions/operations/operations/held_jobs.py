@@ -11,8 +11,6 @@ HeldJobs = Mapping[str, Row]
 
 # The circuit that each kind of job waits for; no job calls the storage.
 CIRCUITS = {"mail": "email", "identity": "identity"}
-NONE_HELD: Row = {"held_jobs": 0, "oldest_held_s": None, "held_until": None}
-UNKNOWN: Row = dict.fromkeys(NONE_HELD)
 
 
 def read_held_jobs(tx: Transaction) -> Pending[HeldJobs]:

@@ -6,7 +6,7 @@ rows as make PostgreSQL choose as it does then.
 
 import json
 from collections.abc import Iterator, Mapping
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import psycopg
@@ -150,5 +150,5 @@ def test_held_jobs_are_counted_by_an_index_of_them_alone(connection: psycopg.Con
     assert list_indexes(list_scans(connection, HELD["held_jobs"], {})) == {"outbox_held"}
     released = list_indexes(list_scans(connection, HELD["release_held_jobs"], {"kind": "mail"}))
     assert released == {"outbox_held", "outbox_pkey"}
-    health = list_scans(connection, HEALTH["jobs"], {"most": 100, "look_back": "20 minutes"})
+    health = list_scans(connection, HEALTH["jobs"], {"most": 100, "look_back": timedelta(minutes=20)})
     assert "outbox_held" in {name for _, name in health}
