@@ -3,7 +3,7 @@
  * node change_members.mjs <url> <staff's token> <number of members> <how many at once>
  */
 
-import { connect } from "../../clients/typescript/dist/index.js";
+import { connect } from "../../build/clients/typescript/dist/index.js";
 
 const [url, token, members, atOnce] = process.argv.slice(2);
 const anyone = connect(url);

@@ -11,7 +11,7 @@ from tests.crash_recovery.lossy_proxy import LossyProxy
 from tests.e2e.cloud import RunningCloud
 from tests.services import ROOT
 
-CLIENT = ROOT / "clients/typescript"
+CLIENT = ROOT / "build/clients/typescript"
 MEMBERS, AT_ONCE = 250, 8
 pytestmark = pytest.mark.skipif(
     shutil.which("node") is None or not (CLIENT / "dist/index.js").exists(), reason="`make clients` had no npm"
@@ -26,7 +26,7 @@ def run_node(*arguments: str, seconds: float = 120) -> str:
 
 
 def test_the_layer_does_what_its_own_tests_say() -> None:
-    assert "# fail 0" in run_node("--test", "--test-reporter", "tap", "clients/typescript/test/retrying-fetch.test.js")
+    assert "# fail 0" in run_node("--test", "--test-reporter", "tap", str(CLIENT / "test/retrying-fetch.test.js"))
 
 
 def test_a_thousand_calls_have_a_thousand_effects_though_every_fifth_answer_is_lost(
