@@ -15,7 +15,7 @@ from shared.settings import Settings
 TODAY = dt.datetime.now(dt.UTC).date().isoformat()
 EARLIEST = "1990-01-01"
 JOINERS = "\u200c\u200d"  # shown by the letters between which they stand
-NAMES = ("full_name", "city", "company_name")
+NAMES = ("full_name", "city", "company_name", "name")
 
 
 @schemathesis.hook
