@@ -11,10 +11,12 @@ BIN := .venvs/dev/bin
 LOCAL := .venvs/local/bin/python -m local --state $(STATE)
 
 STRESS := .venvs/stress/bin/python -m stress
+# A folder with a report, or an end with the reason: $(call report,FOLDER,NAME OF ITS VARIABLE)
+report = $(if $(1),$(if $(wildcard $(1)/report.json),$(1),$(error there is no report in $(1): $(2)=reports/…)),$(error name a report: $(2)=reports/…))
 
-.PHONY: help up reset token circuits logs psql migrate release environments dev-environments stress-environments \
-	stress stress-controls controls-tenth stress-compare stress-keep verify quick test ci nightly chaos guarantees figures forget lint style names generated types \
-	imports template checkov unit settings contract docs rules exhaustive mutations mutants integration one-by-one one-by-one-all local e2e alarms timed schemathesis \
+.PHONY: help up down url reset token circuits logs psql migrate release environments dev-environments stress-environments \
+	stress stress-controls controls-tenth stress-compare stress-keep verify quick test ci nightly chaos guarantees figures forget lint style names routes generated types \
+	imports template checkov spectral clients unit settings contract docs rules exhaustive mutations mutants integration one-by-one one-by-one-all local e2e alarms timed schemathesis \
 	harness readiness openapi reference ci-page \
 	oldest-python requirements events sam sam-events sam-local sam-lint sam-build sam-environment deploy released
 
@@ -34,7 +36,13 @@ dev-environments: ## Install what the tests and tools need into .venvs/
 ##@ The local cloud
 # Each recipe is one simple command, so that a signal to make reaches it.
 up: environments ## Run the whole service on this machine; Ctrl-C ends it [PORT=3000]
-	@$(LOCAL) up --port $(PORT)
+	@$(LOCAL) up --reload --port $(PORT)
+
+down: environments ## End it, from another terminal
+	@$(LOCAL) down
+
+url: environments ## Print the API's address: make -s url
+	@$(LOCAL) url
 
 reset: environments ## Delete its state
 	@$(LOCAL) reset
@@ -56,7 +64,7 @@ migrate: environments ## Apply new migrations
 
 MINUTE ?= 60
 release: environments ## Release other code with a canary: CODE=folder or git revision [MINUTE=2: seconds that stand for one]
-	@$(LOCAL) release --code $(CODE) --minute $(MINUTE)
+	@$(LOCAL) release --code $(or $(CODE),$(error name other code: CODE=a folder or git revision)) --minute $(MINUTE)
 
 ##@ The readiness report: reports/<time>/report.html
 stress-environments:
@@ -73,23 +81,23 @@ controls-tenth: dev-environments ## Run the tenth of the controls whose turn it 
 	@$(BIN)/python -m stress.controls --tenth --within 300 $(if $(TURN),--turn $(TURN))
 
 stress-compare: stress-environments ## Show two runs side by side: A=reports/… B=reports/…
-	@$(STRESS) compare $(A) $(B)
+	@$(STRESS) compare $(call report,$(A),A) $(call report,$(B),B)
 
 verify: stress-environments ## Judge a report again from its raw files: REPORT=reports/… [SIGNER=a public key that you trust]
-	@status=0; .venvs/stress/bin/python judge/verify.py $(or $(REPORT),$(error name the folder of a report: REPORT=reports/…)) \
+	@status=0; .venvs/stress/bin/python judge/verify.py $(call report,$(REPORT),REPORT) \
 		$(if $(SIGNER),--signer $(SIGNER)) || status=1; .venvs/stress/bin/python judge/same_run.py $(REPORT) || status=1; exit $$status
 
 # The kept run is what docs/reference/readiness.md shows.
 stress-keep: stress-environments ## Keep a full run as the published one: REPORT=reports/… [MARKED=1: as INVALID, though its controls are older]
-	@$(STRESS) keep $(REPORT) $(if $(MARKED),--marked)
+	@$(STRESS) keep $(call report,$(REPORT),REPORT) $(if $(MARKED),--marked)
 
 ##@ Tests
-quick: lint types imports unit settings contract docs ## Run lint, types, import rules, unit and contract tests, in a minute: while you work
+quick: routes lint types imports unit settings contract docs ## Run routes, lint, types, import rules, unit and contract tests, in a minute: while you work
 
 # Each word is a group of lanes, joined by +, which run beside each other; the stages of a lane, joined by commas, run one after another.
 # Stages that mostly wait are beside stages that calculate. Whatever compares times has the machine to itself (decision 64).
-STAGES = quick,exhaustive+oldest-python,rules,template,checkov e2e+alarms mutations+one-by-one$(BESIDE_MUTATIONS) \
-	integration+local,schemathesis harness timed readiness figures
+STAGES = quick,exhaustive+oldest-python,rules,template,checkov,spectral e2e+alarms mutations+one-by-one$(BESIDE_MUTATIONS) \
+	integration+local,schemathesis,clients harness timed readiness figures
 # One simple command, so that make waits for it after a signal: it ends the stages, and prints what they have printed.
 RUN_STAGES = $(PYTHON) -m tools.stages --make $(MAKE)
 test: forget ## Run all tests but those of `make sam`, and say how long each stage took
@@ -134,6 +142,9 @@ forget:
 
 lint: style names generated ## Check style, format, names and generated files
 
+routes: dev-environments ## Check that the operations in code and the events in template.yaml are the same
+	@$(BIN)/python -m tools.routes
+
 style: dev-environments
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -145,6 +156,7 @@ generated: dev-environments ## Check that generated files are up to date
 	@$(BIN)/python -m tools.openapi --check
 	@PYTHONPATH=layers/shared $(BIN)/python -m tools.events --check
 	@PYTHONPATH=layers/shared $(BIN)/python -m tools.api_page --check
+	@PYTHONPATH=layers/shared $(BIN)/python -m tools.problems_page --check
 	@PYTHONPATH=layers/shared $(BIN)/python -m tools.settings_page --check
 	@$(BIN)/python -m tools.decisions_page --check
 	@$(BIN)/python -m tools.objectives_page --check
@@ -168,6 +180,19 @@ template: dev-environments ## Check template.yaml and what it deploys
 checkov: dev-environments ## Check what is deployed against common mistakes
 	@$(BOOTSTRAP) checkov
 	@$(BIN)/pytest tests/checkov
+
+# A program of Node.js, in an environment of its own, which takes a quarter of a minute to install; the check takes six seconds.
+spectral: dev-environments ## Check the API's description by all rules of Spectral, if this machine has npm
+	@if command -v npm >/dev/null; then $(BIN)/python -m tools.spectral && $(BIN)/pytest tests/spectral; \
+	else echo "SKIPPED, there is no npm on this machine" | tee "$${STAGE_NOTE:-/dev/null}"; fi
+
+# Nothing that is generated is kept. The TypeScript client needs Node.js; without npm it is left out, and said.
+clients: dev-environments ## Generate the clients in Python and TypeScript, and test them while every fifth answer is lost
+	@$(BOOTSTRAP) clients
+	@$(BIN)/python -m tools.clients python
+	@if command -v npm >/dev/null; then $(BIN)/python -m tools.clients typescript; \
+	else echo "SKIPPED for TypeScript, there is no npm on this machine" | tee "$${STAGE_NOTE:-/dev/null}"; fi
+	@$(BIN)/pytest tests/clients
 
 unit: ## Test the logic, without servers
 settings: ## Test that each deployed value is the one decided on
@@ -221,6 +246,7 @@ readiness: dev-environments ## Run the short readiness report as a test
 ##@ Generated files and requirements
 reference: dev-environments ## Write the generated pages: API, settings, data model, index of decisions, and others
 	@PYTHONPATH=layers/shared $(BIN)/python -m tools.api_page
+	@PYTHONPATH=layers/shared $(BIN)/python -m tools.problems_page
 	@PYTHONPATH=layers/shared $(BIN)/python -m tools.settings_page
 	@PYTHONPATH=layers/shared $(BIN)/python -m tools.data_model_page
 	@$(BIN)/python -m tools.decisions_page
@@ -240,7 +266,7 @@ events: dev-environments ## Write events/, one for each route and trigger
 	@PYTHONPATH=layers/shared $(BIN)/python -m tools.events
 
 # What is pinned stays as it is while the .in allows it; UPGRADE=--upgrade takes the newest of everything.
-PINNED := layers/shared/requirements $(addprefix requirements/,dev local emulator lambda databases sam checkov mutants stress uv)
+PINNED := layers/shared/requirements $(addprefix requirements/,dev local emulator lambda databases sam checkov clients mutants stress uv)
 requirements: ## Pin the packages of every .in file [UPGRADE=--upgrade takes the newest]
 	@$(BOOTSTRAP) uv
 	@for file in $(PINNED); do echo "$$file.txt"; .venvs/uv/bin/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 \

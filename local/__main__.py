@@ -3,10 +3,13 @@
 import argparse
 import os
 import shutil
+import signal
 import sys
+import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import NoReturn
 
 from local import backups, circuits, postgres, restored_server, supervisor, tokens, unprivileged
 from local.deploy import DeployFailed
@@ -14,11 +17,22 @@ from local.layer_build import BuildFailed, build_layer
 from local.processes import ProcessCrashed, end_recorded
 from local.release.command import ReleaseFailed, format_result, run_release
 from local.runtime.variables import VariableOverride
-from local.state_folder import ROOT, AlreadyRunning, PortInUse, StateFolder
+from local.state_folder import (
+    DEFAULT_PORT,
+    LAST_PORT,
+    ROOT,
+    AlreadyRunning,
+    PortInUse,
+    StateFolder,
+    StateNotWritable,
+    build_front_url,
+)
 from local.template import UnreadableTemplate
 
-DEFAULT_PORT = 3000
-PROBLEMS = (AlreadyRunning, PortInUse, ProcessCrashed, BuildFailed, DeployFailed)
+INTERRUPTED = 130  # the status of a shell's command that Ctrl-C ended
+POLL_S = 0.05
+STOP_S = 30.0  # for make down: twice what a part gets before it is killed
+PROBLEMS = (AlreadyRunning, PortInUse, StateNotWritable, ProcessCrashed, BuildFailed, DeployFailed)
 MORE_PROBLEMS = (
     postgres.PostgresStartError,
     supervisor.MigrationFailed,
@@ -46,12 +60,26 @@ ARCHIVE_HELP = """for up: the database keeps all of its WAL, so that `backup` ca
 restore that to any later moment"""
 TO_HELP = """for restore: the moment, in ISO 8601 with its offset; a server with what was committed until then is
 started beside the present one, the database proxy leads the functions to it, and it runs until Ctrl-C"""
+RELOAD_HELP = """for up: code that is saved meanwhile is served by the next call, and the terminal says how a changed
+template or migration is taken; `make up` has it, tests and measurements keep the code that they began with"""
 STANDBY_HELP = """for up: a synchronous standby of the database (standby in state.json), copied at each start;
 SELECT pg_promote() makes it the writer, and the proxy's target leads the functions there until the next start"""
 
 
+class LocalParser(argparse.ArgumentParser):
+    """A parser that says in a line what is wrong: a list of all options would hide it."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with the message and status 2."""
+        self.exit(2, f"{message.removeprefix('argument ')}\nall options: {self.prog} --help\n")
+
+
 class CloudNotRunning(Exception):
     """The command needs a running local cloud."""
+
+
+class CloudNotStopped(Exception):
+    """The running cloud did not end in time."""
 
 
 def main(arguments: list[str]) -> int:
@@ -60,21 +88,26 @@ def main(arguments: list[str]) -> int:
     state_folder = StateFolder(ROOT, Path(options.state).resolve())
     try:
         COMMANDS[options.command](state_folder, options)
-    except (*PROBLEMS, *MORE_PROBLEMS, CloudNotRunning) as error:
+    except (*PROBLEMS, *MORE_PROBLEMS, CloudNotRunning, CloudNotStopped) as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
     return 0
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser for the options of all commands."""
-    parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
+    parser = LocalParser(prog="python -m local", description=__doc__)
     parser.add_argument("command", choices=sorted(COMMANDS))
     parser.add_argument("--state", default=str(ROOT / ".local"), help="the folder that keeps the state")
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="of the front; 0 takes a free one")
-    parser.add_argument("--parameter", action="append", default=[], help="NAME=VALUE of template.yaml, for up")
+    parser.add_argument("--port", type=read_port, default=DEFAULT_PORT, help="of the front; 0 takes a free one")
+    parser.add_argument(
+        "--parameter", type=split_pair, action="append", default=[], help="NAME=VALUE of template.yaml, for up"
+    )
     parser.add_argument("--no-database-proxy", action="store_true", help=NO_PROXY_HELP)
     parser.add_argument("--standby", action="store_true", help=STANDBY_HELP)
+    parser.add_argument("--reload", action="store_true", help=RELOAD_HELP)
     parser.add_argument("--archive", action="store_true", help=ARCHIVE_HELP)
     parser.add_argument("--to", type=read_moment, help=TO_HELP)
     parser.add_argument("--no-checkpoints", action="store_true", help=CHECKPOINTS_HELP)
@@ -89,16 +122,37 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def check_variable(variable: str) -> str:
-    """Return a `--variable` option unchanged. Raise ValueError if it can't be parsed."""
-    VariableOverride.parse(variable)
+    """Return a `--variable` option unchanged. Raise argparse.ArgumentTypeError if it can't be parsed."""
+    try:
+        VariableOverride.parse(variable)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
     return variable
 
 
+def read_port(text: str) -> int:
+    """Return a port, 0 for any free one. Raise argparse.ArgumentTypeError."""
+    if not text.isascii() or not text.isdigit() or int(text) > LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: a number from 1 to {LAST_PORT}, 0 for any free one")
+    return int(text)
+
+
+def split_pair(text: str) -> tuple[str, str]:
+    """Return name and value of NAME=VALUE. Raise argparse.ArgumentTypeError."""
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, value
+
+
 def read_moment(text: str) -> datetime:
-    """Return the moment of a `--to` option. Raise ValueError if it can't be parsed, or has no offset."""
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError(text)
+    """Return the moment of a `--to` option. Raise argparse.ArgumentTypeError."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no moment with its offset, like 2026-11-26T21:30:00+00:00")
     return moment
 
 
@@ -111,10 +165,27 @@ def run_up(state_folder: StateFolder, options: argparse.Namespace) -> None:
         archive=options.archive,
         checkpoints=not options.no_checkpoints,
         minute_s=options.minute,
+        reload=options.reload,
     )
-    supervisor.run_until_stopped(
-        state_folder, options.port, dict(pair.split("=", 1) for pair in options.parameter), up_options
-    )
+    supervisor.run_until_stopped(state_folder, options.port, dict(options.parameter), up_options)
+
+
+def stop(state_folder: StateFolder, _options: argparse.Namespace) -> None:
+    """End the running cloud as Ctrl-C does, and wait for that."""
+    require_running(state_folder)
+    owner = state_folder.read_owner()
+    os.kill(owner, signal.SIGINT)
+    deadline = time.monotonic() + STOP_S
+    while state_folder.is_running():
+        if time.monotonic() > deadline:
+            raise CloudNotStopped(f"it has not ended within {STOP_S:.0f} s: process {owner}")
+        time.sleep(POLL_S)
+
+
+def show_url(state_folder: StateFolder, _options: argparse.Namespace) -> None:
+    """Print the API's URL and nothing else."""
+    require_running(state_folder)
+    print(f"{build_front_url(state_folder.read_state())}/api")
 
 
 def reset(state_folder: StateFolder, _options: argparse.Namespace) -> None:
@@ -202,6 +273,8 @@ def require_running(state_folder: StateFolder) -> None:
 
 COMMANDS: dict[str, Callable[[StateFolder, argparse.Namespace], None]] = {
     "up": run_up,
+    "down": stop,
+    "url": show_url,
     "reset": reset,
     "token": show_token,
     "circuits": show_circuits,

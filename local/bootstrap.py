@@ -20,12 +20,14 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).resolve().parent.parent
 VENVS = ".venvs"
 OLDEST_PYTHON = (3, 11)
 PATIENCE_S = 30  # an environment's Python that prints nothing for this long counts as broken
 LOG_TAIL_LINES = 15  # of pip's output, shown when it fails
+INTERRUPTED = 130  # the status of a shell's command that Ctrl-C ended
 WORKERS = 2  # pip is limited by unpacking files; more workers only slow each other down
 
 
@@ -45,6 +47,9 @@ def main(arguments: list[str]) -> int:
     except CannotInstall as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nstopped; the next call of make installs what is missing", file=sys.stderr)
+        return INTERRUPTED
     return 0
 
 
@@ -56,13 +61,22 @@ def ensure(names: list[str], root: Path, folder: str = VENVS, *, exact: bool = F
     venvs = root / folder
     venvs.mkdir(parents=True, exist_ok=True)
     with (venvs / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        wait_for_lock(lock)
         stale = [name for name in names if not is_current(name, root, folder, exact=exact)]
         if stale:
             check_python()
             check_venv()
         with ThreadPoolExecutor(WORKERS) as pool:
             list(pool.map(lambda name: install(name, root, venvs, exact=exact), stale))
+
+
+def wait_for_lock(lock: IO[str]) -> None:
+    """Lock the file, and say so if another installation has to end first."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        report_progress("environments: waiting for another installation …")
+        fcntl.flock(lock, fcntl.LOCK_EX)
 
 
 def check_python() -> None:

@@ -5,7 +5,9 @@ from typing import Any
 from local.state_folder import StateFolder, build_front_url
 from local.tokens import FUNCTION, invoke
 
-COLUMNS = ("state", "forced", "since", "probe_at", "failures", "generation")
+COLUMNS = (
+    "state", "forced", "since", "probe_at", "failures", "generation", "held_jobs", "oldest_held_s", "held_until",
+)  # fmt: skip
 
 
 class CircuitCommandFailed(Exception):
@@ -25,7 +27,25 @@ def run_circuit_command(state_folder: StateFolder, *, name: str, force: str) -> 
     result = invoke(build_front_url(state_folder.read_state()), FUNCTION, command)
     if "errorMessage" in result:
         raise CircuitCommandFailed(f"{FUNCTION} failed: {result['errorMessage']}")
-    return format_table(result["circuits"])
+    lines = [format_table(result["circuits"])]
+    if force:
+        lines.append(describe_release(result["circuits"][name], result["released_jobs"]))
+    return "\n".join(lines)
+
+
+def describe_release(circuit: dict[str, Any], released: int | None) -> str:
+    """Return when the jobs leave that wait for a circuit that was forced."""
+    if released is None:
+        return "Which jobs wait is not known: the database did not answer. They leave when they are next due."
+    if released and circuit["state"] == "closed":
+        return f"{released} waiting jobs leave now."
+    if released:
+        return f"{released} waiting jobs leave now: one first, as the probe; the others once it has succeeded."
+    if not circuit["held_jobs"]:
+        return "No job waits for it."
+    if circuit["held_until"]:
+        return f"{circuit['held_jobs']} jobs wait: the first is tried at {circuit['held_until']}."
+    return f"{circuit['held_jobs']} jobs wait until the circuit is forced closed, or made automatic."
 
 
 def format_table(found: dict[str, dict[str, Any]]) -> str:

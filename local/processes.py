@@ -36,12 +36,13 @@ class RecordedProcess:
 
 @dataclass
 class ChildProcess:
-    """A running process. `log` is the file with its output."""
+    """A running process. `log` is the file with its output, behind the `log_start` bytes of earlier runs."""
 
     name: str
     process: subprocess.Popen[bytes]
     stop_signal: int
     log: Path
+    log_start: int = 0
 
     def make_record(self) -> RecordedProcess:
         """Return what to store about the process."""
@@ -50,7 +51,7 @@ class ChildProcess:
     def check(self) -> None:
         """Raise ProcessCrashed if the process has ended."""
         if self.process.poll() is not None:
-            raise ProcessCrashed(describe_crash(self.name, self.process.returncode, self.log))
+            raise ProcessCrashed(describe_crash(self.name, self.process.returncode, self.log, self.log_start))
 
     def wait_until(self, ready: Callable[[], bool], seconds: float) -> None:
         """Return when `ready` returns true. Raise ProcessCrashed when the process ends or `seconds` pass first."""
@@ -58,7 +59,8 @@ class ChildProcess:
         while not ready():
             self.check()
             if time.monotonic() > deadline:
-                raise ProcessCrashed(f"{self.name} was not ready within {seconds:.0f} s; {read_last_lines(self.log)}")
+                last = read_last_lines(self.log, self.log_start)
+                raise ProcessCrashed(f"{self.name} was not ready within {seconds:.0f} s; {last}")
             time.sleep(POLL_SECONDS)
 
     def stop(self) -> None:
@@ -98,6 +100,7 @@ def spawn(
         set_death_signal()
 
     with log.open("ab") as output:
+        log_start = output.tell()
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -108,7 +111,7 @@ def spawn(
             process_group=0,
             preexec_fn=set_up_child,
         )
-    return ChildProcess(name, process, stop_signal, log)
+    return ChildProcess(name, process, stop_signal, log, log_start)
 
 
 def prepare_death_signal(stop_signal: int) -> Callable[[], None]:
@@ -162,16 +165,18 @@ def end_process(record: RecordedProcess) -> None:
             time.sleep(POLL_SECONDS)
 
 
-def describe_crash(name: str, status: int, log: Path) -> str:
-    """Return a message for a process that has ended by itself: how it ended, and its last log lines."""
+def describe_crash(name: str, status: int, log: Path, log_start: int) -> str:
+    """Return a message for a process that has ended by itself: how it ended, and the last log lines of this run."""
     how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
-    return f"{name} {how}; {read_last_lines(log)}"
+    return f"{name} {how}; {read_last_lines(log, log_start)}"
 
 
-def read_last_lines(log: Path) -> str:
-    """Return the last lines of a log file, after its name."""
+def read_last_lines(log: Path, start: int) -> str:
+    """Return the last lines of a log file behind its first `start` bytes, after its name."""
     try:
-        lines = log.read_text(errors="replace").splitlines()[-CRASH_LINES:]
+        with log.open("rb") as output:
+            output.seek(start)
+            lines = output.read().decode(errors="replace").splitlines()[-CRASH_LINES:]
     except OSError:
         lines = []
-    return "\n  ".join([f"{log} ends with", *lines])
+    return "\n  ".join([f"{log} ends with", *lines]) if lines else f"it has written nothing to {log}"

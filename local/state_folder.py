@@ -2,12 +2,14 @@
 
 import fcntl
 import json
+import os
 import socket
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import IO
 
 from local.processes import RecordedProcess
 
@@ -15,6 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Below the kernel's range for outgoing connections, so that a port that was kept is still free at the next start.
 FIRST_PORT = 20000
+FIRST_OPEN_PORT, LAST_PORT = 1024, 65535  # below the first, only root may listen
+DEFAULT_PORT = 3000
 PORTS = 9000
 
 
@@ -23,7 +27,11 @@ class AlreadyRunning(Exception):
 
 
 class PortInUse(Exception):
-    """The requested port is taken."""
+    """The requested port is taken, or needs other rights."""
+
+
+class StateNotWritable(Exception):
+    """The state folder can't be made or written."""
 
 
 @dataclass(frozen=True)
@@ -83,16 +91,29 @@ class StateFolder:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Lock this local cloud for one process within the block. Raise AlreadyRunning."""
-        self.make_folders()
-        with (self.path / "lock").open("w") as lock:
+        """Lock this local cloud for one process within the block. Raise AlreadyRunning, StateNotWritable."""
+        with self._open_lock() as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise AlreadyRunning(
                     f"this local cloud is already running, {build_front_url(self.read_state())}"
                 ) from None
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
             yield
+
+    def _open_lock(self) -> IO[str]:
+        try:
+            self.make_folders()
+            return (self.path / "lock").open("a+")
+        except OSError as error:
+            raise StateNotWritable(f"the state can't be kept in {self.path}: {error.strerror}") from None
+
+    def read_owner(self) -> int:
+        """Return the pid of the process that has locked this local cloud. Raise ValueError if none ever has."""
+        return int((self.path / "lock").read_text())
 
     def is_running(self) -> bool:
         """Return whether a process has locked this local cloud."""
@@ -139,5 +160,7 @@ def choose_front_port(port: int) -> int:
             probe.bind(("127.0.0.1", 0))
             return int(probe.getsockname()[1])
     if not is_free(port):
-        raise PortInUse(f"port {port} is in use. Another one: make up PORT={port + 1}")
+        other = port + 1 if FIRST_OPEN_PORT <= port < LAST_PORT else DEFAULT_PORT
+        reason = "is in use" if port >= FIRST_OPEN_PORT else "is in use, or only root may use it"
+        raise PortInUse(f"port {port} {reason}. Another one: make up PORT={other}")
     return port

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from types import FrameType
 
@@ -17,6 +18,7 @@ from local import backups, deploy, emulator, postgres, standby, unprivileged
 from local.certificates import ensure_certificates
 from local.layer_build import build_layer
 from local.processes import ChildProcess, ProcessCrashed, end_recorded, spawn
+from local.source_watch import note_files, watch_sources
 from local.stack import Stack
 from local.stack_reader import read_stack
 from local.state_folder import StateFolder, choose_front_port, choose_internal_ports
@@ -47,7 +49,7 @@ class UpOptions:
     to start a synchronous standby of the database. `archive`: whether the database keeps its WAL, so that a backup can
     be restored to any moment. `checkpoints`: whether the emulator saves its state also while it runs, not only at its
     end; each save may pause it for up to a second. `minute_s`: the seconds that stand for a minute of the metrics that
-    AWS's services write.
+    AWS's services write. `reload`: whether code that is saved meanwhile is served by the next call.
     """
 
     database_proxy: bool = True
@@ -56,6 +58,7 @@ class UpOptions:
     archive: bool = False
     checkpoints: bool = True
     minute_s: float = 60.0
+    reload: bool = False
 
 
 @dataclass
@@ -126,9 +129,13 @@ def raise_on_signals() -> Iterator[None]:
 
 def run_parts(supervisor: Supervisor) -> None:
     """Start everything, print the ready line, and wait. Raise ProcessCrashed if a process ends by itself."""
+    root, front_url = supervisor.state_folder.root, f"http://127.0.0.1:{supervisor.front_port}"
+    files = note_files(root) if supervisor.options.reload else None  # before anything reads them
     try:
         start_parts(supervisor)
         print(format_ready_line(supervisor.front_port), flush=True)
+        if files:
+            watch_sources(root, front_url, print_with_time, files)
         watch(supervisor.children)
     except (StopRequested, ProcessCrashed):
         raise
@@ -138,6 +145,11 @@ def run_parts(supervisor: Supervisor) -> None:
     finally:
         with ignore_signals():
             supervisor.stop()
+
+
+def print_with_time(text: str) -> None:
+    """Print a line about something that happened while the cloud runs."""
+    print(f"{datetime.now():%H:%M:%S} {text}", flush=True)  # noqa: DTZ005 - of the person's own clock
 
 
 @contextmanager
@@ -304,11 +316,10 @@ def start_listener(supervisor: Supervisor, name: str, options: list[str]) -> Non
     """Start one of our own servers, `local.<name>`, and wait until it listens."""
     state_folder = supervisor.state_folder
     log = state_folder.logs / f"{name}.log"
-    before = log.stat().st_size if log.exists() else 0
     command = [state_folder.find_python("local"), "-m", f"local.{name}", *options]
     environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "PYTHONUNBUFFERED": "1"}
     child = supervisor.add(spawn(name, command, log=log, cwd=state_folder.root, env=environment))
-    child.wait_until(lambda: is_listening(log, before), LISTENING_SECONDS)
+    child.wait_until(lambda: is_listening(log, child.log_start), LISTENING_SECONDS)
 
 
 def is_listening(log: Path, start: int) -> bool:

@@ -5,6 +5,7 @@ import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import uvloop
 
@@ -19,6 +20,7 @@ from stress.run import SCENARIOS, RunOptions, run
 
 ROOT = Path(__file__).resolve().parents[1]
 REMOTE_S = 30.0
+INTERRUPTED = 130  # the status of a shell's command that Ctrl-C ended
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -54,7 +56,11 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: list[str]) -> int:
     """Return 0 on success; 1 if a scenario does not pass, or nothing could be run, compared or published."""
     options = build_parser().parse_args(arguments)
-    return {"run": run_on_target, "compare": compare_runs, "keep": publish_report}[options.command](options)
+    try:
+        return {"run": run_on_target, "compare": compare_runs, "keep": publish_report}[options.command](options)
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        return INTERRUPTED
 
 
 def publish_report(options: argparse.Namespace) -> int:
@@ -87,13 +93,26 @@ def run_on_target(options: argparse.Namespace) -> int:
 
 def run_remote(url: str, out: Path, *, yes: bool) -> int:
     """Run on a stack that is not ours to break, after a confirmation; return the exit status."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        print(f"{url} is no address of an API: TARGET=https://…/api", file=sys.stderr)
+        return 1
     print(remote_target.NOTICE.format(target=url))
-    if not yes and input("Go on? [y/N] ").strip().lower() not in ("y", "yes"):
+    if not yes and not is_confirmed():
         return 1
     with ProgressView(profile="remote", expected_s=REMOTE_S) as progress:
         report = uvloop.run(remote_target.run(url, os.environ.get("STAFF_TOKEN", ""), out, progress))
         progress.end(report, out)
     return 0 if report.verdict == "PASS" else 1
+
+
+def is_confirmed() -> bool:
+    """Return whether somebody says yes; without anybody to ask, nobody does."""
+    try:
+        return input("Go on? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        print("nobody answers: YES=1", file=sys.stderr)
+        return False
 
 
 def run_locally(arguments: argparse.Namespace, out: Path) -> int:

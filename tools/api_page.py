@@ -12,11 +12,14 @@ from tools.openapi.__main__ import TARGET
 from tools.pages import REFERENCE, format_table, write_or_check
 
 PAGE = REFERENCE / "api.md"
+DECISION = "../decisions/0068-publish-the-contract-and-refuse-what-breaks-it.md"
 HEAD = f"""# API
 
-The full description is OpenAPI 3.1: `GET /api/openapi.json`, to read and try at `/api/docs` of a running stack. This
-page has what holds for all operations, and is generated from the description and the catalogue of problems (`make
-reference`; `make lint` checks it).
+The full description is OpenAPI 3.1, with examples of everything: [openapi.json](openapi.json). Each stack serves it as
+`GET /api/openapi.json`, to read and try at its `/api/docs`. Clients can be generated from it: within the first number
+of its version every change is one that they can take ([decision 68]({DECISION})). This page has what holds for all
+operations, and is generated from the description and the catalogue of problems (`make reference`; `make lint` checks
+it).
 
 ## What holds for every call
 - **Format**: JSON in and out, `snake_case`, times in RFC 3339 and UTC, days as `2026-11-24`, money as decimal
@@ -37,14 +40,15 @@ reference`; `make lint` checks it).
   `Retry-After`. [The limits](settings.md#limits-per-client) are exact, also for calls at the same instant. Repeats
   cost nothing.
 - **Errors** are problem details (RFC 9457, `{MEDIA_TYPE}`) with a stable `type`, `{URN}<name>`; `instance` is the
-  request's id, which every answer carries as `X-Request-Id`.
+  request's id, which every answer carries as `X-Request-Id`. The `Link` header leads to the page of the problem, and
+  [all of them](problems.md) are here too.
 
 """
 
 
 def render() -> str:
     """Return the page."""
-    operations = format_table(("Call", "What it does"), list_operations())
+    operations = format_table(("Operation", "Call", "What it does"), list_operations())
     problems = format_table(("Name", "Status", "Title", "What to do"), list_problems())
     return f"{HEAD}## Operations\n\n{operations}\n## Problems\n\n{problems}"
 
@@ -54,13 +58,13 @@ def list_operations() -> Iterator[Sequence[str]]:
     description = json.loads(TARGET.read_text(encoding="utf-8"))
     for path, item in description["paths"].items():
         for method, operation in item.items():
-            yield f"`{method.upper()} {path}`", operation["summary"]
+            yield f"`{operation['operationId']}`", f"`{method.upper()} {path}`", operation["summary"]
 
 
 def list_problems() -> Iterator[Sequence[str]]:
     """Yield a row for each problem, by status and name."""
     for name, problem in sorted(CATALOGUE.items(), key=lambda item: (item[1].status, item[0])):
-        yield f"`{name}`", str(problem.status), problem.title, problem.detail
+        yield f"[`{name}`](problems.md#{name})", str(problem.status), problem.title, problem.detail
 
 
 if __name__ == "__main__":

@@ -40,6 +40,7 @@ SUBJECTS: dict[str, dict[str, str]] = {
         "subscriptions": "a member's membership, extended by each renewal",
         "agent_clients": "which agent brought a member in",
         "membership_reminders": "a reminder of a period's end that was written",
+        "member_search": "what a member is found by: name and phone number, folded",
         "greetings": "an address that got an unsolicited mail in the last 24 hours",
     },
     "Commissions and payouts": {

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from local.dashboard.page import read_range_s, render_dashboard
 from local.dashboard.widgets import Dashboard
+from local.gateway.code_route import CODE_PATH, CodeRoute
 from local.gateway.concurrency_route import ConcurrencyRoute
 from local.gateway.release_routes import ReleaseRoutes
 from local.http_server import HttpRequest, HttpResponse, is_from_this_machine
@@ -47,6 +48,7 @@ class LocalRoutes:
         self._queued: set[asyncio.Task[None]] = set()
         self._releases = ReleaseRoutes(environments)
         self._concurrency = ConcurrencyRoute(environments)
+        self._code = CodeRoute(environments)
 
     def is_local_path(self, path: str) -> bool:
         """Return whether a path is a local route rather than the API's."""
@@ -58,10 +60,10 @@ class LocalRoutes:
             return _make_json_response(403, {"message": "Only for programs and people on this machine"})
         if invoked := INVOKE.fullmatch(request.path):
             return await self._invoke_function(request, unquote(invoked[1]).rpartition(":function:")[2])
-        if reserved := self._concurrency.handle(request):
-            return reserved
-        if released := self._releases.handle(request):
-            return released
+        if changed := self._concurrency.handle(request) or self._releases.handle(request):
+            return changed
+        if request.path == CODE_PATH:
+            return await self._code.handle(request)
         if request.path == "/_local/status":
             return _make_json_response(200, self._status())
         if request.path in ("/_local/mail", "/_local/mail.json"):

@@ -1,17 +1,22 @@
-"""The environments of one function: started on demand, most recently used first, limited by its concurrency."""
+"""The environments of one function: started on demand, most recently used first, limited by its concurrency.
+
+When the code on disk has changed, the environments from before are replaced. They finish their invocations, and are
+kept until a new one has started: code that doesn't start costs no call.
+"""
 
 import asyncio
 import os
 import time
 from collections import deque
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from local.runtime.environment import ExecutionEnvironment
 from local.runtime.invocation import FunctionInvocation, InvocationOutcome, ThrottledError
 from local.runtime.lineage import RecursionStopped, continue_chain, count_invocations
 from local.runtime.logs import FunctionLog
-from local.runtime.variables import RuntimePlatform
+from local.runtime.variables import RuntimePlatform, list_source_folders
 from local.stack import DeployedFunction
 
 UNRESERVED_LIMIT = 20  # for a function without reserved concurrency; an account's 1,000 would exhaust a laptop's memory
@@ -34,6 +39,9 @@ class EnvironmentPool:
         self._idle: list[ExecutionEnvironment] = []
         self._waiting: deque[asyncio.Future[ExecutionEnvironment | InvocationOutcome]] = deque()
         self._starts: set[asyncio.Task[None]] = set()
+        self._former: set[ExecutionEnvironment] = set()
+        self._replacement: asyncio.Future[InvocationOutcome | None] | None = None
+        self._is_code_broken = False
         self._closed = False
 
     @property
@@ -70,6 +78,26 @@ class EnvironmentPool:
             qualifier=invocation.qualifier,
         )
         return outcome
+
+    def reads_file(self, path: Path) -> bool:
+        """Return whether an environment can import the file, or read it beside its code."""
+        return any(path.is_relative_to(folder) for folder in list_source_folders(self._function))
+
+    async def replace_environments(self) -> InvocationOutcome | None:
+        """Run later invocations with the code that is on disk now.
+
+        Return None when a new environment has started with it, else its failure; then the environments from before
+        serve on, and no others start until the code has changed again. Meanwhile invocations wait.
+        """
+        self._is_code_broken = False
+        self._former |= self._environments
+        self._idle.clear()
+        if not self._environments:
+            return None
+        if self._replacement is None:
+            self._replacement = asyncio.get_running_loop().create_future()
+        self._start_new()
+        return await self._replacement
 
     def close(self) -> None:
         """Kill every environment and start no more."""
@@ -119,23 +147,30 @@ class EnvironmentPool:
         return await place
 
     def _grow(self) -> None:
+        if self._closed or self._replacement or (self._is_code_broken and self._environments):
+            return  # while a replacement starts, its first environment shows whether the code works
         starting = sum(e.state == "starting" for e in self._environments)
-        soon = starting + sum(e.state == "finishing" for e in self._environments)
+        soon = starting + sum(e.state == "finishing" for e in self._environments - self._former)
         available = min(self.limit - len(self._environments), STARTS_AT_ONCE - starting)
-        for _ in range(0 if self._closed else min(len(self._waiting) - soon, available)):
-            self._start(
-                ExecutionEnvironment(
-                    self._function, self._platform, self._log, on_idle=self._put_idle, on_gone=self._drop
-                )
-            )
+        for _ in range(min(len(self._waiting) - soon, available)):
+            self._start_new()
 
-    def _start(self, environment: ExecutionEnvironment) -> None:
+    def _start_new(self) -> None:
+        environment = ExecutionEnvironment(
+            self._function, self._platform, self._log, on_idle=self._put_idle, on_gone=self._drop
+        )
         self._environments.add(environment)
         task = asyncio.get_running_loop().create_task(environment.start())
         self._starts.add(task)
         task.add_done_callback(self._starts.discard)
 
     def _put_idle(self, environment: ExecutionEnvironment) -> None:
+        if environment in self._former:
+            if self._replacement is None:
+                environment.kill()
+            return
+        if self._replacement:
+            self._end_replacement(None)
         place = self._take_next_waiting()
         if place is None:
             self._idle.append(environment)
@@ -144,11 +179,30 @@ class EnvironmentPool:
         place.set_result(environment)
         self._grow()
 
+    def _end_replacement(self, failure: InvocationOutcome | None) -> None:
+        """Kill the former environments that are idle, the others follow; or let all of them serve on."""
+        replacement, self._replacement = self._replacement, None
+        if replacement and not replacement.done():
+            replacement.set_result(failure)
+        former = [each for each in self._former if each.state == "idle"]
+        if failure is None:
+            for each in former:
+                each.kill()
+            return
+        self._is_code_broken = True
+        self._former.clear()
+        for each in former:
+            self._put_idle(each)
+
     def _drop(self, environment: ExecutionEnvironment, start_error: InvocationOutcome | None) -> None:
         self._environments.discard(environment)
         if environment in self._idle:
             self._idle.remove(environment)
-        if start_error and (place := self._take_next_waiting()):
+        if environment in self._former:
+            self._former.discard(environment)
+        elif start_error and self._replacement:
+            self._end_replacement(start_error)
+        elif start_error and (place := self._take_next_waiting()):
             place.set_result(start_error)
         self._grow()
 

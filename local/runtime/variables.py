@@ -67,6 +67,12 @@ def build_import_path(function: DeployedFunction) -> list[str]:
     return [function.code_dir, *(str(layer / "python" if (layer / "python").is_dir() else layer) for layer in layers)]
 
 
+def list_source_folders(function: DeployedFunction) -> list[Path]:
+    """Return the folders that people edit: the function's own, and what its layers link to in the checkout."""
+    parts = (part for layer in function.layer_dirs for part in Path(layer, "python").glob("*") if part.is_symlink())
+    return [Path(function.code_dir).resolve(), *(part.resolve() for part in parts)]
+
+
 def build_variables(
     function: DeployedFunction, platform: RuntimePlatform, *, runtime_api: str, stream: str
 ) -> dict[str, str]:

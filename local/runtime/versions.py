@@ -1,8 +1,10 @@
 """The published versions of each function, and the alias that picks one of them for a call, by weight."""
 
+import asyncio
 import random
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from local.runtime.invocation import FunctionInvocation, InvocationOutcome, ThrottledError
@@ -16,6 +18,14 @@ FIRST = "1"
 
 class UnknownVersion(Exception):
     """The function has no such version."""
+
+
+@dataclass(frozen=True)
+class CodeReplacement:
+    """The end of a replacement of a function's environments: whether it had any, and why the new code doesn't start."""
+
+    was_running: bool
+    failure: InvocationOutcome | None
 
 
 class FunctionVersions:
@@ -93,6 +103,15 @@ class FunctionVersions:
         for pool in self._pools.values():
             pool.limit = limit
 
+    async def replace_environments(self, files: Iterable[Path]) -> CodeReplacement | None:
+        """Replace the environments of each version that can read one of the files; return None if none can."""
+        pools = [pool for pool in self._pools.values() if any(map(pool.reads_file, files))]
+        if not pools:
+            return None
+        was_running = any(pool.processes for pool in pools)
+        failures = await asyncio.gather(*(pool.replace_environments() for pool in pools))
+        return CodeReplacement(was_running, next(filter(None, failures), None))
+
     def close(self) -> None:
         """Kill every environment and start no more."""
         for pool in self._pools.values():
@@ -131,6 +150,11 @@ class FunctionFleet:
     def in_flight(self) -> int:
         """Return how many invocations are under way."""
         return sum(pool.in_flight for pool in self.pools.values())
+
+    async def replace_environments(self, files: list[Path]) -> dict[str, CodeReplacement]:
+        """Replace the environments of the functions that can read one of the files; return how that ended."""
+        ends = await asyncio.gather(*(function.replace_environments(files) for function in self.pools.values()))
+        return {name: end for name, end in zip(self.pools, ends, strict=True) if end is not None}
 
     def close(self) -> None:
         """Kill every environment."""

@@ -100,6 +100,19 @@ class OperatorProcesses:
         assert self.run({**event, "state": "auto"}).error is None
         return PreparedCommand({**event, "state": "open"}, self._read_circuit)
 
+    def prepare_release_of_jobs(self) -> PreparedCommand:
+        """Return a circuit that is held open, and a mail that waits for it."""
+        records, database = RecordFixtures(self.environment.fresh_database), self.environment.fresh_database
+        member, event = records.add_member(), {"command": "force-circuit", "name": "email"}
+        assert self.run({**event, "state": "open"}).error is None
+        job = records.add_mail(
+            "member-welcome", member, to=member, last_error="circuit-open", available_at="2099-01-01"
+        )
+        query = "SELECT state, last_error, available_at <= now() AS due FROM outbox WHERE id = %s"
+        return PreparedCommand(
+            {**event, "state": "closed"}, lambda: (self._read_circuit(), database.query_rows(query, job))
+        )
+
     def prepare_reconcile_restore(self) -> PreparedCommand:
         """A lost write, whose key is answered, and a mail that waited at the moment of the restore."""
         database, subject, key = self.environment.fresh_database, uuid4(), KeyUse("scope", uuid4().hex, "asked")
@@ -165,5 +178,6 @@ COMMANDS: Mapping[str, Callable[[OperatorProcesses], PreparedCommand]] = {
     "free-address of a member": OperatorProcesses.prepare_free_member,
     "free-address of an applicant": OperatorProcesses.prepare_free_agent,
     "force-circuit": OperatorProcesses.prepare_force_circuit,
+    "force-circuit that releases jobs": OperatorProcesses.prepare_release_of_jobs,
     "reconcile-restore": OperatorProcesses.prepare_reconcile_restore,
 }

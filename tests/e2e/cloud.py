@@ -79,10 +79,10 @@ class RunningCloud:
         assert len(done.stdout.split()) == 1, "nothing but the token is printed"
         return done.stdout.strip()
 
-    def run_command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run another command about this cloud; return its output."""
+    def run_command(self, *arguments: str, root: Path = ROOT) -> subprocess.CompletedProcess[str]:
+        """Run another command about this cloud, of the checkout that it runs; return its output."""
         line = [str(LOCAL_PYTHON), "-m", "local", "--state", str(self.folder), *arguments]
-        return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(line, cwd=root, capture_output=True, text=True, timeout=60, check=False)
 
     def list_mails(self, to: str | None = None) -> list[dict[str, Any]]:
         """Return the inbox, newest first."""
@@ -127,11 +127,11 @@ def build_terminal_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
 
 
-def start(folder: Path, *arguments: str) -> RunningCloud:
-    """Start a local cloud and wait for its last line. Fails with all it printed where that does not come."""
+def start(folder: Path, *arguments: str, root: Path = ROOT) -> RunningCloud:
+    """Start a local cloud of a checkout and wait for its last line; fail with all it printed if that does not come."""
     line = [str(LOCAL_PYTHON), "-m", "local", "--state", str(folder), "up", "--port", "0", *arguments]
     process = subprocess.Popen(
-        line, cwd=ROOT, env=build_terminal_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        line, cwd=root, env=build_terminal_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     return RunningCloud(_wait_until_ready(process), folder, process)
 
@@ -151,9 +151,9 @@ def _wait_until_ready(process: subprocess.Popen[str]) -> str:
 
 
 @contextmanager
-def run_cloud(folder: Path, *arguments: str) -> Iterator[RunningCloud]:
+def run_cloud(folder: Path, *arguments: str, root: Path = ROOT) -> Iterator[RunningCloud]:
     """Run a local cloud, gone when the block ends."""
-    cloud = start(folder, *arguments)
+    cloud = start(folder, *arguments, root=root)
     try:
         yield cloud
     finally:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,12 @@ from urllib.parse import urlsplit
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.browser import open_chromium
-from tests.e2e.cloud import RunningCloud, wait_until
+from tests.e2e.cloud import RunningCloud, next_serial, wait_until
 from tests.e2e.cloud_users import CloudUsers
 from tests.settings.test_dashboard import widgets
 
@@ -56,6 +58,13 @@ def hosts_asked(browser: webdriver.Chrome) -> set[str]:
     return {urlsplit(url).netloc for url in urls if urlsplit(url).scheme in ("http", "https", "ws", "wss")}
 
 
+def select_operation(operation_id: str) -> str:
+    """Return the selector of an operation on the documentation's page, which escapes the dots of its id."""
+    tag = operation_id.partition(".")[0]
+    escaped = operation_id.replace(".", r"\\.")
+    return f"[id='operations-{tag}-{escaped}']"
+
+
 def keep_screenshot(browser: webdriver.Chrome, name: str) -> None:
     """Save a screenshot if SCREENSHOTS names a folder."""
     if folder := os.environ.get("SCREENSHOTS"):
@@ -70,7 +79,8 @@ def test_the_documentation_works_offline_and_tries_a_call(
     number = users.register()["number"]
     token = str(users.make_staff().headers["Authorization"]).removeprefix("Bearer ")
     browser.get(f"{cloud.url}/docs")
-    wait_for_element(browser, "#operations-members-get_members")
+    members = select_operation("members.list")
+    wait_for_element(browser, members)
     assert len(browser.find_elements(By.CSS_SELECTOR, ".opblock")) == len(_operations(cloud))
     keep_screenshot(browser, "docs")
 
@@ -78,17 +88,44 @@ def test_the_documentation_works_offline_and_tries_a_call(
     wait_for_element(browser, ".auth-container input").send_keys(token)
     wait_for_element(browser, ".auth-container button[type=submit], .auth-btn-wrapper button.authorize").click()
     wait_for_element(browser, ".btn-done").click()
-    wait_for_element(browser, "#operations-members-get_members button.opblock-summary-control").click()
-    wait_for_element(browser, "#operations-members-get_members .try-out__btn").click()
-    field = wait_for_element(browser, "#operations-members-get_members tr[data-param-name=number] input")
+    wait_for_element(browser, f"{members} button.opblock-summary-control").click()
+    wait_for_element(browser, f"{members} .try-out__btn").click()
+    field = wait_for_element(browser, f"{members} tr[data-param-name=number] input")
     field.send_keys(number)
-    wait_for_element(browser, "#operations-members-get_members button.execute").click()
-    answer = wait_for_element(
-        browser, "#operations-members-get_members .live-responses-table .response-col_description pre"
-    )
+    wait_for_element(browser, f"{members} button.execute").click()
+    answer = wait_for_element(browser, f"{members} .live-responses-table .response-col_description pre")
     WebDriverWait(browser, WAIT_S).until(lambda _: number in answer.text)
     keep_screenshot(browser, "docs-tried")
     assert hosts_asked(browser) == {urlsplit(cloud.origin).netloc}
+    assert errors(browser) == []
+
+
+def test_the_documentation_fills_in_a_fresh_key_and_the_story(cloud: RunningCloud, browser: webdriver.Chrome) -> None:
+    """A call is one click away: its body is the story's, its key is new, and after the answer it is another one."""
+    browser.get(f"{cloud.url}/docs")
+    agents = select_operation("agents.create")
+    wait_for_element(browser, f"{agents} button.opblock-summary-control").click()
+    wait_for_element(browser, f"{agents} .try-out__btn").click()
+    key = wait_for_element(browser, f"{agents} tr[data-param-name=Idempotency-Key] input")
+    body = wait_for_element(browser, f"{agents} textarea")
+    application = json.loads(str(body.get_attribute("value")))
+    assert application["full_name"] == "Arta Krasniqi"
+    body.send_keys(Keys.CONTROL, "a")
+    body.send_keys(json.dumps({**application, "email": f"arta.{next_serial()}@example.test"}))
+    first = str(key.get_attribute("value"))
+    assert re.fullmatch("[0-9a-f]{32}", first)
+    wait_for_element(browser, f"{agents} button.execute").click()
+    status = wait_for_element(browser, f"{agents} .live-responses-table .response .response-col_status")
+    WebDriverWait(browser, WAIT_S).until(lambda _: status.text.startswith("201"))
+    assert f"Idempotency-Key: {first}" in wait_for_element(browser, f"{agents} .curl-command").text
+    WebDriverWait(browser, WAIT_S).until(lambda _: key.get_attribute("value") != first)
+    assert re.fullmatch("[0-9a-f]{32}", str(key.get_attribute("value")))
+
+    claims = select_operation("claims.list")
+    wait_for_element(browser, f"{claims} button.opblock-summary-control").click()
+    wait_for_element(browser, f"{claims} .try-out__btn").click()
+    fields = browser.find_elements(By.CSS_SELECTOR, f"{claims} tr[data-param-name] :is(input, select)")
+    assert [field.get_attribute("value") for field in fields] == ["20", "", "", "", ""]
     assert errors(browser) == []
 
 

@@ -79,6 +79,17 @@ def test_a_crash_is_reported_with_the_part_and_its_last_lines(tmp_path: Path) ->
         child.wait_until(lambda: False, 10)
 
 
+def test_the_log_that_is_quoted_is_of_this_run(tmp_path: Path) -> None:
+    """The file has those of earlier runs too; a part that wrote nothing is not given their words."""
+    (tmp_path / "part.log").write_text("an older end\n")
+    with pytest.raises(ProcessCrashed) as crashed:
+        start_part("print('the last words'); raise SystemExit(3)", tmp_path).wait_until(lambda: False, 10)
+    assert "older" not in str(crashed.value)
+    assert str(crashed.value).endswith("part.log ends with\n  the last words")
+    with pytest.raises(ProcessCrashed, match=r"status 3; it has written nothing to .*part\.log$"):
+        start_part("raise SystemExit(3)", tmp_path).wait_until(lambda: False, 10)
+
+
 def test_a_part_that_never_gets_ready_is_reported_in_time(tmp_path: Path) -> None:
     """Waiting has an end."""
     child = start_part("import time; time.sleep(60)", tmp_path)

@@ -21,6 +21,7 @@ READY = re.compile(
     r"ready  (http://127\.0\.0\.1:\d+)/api   docs \1/api/docs   mail \1/_local/mail   dashboard \1/_local/dashboard\n"
 )
 END_S = 30.0
+STOP_S = 3.0  # what a person waits without wondering
 
 
 @dataclass
@@ -130,15 +131,27 @@ def test_the_front_answers_when_the_ready_line_is_printed(state: Path) -> None:
 
 @pytest.mark.parametrize("name", ["postgres", "emulator", "gateway"])
 def test_a_crash_of_any_part_is_reported_by_name_and_ends_the_rest(state: Path, name: str) -> None:
-    """The name, how it ended, its last log lines, status 1."""
+    """The name, how it ended, its last log lines if it wrote any, status 1."""
     with run_cloud(state) as cloud:
         processes = list_descendants(cloud.process.pid)
         pids = {child["name"]: child["pid"] for child in json.loads((state / "state.json").read_text())["children"]}
         subprocess.run(["kill", "-KILL", str(pids[name])], check=True)
         rest = cloud.process.communicate(timeout=END_S)[0]
     assert cloud.process.returncode == 1
-    assert f"{name} was ended by SIGKILL; {state}/logs/{name}.log ends with" in rest
+    assert f"{name} was ended by SIGKILL; " in rest
+    assert f"{state}/logs/{name}.log" in rest
     assert is_family_gone(processes)
+
+
+def test_make_down_ends_it_from_another_terminal_and_make_url_says_where_it_is(state: Path) -> None:
+    """`make -s url` prints nothing else; after `make down` it has ended, as by Ctrl-C, within seconds."""
+    with run_cloud(state) as cloud:
+        url = subprocess.run(command(state, "url"), cwd=ROOT, capture_output=True, text=True, check=True)
+        assert url.stdout == f"{cloud.url}/api\n"
+        began = time.monotonic()
+        down = subprocess.run(command(state, "down"), cwd=ROOT, capture_output=True, text=True, check=True)
+        assert (down.stdout, cloud.process.wait(END_S)) == ("", 0)
+        assert time.monotonic() - began < STOP_S
 
 
 def test_a_start_right_after_a_kill_finds_everything_in_order(state: Path) -> None:

@@ -18,9 +18,9 @@ from tests.fakes.identities import FakeIdentityProvider
 
 # In the order in which transactions take rows: the key first, then as the domain says.
 ORDER = (
-    "idempotency_keys", "accounts", "agents", "members", "subscriptions", "membership_reminders", "agent_clients",
-    "commissions", "payouts", "payout_statements", "claims", "claim_history", "documents", "greetings", "outbox",
-    "audit",
+    "idempotency_keys", "accounts", "agents", "members", "member_search", "subscriptions", "membership_reminders",
+    "agent_clients", "commissions", "payouts", "payout_statements", "claims", "claim_history", "documents", "greetings",
+    "outbox", "audit",
 )  # fmt: skip
 
 # How many rows a chore finds: enough to be taken in one order or another.

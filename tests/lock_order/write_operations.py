@@ -151,8 +151,8 @@ def _change_state(environment: OperationEnvironment, who: Mapping[str, str], to:
     return environment.call(who, MOVE, body, if_match=environment.read_version("claims", claim), claim_id=claim)
 
 
-def _assign(environment: OperationEnvironment) -> ApiReply:
-    claim, body = environment.records.claim, {"staff_id": str(environment.records.colleague)}
+def _assign(environment: OperationEnvironment, assignee: UUID | None) -> ApiReply:
+    claim, body = environment.records.claim, {"staff_id": str(assignee) if assignee else None}
     return environment.call(
         environment.staff, ASSIGN, body, if_match=environment.read_version("claims", claim), claim_id=claim
     )
@@ -307,7 +307,8 @@ ACTS: dict[str, Act] = {
     f"{LIST} by staff": lambda s: s.call(s.staff, LIST),
     f"{MOVE} by staff": lambda s: _change_state(s, s.staff, "verification"),
     f"{MOVE} by its member": lambda s: _change_state(s, s.member, "withdrawn"),
-    f"{ASSIGN} to a colleague": _assign,
+    f"{ASSIGN} to a colleague": lambda s: _assign(s, s.records.colleague),
+    f"{ASSIGN} to nobody": lambda s: _assign(s, None),
     f"{ANNOUNCE} by its member": _announce,
     f"{COMPLETE} by its member": _complete,
     f"{REMOVE_DOCUMENT} by its member": _remove_document,

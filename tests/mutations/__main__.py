@@ -91,7 +91,11 @@ def is_green_unchanged(copy: CheckoutCopy, mutations: Sequence[Mutation]) -> boo
 def main(names: Sequence[str]) -> int:
     """Run the mutations of these names, or all; return the exit status."""
     began = time.monotonic()
-    mutations = [m for m in read_table(FILE.read_text(encoding="utf-8")).mutations if not names or m.name in names]
+    known = read_table(FILE.read_text(encoding="utf-8")).mutations
+    if unknown := set(names) - {mutation.name for mutation in known}:
+        print(f"there is no mutation {', '.join(sorted(unknown))}: see {FILE.relative_to(ROOT)}", file=sys.stderr)
+        return 2
+    mutations = [m for m in known if not names or m.name in names]
     warm_up()
     first = CheckoutCopy.make(ROOT, COPIES / "0")
     if not is_green_unchanged(first, mutations):
@@ -107,4 +111,7 @@ def main(names: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:  # the children get the same signal as this process ends
+        sys.exit(130)

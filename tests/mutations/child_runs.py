@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from local.processes import prepare_death_signal
 from stress.controls.checkout_copies import copy_checkout
 from tests.mutations.model import SourceEdit
 from tests.packages import PACKAGES
@@ -105,8 +106,10 @@ class CheckoutCopy:
         """
         results = self.folder / "results.json"
         results.unlink(missing_ok=True)
+        end_with_parent = prepare_death_signal(signal.SIGINT)
         pid = os.fork()
         if pid == 0:
+            end_with_parent()
             _be_child(self.folder, tests, results, keep_bytecode=unchanged)
         return ChildRun(pid, time.monotonic(), results)
 

@@ -92,11 +92,18 @@ def find_missing(ids: list[str], page: dict[str, Any]) -> Iterator[str]:
     yield from (f"the list has no {record}" for record in ids if record not in listed)
 
 
+def find_response(operation: dict[str, Any], status: int) -> dict[str, Any]:
+    """Return what the API's description says of an operation's answer with a status."""
+    response: dict[str, Any] = operation["responses"][str(status)]
+    shared: dict[str, Any] = DESCRIPTION["components"]["responses"]
+    return shared[response["$ref"].rpartition("/")[2]] if "$ref" in response else response
+
+
 def check_schema(event: dict[str, Any], status: int, body: Any) -> Iterator[str]:
     """Yield where the body is not what the API's description says of this operation and status."""
     operation = DESCRIPTION["paths"].get(event["resource"], {}).get(event["httpMethod"].lower())
-    content = operation["responses"][str(status)].get("content", {}) if operation else {}
-    for schema in (kind["schema"] for kind in content.values() if "schema" in kind):
+    content = find_response(operation, status).get("content", {}) if operation else {}
+    for schema in (part["schema"] for kind, part in content.items() if "json" in kind):
         validator = jsonschema_rs.Draft202012Validator({**schema, "components": DESCRIPTION["components"]})
         yield from (
             f"{'/'.join(map(str, error.instance_path))}: {error.message}" for error in validator.iter_errors(body)

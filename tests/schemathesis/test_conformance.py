@@ -1,10 +1,12 @@
-"""The running service against its own description: thousands of generated calls, every check, no failure."""
+"""The running service against its own description: every example, thousands of generated calls, and no failed check."""
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +20,9 @@ SEED = 20261124
 UNLIMITED = json.dumps(dict.fromkeys(DEFAULT_LIMITS, (1_000_000, 1)))
 RATE = "50/s"  # below the gateway's throttles, which answer before anything else is looked at
 RUN_S = 900
+UNREADABLE = (400, 405, 413, 415, 422, 428, 500)
+
+JSON = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
@@ -35,19 +40,19 @@ def tokens(cloud: RunningCloud) -> dict[str, str]:
     return {role: str(client.headers["Authorization"]) for role, client in clients.items()}
 
 
-def count_answered(cloud: RunningCloud) -> int:
-    """Return how many calls the functions have answered: what the gateway turns away is not counted."""
-    return cloud.read_logs().count('"message":"request"')
+def list_answered(cloud: RunningCloud) -> set[str]:
+    """Return what was logged of each call that a function has answered: what the gateway turns away is not counted."""
+    return set(re.findall(r'\{.*"message":"request".*\}', cloud.read_logs()))
 
 
-def run(cloud: RunningCloud, folder: Path, token: str) -> int:
-    """Run as one role and return how many calls were answered; fail with the output if any check fails."""
-    before = count_answered(cloud)
+def run(cloud: RunningCloud, folder: Path, token: str, *options: str) -> list[JSON]:
+    """Run as one role and return the calls that were answered; fail with the output if any check fails."""
+    before = list_answered(cloud)
     command = [
         *[str(ROOT / ".venvs/dev/bin/schemathesis"), "--no-color", "--config-file", str(CONFIG)],
         *["run", f"{cloud.url}/openapi.json", "--checks", "all"],
         *["--header", f"Authorization: {token}", "--seed", str(SEED), "--max-examples", "25", "--workers", "1"],
-        *["--rate-limit", RATE],
+        *["--rate-limit", RATE, *options],
     ]
     hooks = str(CONFIG.with_name("hooks.py"))
     ours = os.pathsep.join(str(ROOT / part) for part in ("layers/shared", "functions/claims"))
@@ -56,14 +61,28 @@ def run(cloud: RunningCloud, folder: Path, token: str) -> int:
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=RUN_S, check=False
     )
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-5_000:]
-    return count_answered(cloud) - before
+    return [json.loads(line) for line in list_answered(cloud) - before]
+
+
+def list_operations(cloud: RunningCloud) -> set[tuple[str, str]]:
+    """Return the method and path of every operation of the description."""
+    paths = cloud.make_client().get("/openapi.json").json()["paths"]
+    return {(method.upper(), path) for path, item in paths.items() for method in item}
+
+
+def test_every_example_is_taken_as_it_stands(cloud: RunningCloud, tokens: dict[str, str], tmp_path: Path) -> None:
+    """Every operation is called with its examples, and none is refused because of what was sent."""
+    answered = [call for token in tokens.values() for call in run(cloud, tmp_path, token, "--phases", "examples")]
+    assert {(call["method"], call["resource"]) for call in answered} >= list_operations(cloud)
+    assert [call for call in answered if call["status"] in UNREADABLE] == []
+    assert {call["status"] for call in answered if call["resource"] in ("/agents", "/claims", "/members")} >= {200, 201}
 
 
 def test_every_check_holds_for_thousands_of_generated_calls(
     cloud: RunningCloud, tokens: dict[str, str], tmp_path: Path
 ) -> None:
     """They are made as admin, member and agent; afterwards the service is well, and its logs name nobody."""
-    calls = {role: run(cloud, tmp_path, token) for role, token in tokens.items()}
+    calls = {role: len(run(cloud, tmp_path, token)) for role, token in tokens.items()}
     assert sum(calls.values()) >= LEAST_CALLS, calls
     assert cloud.make_client().get("/health").status_code == 200
     assert '"level":"ERROR"' not in cloud.read_logs()

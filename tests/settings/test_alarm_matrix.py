@@ -42,6 +42,8 @@ QUIET = OutboxCounts(
     high_unsolved=0,
     oldest_s={"high": 1.5, "normal": 0.0, "low": 4.0},
     sent={"high": 0, "normal": 0, "low": 0},
+    held=0,
+    oldest_held_s=0.0,
 )
 Change = Callable[[ScriptedDependencies], None]
 

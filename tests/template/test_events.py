@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from operations.app import _COMMANDS
+from operations.app import COMMANDS
 from tests.sam import answers
 from tests.template.test_routes import ANY, function_of, load_api
 from tests.template.translation import find_by_type, load_template, translate
@@ -74,7 +74,7 @@ def test_every_schedule_has_an_event_of_its_function() -> None:
 def test_every_command_has_an_event() -> None:
     """Of the operators' function."""
     commands = {event["command"] for name, event in EVENTS.items() if name.startswith("operations/")}
-    assert commands == set(_COMMANDS)
+    assert commands == set(COMMANDS)
 
 
 def test_the_files_are_what_the_tool_makes() -> None:

@@ -65,7 +65,7 @@ MAY = {
     | {"ses:SendEmail identity/MailSender", "ses:SendEmail identity/Domain"}
     | IDENTITIES,
     "Housekeeping": CIRCUITS | WAKE_UP | {"s3:DeleteObject EvidenceBucket/uploads/*"},
-    "Admin": {"rds-db:connect DatabaseOwner"} | CIRCUITS | IDENTITIES | ENDING | RECONCILING,
+    "Admin": {"rds-db:connect DatabaseOwner"} | CIRCUITS | WAKE_UP | IDENTITIES | ENDING | RECONCILING,
     "Migration": {"rds-db:connect DatabaseOwner"},
     "PreTraffic": {"lambda:InvokeFunction *", "codedeploy:PutLifecycleEventHookExecutionStatus StackName-*"},
 }

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import pytest
 
+from local.gateway.gateway_responses import EXPIRED, UNAUTHORIZED, GatewayRejection, GatewayResponses
+from local.stack_reader import read_gateway_responses
 from shared.api.cors import PREFLIGHT
 from shared.api.problems import CATALOGUE, MEDIA_TYPE, URN
 from shared.api.responses import SECURITY_HEADERS
@@ -76,7 +78,9 @@ BAD_REQUEST_BODY BAD_REQUEST_PARAMETERS DEFAULT_4XX DEFAULT_5XX EXPIRED_TOKEN IN
 INTEGRATION_TIMEOUT INVALID_API_KEY INVALID_SIGNATURE MISSING_AUTHENTICATION_TOKEN QUOTA_EXCEEDED
 REQUEST_TOO_LARGE RESOURCE_NOT_FOUND THROTTLED UNAUTHORIZED UNSUPPORTED_MEDIA_TYPE WAF_FILTERED
 """
-OF_THE_GATEWAY_ALONE = {"bad-gateway": 502, "timeout": 504}
+# What is known of a token's fault: an expired token of IAM has a kind of its own, and of Cognito's tokens the gateway
+# tells only in its message ("The incoming token has expired", "Unauthorized").
+FAULTS_OF_TOKENS = {"EXPIRED_TOKEN": "The access token has expired. ", "UNAUTHORIZED": "$context.error.message. "}
 
 
 def load_api() -> Json:
@@ -155,11 +159,21 @@ def test_what_the_gateway_says_by_itself_is_a_problem_like_ours(kind: str) -> No
     assert {name: headers[f"gatewayresponse.header.{name}"] for name in SECURITY_HEADERS} == {
         name: f"'{value}'" for name, value in SECURITY_HEADERS.items()
     }
-    if name in OF_THE_GATEWAY_ALONE:
-        assert problem["status"] == OF_THE_GATEWAY_ALONE[name]
-    else:
-        entry = CATALOGUE[name]
-        assert (problem["status"], problem["title"], problem["detail"]) == (entry.status, entry.title, entry.detail)
+    entry = CATALOGUE[name]
+    detail = FAULTS_OF_TOKENS.get(kind, "") + entry.detail
+    assert (problem["status"], problem["title"], problem["detail"]) == (entry.status, entry.title, detail)
+
+
+@pytest.mark.parametrize(
+    ("rejection", "said"), [(EXPIRED, "The incoming token has expired. Send"), (UNAUTHORIZED, "Unauthorized. Send")]
+)
+def test_the_gateway_says_whether_a_token_has_expired(rejection: GatewayRejection, said: str) -> None:
+    """As far as API Gateway knows it: it puts its message into our words."""
+    responses = GatewayResponses(list(read_gateway_responses(load_api())))
+    answer = responses.build_response(rejection, {"extendedRequestId": "r-1"})
+    problem = json.loads(answer.body)
+    assert (answer.status, problem["type"], problem["instance"]) == (401, f"{URN}unauthenticated", "r-1")
+    assert problem["detail"].startswith(said)
 
 
 def test_every_kind_of_gateway_response_is_ours() -> None:

@@ -37,6 +37,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--again", action="store_true", help="test only those that survived the last run")
     parser.add_argument("names", nargs="*", metavar="PART", help=", ".join(part.name for part in PARTS))
     options = parser.parse_args(arguments)
+    if unknown := set(options.names) - {part.name for part in PARTS}:
+        parser.error(
+            f"there is no part {', '.join(sorted(unknown))}; there are: {', '.join(part.name for part in PARTS)}"
+        )
     parts = [find_part(name) for name in options.names] or list(PARTS)
     for part in parts:
         results = run_part(part, again=options.again)

@@ -1,227 +1,227 @@
-"""The API's description (OpenAPI 3.1), built from the operations."""
+"""The API's description (OpenAPI 3.1), built from the operations and their examples."""
 
 import inspect
+import json
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+from shared.api.auth.caller import STAFF
+from shared.api.operation import NoInput, Operation
+from shared.api.problems import ABOUT_KEYS
+from tools.openapi.headers import HEADERS, PARAMETERS, build_success_headers, list_request_headers
+from tools.openapi.problem_answers import build_answers, build_examples, describe_problems
+from tools.openapi.schemas import SchemaRegistry, read_docstring
+from tools.openapi.story.all_examples import EXAMPLES, PATH_IDS, TAGS
+from tools.openapi.story.operation_example import OperationExample
 
-from shared.admission.ports import KEY_LIFE_S
-from shared.api.operation import IgnoredQuery, NoInput, Operation
-from shared.api.parsing import KEY_PATTERN
-from shared.api.problems import ABOUT_KEYS, CATALOGUE, MEDIA_TYPE, URN, Problem
+JSON = dict[str, Any]
 
-REF = "#/components/schemas/{model}"
+DESCRIPTION = f"""Agents bring in members, members file claims, staff see them through.
 
-# The refusals of every operation with a certain feature, besides those that it declares itself.
-_OF_ALL = ("internal", "unavailable")
-_OF_BODIES = ("malformed-request", "payload-too-large", "unsupported-media-type", "invalid-request")
-_OF_KEYS = ("idempotency-key-malformed", "request-in-progress", "idempotency-key-reused")
+The examples tell one story: Arta becomes an agent, Besa registers with her code, Besa's flight is cancelled, and Drita
+of the staff takes on her claim.
 
-_KEY = (
-    "A new random value for each new request, the same one when you repeat it: 1 to 255 visible ASCII characters, as a"
-    ' string in quotes or bare ("k" and k are one key).'
-    f" It expires {KEY_LIFE_S / 3600:.0f} hours after its first answer."
-)
+How requests are repeated safely: [Idempotency keys](docs{ABOUT_KEYS.removeprefix("/docs")})."""
 
-# The phrases of RFC 9110, which Python's http module has only since 3.13.
-_RENAMED = {HTTPStatus(413): "Content Too Large", HTTPStatus(422): "Unprocessable Content"}
+HOW_TO_SIGN_IN = """An access token (JWT) of the stack's user pool, valid for one hour. ID tokens are refused.
 
-_HEADERS: Mapping[str, Any] = {
-    "X-Request-Id": {"description": "The request's id, for questions about it.", "schema": {"type": "string"}},
-    "ETag": {"description": "The version; send it as If-Match.", "schema": {"type": "string", "pattern": '^"[0-9]+"$'}},
-    "Location": {"description": "The path of the new record.", "schema": {"type": "string"}},
-    "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "string", "pattern": "^[0-9]+$"}},
-    "Link": {"description": "A page that explains the problem.", "schema": {"type": "string"}},
-    "Allow": {"description": "The methods of this path.", "schema": {"type": "string"}},
-    "Idempotency-Replayed": {
-        "description": "true on a repeated answer.",
-        "schema": {"type": "string", "const": "true"},
+**On the local cloud** (`make up`): `make -s token ROLE=staff` or `ROLE=admin`; `make -s token EMAIL=besa@example.test`
+for somebody who has registered or whose application was approved.
+
+**On AWS**: sign in to the user pool as the app does, with a code by mail or a password, and take the `AccessToken` of
+the answer. `UserPoolClientId` is an output of the stack:
+
+    aws cognito-idp initiate-auth --client-id <UserPoolClientId> --auth-flow USER_AUTH \\
+      --auth-parameters USERNAME=besa@example.test,PREFERRED_CHALLENGE=EMAIL_OTP
+    aws cognito-idp respond-to-auth-challenge --client-id <UserPoolClientId> --challenge-name EMAIL_OTP \\
+      --session <Session> --challenge-responses USERNAME=besa@example.test,EMAIL_OTP_CODE=<the code of the mail>"""
+
+# The bodies of answers that no model describes: by media type.
+_RAW_SCHEMAS: Mapping[str, JSON] = {"application/json": {"type": "object"}, "text/html": {"type": "string"}}
+
+# Keywords of a query's field that belong to the parameter, not to its values.
+_SAID_OF_PARAMETERS = ("description", "deprecated")
+
+_NO_BODY: JSON = {
+    "required": False,
+    "description": "Nothing, or an empty object.",
+    "content": {
+        "application/json": {
+            "schema": {"type": "object", "additionalProperties": False, "maxProperties": 0},
+            "example": {},
+        }
     },
 }
 
+_NO_EXAMPLE = OperationExample()
 
-def describe(operations: Iterable[Operation], *, version: str) -> dict[str, Any]:
-    """Return the description of all operations together, as a JSON object."""
+
+def describe(
+    operations: Iterable[Operation], *, version: str, examples: Mapping[str, OperationExample] = EXAMPLES
+) -> JSON:
+    """Return the description of all operations together, as a JSON object. Raise UnnamedEnum."""
     listed = sorted(operations, key=lambda o: (o.resource, o.method))
-    refs, components = _build_schemas(listed)
-    paths: dict[str, Any] = {}
+    schemas = SchemaRegistry(listed)
+    paths: JSON = {}
     for operation in listed:
-        paths.setdefault(operation.resource, {})[operation.method.lower()] = _describe_operation(operation, refs)
-    return {
+        example = examples.get(operation.operation_id, _NO_EXAMPLE)
+        described = _describe_operation(operation, example, schemas)
+        paths.setdefault(operation.resource, {})[operation.method.lower()] = described
+    tags = {_find_tag(operation) for operation in listed}
+    components = {
+        "schemas": schemas.components,
+        "parameters": PARAMETERS,
+        "headers": HEADERS,
+        "responses": build_answers(listed),
+        "examples": build_examples(listed),
+        "securitySchemes": {
+            "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": HOW_TO_SIGN_IN}
+        },
+    }
+    described = {
         "openapi": "3.1.0",
         "info": {
             "title": "Interdomestik API",
             "version": version,
-            "description": (
-                "Agents bring in members, members file claims, staff see them through.\n\n"
-                f"How requests are repeated safely: [Idempotency keys](docs{ABOUT_KEYS.removeprefix('/docs')})."
-            ),
+            "description": DESCRIPTION,
+            "contact": {"name": "The maintainers of Interdomestik API"},
+            "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "servers": [{"url": "/api"}],
+        "servers": [{"url": "/api", "description": "The stack that serves this description."}],
+        "tags": [{"name": name, "description": text} for name, text in TAGS.items() if name in tags],
         "paths": paths,
-        "components": {
-            "schemas": components,
-            "headers": dict(_HEADERS),
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
-        },
+        "components": components,
     }
+    return _drop_unused(described)
 
 
-def _build_schemas(operations: list[Operation]) -> tuple[Mapping[type[BaseModel], Any], dict[str, Any]]:
-    inputs = {o.input for o in operations if o.is_write and o.input is not NoInput}
-    views = {o.answer for o in operations if o.answer is not None} | {Problem}
-    asked: list[Any] = [(model, "validation") for model in sorted(inputs, key=_get_model_name)]
-    asked += [(model, "serialization") for model in sorted(views, key=_get_model_name)]
-    found, top = models_json_schema(asked, ref_template=REF)
-    refs: dict[Any, Any] = {model: schema for (model, _), schema in found.items()}
-    return refs, dict(top.get("$defs", {}))
+def _drop_unused(description: JSON) -> JSON:
+    """Return the description without answers, headers and parameters that no operation refers to."""
+    for kind in ("responses", "headers", "parameters"):
+        text, named = json.dumps(description), description["components"][kind]
+        used = {name: part for name, part in named.items() if f'"#/components/{kind}/{name}"' in text}
+        description["components"][kind] = used
+    return description
 
 
-def _get_model_name(model: type[BaseModel]) -> str:
-    return model.__name__
-
-
-def _describe_operation(operation: Operation, refs: Mapping[type[BaseModel], Any]) -> dict[str, Any]:
-    described: dict[str, Any] = {
-        "operationId": _make_operation_id(operation),
-        "tags": [operation.resource.split("/")[1]],
+def _describe_operation(operation: Operation, example: OperationExample, schemas: SchemaRegistry) -> JSON:
+    problems, success = describe_problems(operation), _describe_success(operation, example, schemas)
+    described: JSON = {
+        "operationId": operation.operation_id,
+        "tags": [_find_tag(operation)],
         "summary": operation.summary,
         "description": _build_description(operation),
         "parameters": [
             *_list_path_parameters(operation),
-            *_list_query_parameters(operation),
-            *_list_header_parameters(operation),
+            *_list_query_parameters(operation, example, schemas),
+            *list_request_headers(operation, example.answer),
         ],
         "responses": {
-            str(operation.status): _describe_success(operation, refs),
-            **_describe_problems(operation),
-            **{str(status): _describe_success(operation, refs) for status in operation.also_status},
+            str(operation.status): success,
+            **problems,
+            **{
+                str(status): _describe_other(operation, example, schemas, status, problems.get(str(status), {}))
+                for status in operation.also_status
+            },
         },
         "security": {"required": [{"token": []}], "optional": [{}, {"token": []}], "none": []}[operation.sign_in],
     }
     if operation.is_write:
-        described["requestBody"] = _describe_body(operation, refs)
+        described["requestBody"] = _describe_body(operation, example, schemas)
     return described
 
 
-def _make_operation_id(operation: Operation) -> str:
-    words = [part.strip("{}") for part in operation.resource.split("/") if part]
-    return "_".join([operation.method.lower(), *words]).replace(".", "_")
+def _find_tag(operation: Operation) -> str:
+    return operation.operation_id.partition(".")[0]
 
 
 def _build_description(operation: Operation) -> str:
-    who = "Anyone." if operation.access is None else f"Who: {', '.join(sorted(operation.access))}."
+    who = _describe_access(operation)
     # Python before 3.13 keeps the indent of a docstring's later lines.
     return f"{inspect.cleandoc(operation.run.__doc__ or '')}\n\n{who}"
 
 
-def _list_path_parameters(operation: Operation) -> list[dict[str, Any]]:
-    names = [part[1:-1] for part in operation.resource.split("/") if part.startswith("{")]
-    schema = {"type": "string", "format": "uuid"}
-    return [{"name": name, "in": "path", "required": True, "schema": schema} for name in names]
+def _describe_access(operation: Operation) -> str:
+    """Return who may call an operation. Members and agents reach their own records only, staff those of all."""
+    if operation.access is None:
+        return "Who: anyone."
+    staff, others = operation.access & STAFF, operation.access - STAFF
+    is_narrowed = "_id}" in operation.resource or (operation.method == "GET" and staff)
+    roles = [*sorted(staff), *(f"{role} for their own" if is_narrowed else role for role in sorted(others))]
+    with_token = "anyone without a token; with one, " if operation.sign_in == "optional" else ""
+    return f"Who: {with_token}{', '.join(roles)}."
 
 
-def _list_query_parameters(operation: Operation) -> list[dict[str, Any]]:
+def _list_path_parameters(operation: Operation) -> list[JSON]:
+    parameters = []
+    for name in (part[1:-1] for part in operation.resource.split("/") if part.startswith("{")):
+        text, example = PATH_IDS.get(name, (None, None))
+        described = {"name": name, "in": "path", "required": True, "description": text}
+        described |= {"schema": {"type": "string", "format": "uuid"}, "example": example}
+        parameters.append({key: value for key, value in described.items() if value is not None})
+    return parameters
+
+
+def _list_query_parameters(operation: Operation, example: OperationExample, schemas: SchemaRegistry) -> list[JSON]:
     if operation.is_write:
         return []
-    properties = operation.input.model_json_schema().get("properties", {})
-    return [
-        {"name": name, "in": "query", "required": False, "schema": _remove_null(schema)}
-        for name, schema in properties.items()
-    ]
+    parameters = []
+    for name, schema in schemas.list_query_fields(operation.input).items():
+        said = {key: schema[key] for key in _SAID_OF_PARAMETERS if key in schema}
+        described = {"name": name, "in": "query", "required": False, **said}
+        described["schema"] = {key: value for key, value in schema.items() if key not in said}
+        described |= {"example": example.query[name]} if name in example.query else {}
+        parameters.append(described)
+    return parameters
 
 
-def _remove_null(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the schema of a parameter without null: a parameter is given or omitted."""
-    plain = {key: value for key, value in schema.items() if key not in ("anyOf", "title")}
-    for choice in schema.get("anyOf", ()):
-        plain |= {} if choice == {"type": "null"} else choice
-    return {key: value for key, value in plain.items() if not (key == "default" and value is None)}
-
-
-def _list_header_parameters(operation: Operation) -> list[dict[str, Any]]:
-    headers = []
-    if operation.is_write:
-        headers.append(
-            {
-                "name": "Idempotency-Key",
-                "in": "header",
-                "required": operation.key == "required",
-                "description": _KEY,
-                "schema": {"type": "string", "pattern": KEY_PATTERN},
-            }
-        )
-    if operation.if_match:
-        headers.append(
-            {
-                "name": "If-Match",
-                "in": "header",
-                "required": True,
-                "description": (
-                    "The ETag of the version that was decided on, or a list of such tags, of which one must match;"
-                    " * matches whatever version there is. Weak tags (W/…) never match."
-                ),
-                "schema": {"type": "string", "pattern": '^"[1-9][0-9]{0,8}"$'},
-            }
-        )
-    return headers
-
-
-def _describe_body(operation: Operation, refs: Mapping[type[BaseModel], Any]) -> dict[str, Any]:
+def _describe_body(operation: Operation, example: OperationExample, schemas: SchemaRegistry) -> JSON:
     if operation.input is NoInput:
-        empty = {"type": "object", "additionalProperties": False, "maxProperties": 0}
-        return {"required": False, "content": {"application/json": {"schema": empty}}}
-    return {"required": True, "content": {"application/json": {"schema": refs[operation.input]}}}
+        return _NO_BODY
+    examples = {_make_name(title): {"summary": title, "value": body} for title, body in example.bodies.items()}
+    content = {"schema": schemas.refer_to(operation.input), **({"examples": examples} if examples else {})}
+    text = read_docstring(operation.input)
+    return {"required": True, "description": text, "content": {"application/json": content}}
 
 
-def _describe_success(operation: Operation, refs: Mapping[type[BaseModel], Any]) -> dict[str, Any]:
-    schema = refs[operation.answer] if operation.answer is not None else {}
-    content = {operation.media_type: {"schema": schema} if schema else {}}
-    names = ["X-Request-Id", *(["Idempotency-Replayed"] if operation.is_write else [])]
-    described = {"description": operation.summary, "headers": _build_header_references(*names)}
-    return described if operation.status == HTTPStatus.NO_CONTENT else {**described, "content": content}
+def _make_name(title: str) -> str:
+    """Return a title as the name of an example, which may hold no blanks."""
+    return "-".join("".join(c for c in word.lower() if c.isalnum()) for word in title.split())
 
 
-def _build_header_references(*names: str) -> dict[str, Any]:
-    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
-
-
-def _describe_problems(operation: Operation) -> dict[str, Any]:
-    by_status: dict[int, list[str]] = {}
-    for name in _list_refusals(operation):
-        by_status.setdefault(CATALOGUE[name].status, []).append(name)
-    return {str(status): _describe_problem(status, by_status[status]) for status in sorted(by_status)}
-
-
-def _describe_problem(status: int, names: list[str]) -> dict[str, Any]:
-    listed = "\n".join(f"- `{URN}{name}`: {CATALOGUE[name].title}" for name in names)
-    waits = ["Retry-After"] if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE) else []
-    explained = ["Link"] if any(CATALOGUE[name].docs_path for name in names) else []
+def _describe_success(operation: Operation, example: OperationExample, schemas: SchemaRegistry) -> JSON:
+    headers = build_success_headers(operation, example.answer)
+    if operation.status == HTTPStatus.NO_CONTENT:
+        return {"description": "Done; the answer has no body.", "headers": headers}
+    content = {"schema": _find_answer_schema(operation, schemas)}
+    content |= {} if example.answer is None else {"example": example.answer}
     return {
-        "description": f"{_RENAMED.get(HTTPStatus(status), HTTPStatus(status).phrase)}\n\n{listed}",
-        "headers": _build_header_references("X-Request-Id", *waits, *explained),
-        "content": {MEDIA_TYPE: {"schema": {"$ref": REF.format(model="Problem")}}},
+        "description": _describe_answer(operation),
+        "headers": headers,
+        "content": {operation.media_type: content},
     }
 
 
-def _list_refusals(operation: Operation) -> list[str]:
-    """Return every problem that the operation may answer with, each once."""
-    found = [*operation.refusals, *_OF_ALL]
-    if operation.is_write:
-        found += [*_OF_BODIES, *_OF_KEYS]
-    elif operation.input is not IgnoredQuery:
-        found.append("invalid-request")
-    if operation.key == "required":
-        found.append("idempotency-key-required")
-    if operation.if_match:
-        found += ["if-match-required", "stale-version"]
-    if operation.limit is not None or operation.is_write or operation.input is not NoInput:
-        found.append("too-many-requests")  # of the operation's limit, or of the limit for calls that can't be read
-    if operation.sign_in != "none":
-        found += ["unauthenticated", "forbidden"]
-    if "{" in operation.resource:
-        found.append("not-found")
-    return list(dict.fromkeys(found))
+def _describe_answer(operation: Operation) -> str:
+    """Return what the answer is: the first paragraph about its model."""
+    if operation.answer is None:
+        return operation.summary
+    return read_docstring(operation.answer).partition("\n\n")[0]
+
+
+def _find_answer_schema(operation: Operation, schemas: SchemaRegistry) -> JSON:
+    return schemas.refer_to(operation.answer) if operation.answer else _RAW_SCHEMAS[operation.media_type]
+
+
+def _describe_other(
+    operation: Operation, example: OperationExample, schemas: SchemaRegistry, status: int, problem: JSON
+) -> JSON:
+    """Return the answer of a status that comes with the operation's own answer, or else with a problem."""
+    own: JSON = {"schema": _find_answer_schema(operation, schemas)}
+    own |= {"example": example.other_answers[status]} if status in example.other_answers else {}
+    return {
+        "description": f"{_describe_answer(operation)}\n\nOr, if there is none:\n\n{problem.get('description', '')}",
+        "headers": {**build_success_headers(operation, None), **problem.get("headers", {})},
+        "content": {operation.media_type: own, **problem.get("content", {})},
+    }

@@ -58,6 +58,7 @@ def _apply_with_unused_code(call: Call[AgentApplication]) -> Row:
 
 @api.post(
     "/agents",
+    operation_id="agents.create",
     summary="Apply as an agent",
     input=AgentApplication,
     answer=AgentView,
@@ -73,15 +74,35 @@ def apply_as_agent(call: Call[AgentApplication]) -> Answer:
     return make_answer(agent, status=201, version=agent.version, location=f"/agents/{agent.id}")
 
 
-@api.get("/agents", summary="List agents", input=AgentQuery, answer=Page[AgentDetails], access=STAFF)
+@api.get(
+    "/agents",
+    operation_id="agents.list",
+    summary="List agents",
+    input=AgentQuery,
+    answer=Page[AgentDetails],
+    access=STAFF,
+)
 def list_agents(call: Call[AgentQuery]) -> Answer:
     """List all agents, or those in one state."""
-    return list_page(call, f"agents {call.input.status}", AgentDetails, service.list_agents, state=call.input.status)
+    state = call.input.state or call.input.status
+    return list_page(call, f"agents {state}", AgentDetails, service.list_agents, state=state)
 
 
-@api.get("/agents/me", summary="Read your own record", answer=AgentDetails, access=AGENT, refusals=("not-found",))
 @api.get(
-    "/agents/{agent_id}", summary="Read an agent", answer=AgentDetails, access=AGENT | STAFF, refusals=("not-found",)
+    "/agents/me",
+    operation_id="agents.get_own",
+    summary="Read your own record",
+    answer=AgentDetails,
+    access=AGENT,
+    refusals=("not-found",),
+)
+@api.get(
+    "/agents/{agent_id}",
+    operation_id="agents.get",
+    summary="Read an agent",
+    answer=AgentDetails,
+    access=AGENT | STAFF,
+    refusals=("not-found",),
 )
 def read_agent(call: Call[NoInput]) -> Answer:
     """Read the agent; for that agent and for staff."""
@@ -90,6 +111,7 @@ def read_agent(call: Call[NoInput]) -> Answer:
 
 @api.post(
     "/agents/{agent_id}/decision",
+    operation_id="agents.decide",
     summary="Decide about an agent",
     input=AgentDecision,
     answer=AgentDetails,
@@ -108,6 +130,7 @@ def decide_about_agent(call: Call[AgentDecision]) -> Answer:
 
 @api.patch(
     "/agents/{agent_id}",
+    operation_id="agents.update",
     summary="Change an agent's terms",
     input=AgentChange,
     answer=AgentDetails,
@@ -126,6 +149,7 @@ def change_terms(call: Call[AgentChange]) -> Answer:
 
 @api.get(
     "/agents/me/clients",
+    operation_id="agents.list_own_clients",
     summary="List your clients",
     input=PageQuery,
     answer=Page[ClientView],
@@ -141,6 +165,7 @@ def list_clients(call: Call[PageQuery]) -> Answer:
 
 @api.get(
     "/agents/me/commissions",
+    operation_id="agents.list_own_commissions",
     summary="List your commissions",
     input=PageQuery,
     answer=Page[CommissionView],
@@ -153,7 +178,12 @@ def list_own_commissions(call: Call[PageQuery]) -> Answer:
 
 
 @api.get(
-    "/commissions", summary="List commissions", input=CommissionQuery, answer=Page[CommissionDetails], access=STAFF
+    "/commissions",
+    operation_id="commissions.list",
+    summary="List commissions",
+    input=CommissionQuery,
+    answer=Page[CommissionDetails],
+    access=STAFF,
 )
 def list_commissions(call: Call[CommissionQuery]) -> Answer:
     """List all commissions, or those in one state, of one agent, or earned in one month; newest first."""
@@ -164,6 +194,7 @@ def list_commissions(call: Call[CommissionQuery]) -> Answer:
 
 @api.post(
     "/commissions/{commission_id}/decision",
+    operation_id="commissions.decide",
     summary="Decide about a commission",
     input=CommissionDecision,
     answer=CommissionDetails,
@@ -193,6 +224,7 @@ def decide_commission(call: Call[CommissionDecision]) -> Answer:
 
 @api.post(
     "/payouts",
+    operation_id="payouts.create",
     summary="Make a month's payout run",
     input=PayoutRequest,
     answer=PayoutSummary,
@@ -215,13 +247,27 @@ def make_payout(call: Call[PayoutRequest]) -> Answer:
     return make_answer(payout, status=201, location=f"/payouts/{payout.id}")
 
 
-@api.get("/payouts", summary="List payout runs", input=PageQuery, answer=Page[PayoutSummary], access=ADMIN)
+@api.get(
+    "/payouts",
+    operation_id="payouts.list",
+    summary="List payout runs",
+    input=PageQuery,
+    answer=Page[PayoutSummary],
+    access=ADMIN,
+)
 def list_payouts(call: Call[PageQuery]) -> Answer:
     """List payout runs, newest first."""
     return list_page(call, "payouts", PayoutSummary, payouts.list_payouts)
 
 
-@api.get("/payouts/{payout_id}", summary="Read a payout run", answer=PayoutView, access=ADMIN, refusals=("not-found",))
+@api.get(
+    "/payouts/{payout_id}",
+    operation_id="payouts.get",
+    summary="Read a payout run",
+    answer=PayoutView,
+    access=ADMIN,
+    refusals=("not-found",),
+)
 def read_payout(call: Call[NoInput]) -> Answer:
     """Read a payout run with a statement for each agent: its lines and their sum."""
     return make_answer(PayoutView.model_validate(call.read(payouts.read_payout, call.ids["payout_id"])))
@@ -229,6 +275,7 @@ def read_payout(call: Call[NoInput]) -> Answer:
 
 @api.get(
     "/agents/me/statements",
+    operation_id="agents.list_own_statements",
     summary="List your statements",
     input=PageQuery,
     answer=Page[StatementView],

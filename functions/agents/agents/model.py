@@ -4,8 +4,7 @@ from datetime import date, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import ConfigDict, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import ConfigDict, Field, model_validator
 
 from shared.fields import (
     Email,
@@ -19,6 +18,7 @@ from shared.fields import (
     TermsVersion,
     TextFormat,
     make_prose_format,
+    make_rule_error,
 )
 from shared.fields.pagination import PageQuery
 
@@ -26,6 +26,7 @@ AgentState = Literal["pending", "active", "suspended", "rejected"]
 AgentDecisionKind = Literal["approve", "reject", "suspend", "reinstate"]
 # Stored and shown; commission rates do not depend on it.
 Tier = Literal["standard", "premium", "vip"]
+CommissionKind = Literal["new", "renewal"]
 CommissionState = Literal["pending", "approved", "paid", "void"]
 CommissionDecisionKind = Literal["approve", "void"]
 
@@ -72,14 +73,19 @@ class AgentChange(RequestModel):
     @model_validator(mode="after")
     def _check_not_empty(self) -> "AgentChange":
         if not self.model_fields_set:
-            raise PydanticCustomError("empty", "names nothing to change")
+            raise make_rule_error(f"names nothing to change: send one of {', '.join(type(self).model_fields)} at least")
         return self
 
 
 class AgentQuery(PageQuery):
-    """The filters of the list of agents; `status` selects by the agents' `state`."""
+    """The filter of the list of agents."""
 
-    status: AgentState | None = None
+    state: AgentState | None = Field(default=None, description="Only agents in this state.")
+    status: AgentState | None = Field(
+        default=None,
+        description="The name of `state` before; it ends with the next release. Ignored if `state` is given.",
+        deprecated=True,
+    )
 
 
 class AgentView(ResponseModel):
@@ -141,7 +147,7 @@ class CommissionView(ResponseModel):
     """The amount that an agent earns by one period of one client's membership, as shown to the agent."""
 
     id: UUID
-    kind: Literal["new", "renewal"]
+    kind: CommissionKind
     state: CommissionState
     rate: str
     amount: str
@@ -153,9 +159,9 @@ class CommissionView(ResponseModel):
 class CommissionQuery(PageQuery):
     """The filters of the list of commissions."""
 
-    state: CommissionState | None = None
-    agent: RecordId | None = None
-    month: Month | None = None
+    state: CommissionState | None = Field(default=None, description="Only commissions in this state.")
+    agent: RecordId | None = Field(default=None, description="Only commissions of the agent with this id.")
+    month: Month | None = Field(default=None, description="Only commissions that were earned in this month.")
 
 
 class CommissionDecision(RequestModel):
@@ -183,7 +189,7 @@ class CommissionDetails(ResponseModel):
     """A commission as shown to staff; the `month` filter of the list selects by `earned_on`."""
 
     id: UUID
-    kind: Literal["new", "renewal"]
+    kind: CommissionKind
     state: CommissionState
     rate: str
     amount: str
@@ -207,7 +213,7 @@ class StatementLine(ResponseModel):
     """One commission that was paid."""
 
     commission_id: UUID
-    kind: Literal["new", "renewal"]
+    kind: CommissionKind
     member_number: str
     earned_on: date
     rate: str

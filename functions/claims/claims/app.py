@@ -40,6 +40,7 @@ def _build_answer(facts: Row, *, status: int = 200) -> Answer:
 
 @api.post(
     "/claims",
+    operation_id="claims.create",
     summary="Submit a claim",
     input=NewClaim,
     answer=ClaimView,
@@ -62,25 +63,29 @@ def submit_claim(call: Call[NewClaim]) -> Answer:
     return _build_answer(facts, status=201)
 
 
-@api.get("/claims", summary="List claims", input=ClaimQuery, answer=Page[ClaimView], access=OWNER_OR_STAFF)
+@api.get(
+    "/claims",
+    operation_id="claims.list",
+    summary="List claims",
+    input=ClaimQuery,
+    answer=Page[ClaimView],
+    access=OWNER_OR_STAFF,
+)
 def list_claims(call: Call[ClaimQuery]) -> Answer:
-    """List all claims to staff, by state, assignee (`me` is the caller) and whether stuck; to a member their own."""
+    """List all claims to staff, to a member their own.
+
+    Filters are number, member, state, assignee (`me` is the caller) and whether stuck.
+    """
     query, scope = call.input, call.scope
     listing = f"claims {scope.sub} {query.state} {query.assignee} {query.stuck}"
-    return list_page(
-        call,
-        listing,
-        ClaimView,
-        service.list_claims,
-        scope=scope,
-        actor=call.actor,
-        state=query.state,
-        assignee=query.assignee,
-        stuck=query.stuck,
-    )
+    if query.number is not None or query.member_id is not None:
+        listing += f" {query.number} {query.member_id}"
+    return list_page(call, listing, ClaimView, service.list_claims, scope=scope, actor=call.actor, query=query)
 
 
-@api.get("/claims/{claim_id}", summary="Read a claim", answer=ClaimView, access=OWNER_OR_STAFF)
+@api.get(
+    "/claims/{claim_id}", operation_id="claims.get", summary="Read a claim", answer=ClaimView, access=OWNER_OR_STAFF
+)
 def read_claim(call: Call[NoInput]) -> Answer:
     """Read the claim; for its member and for staff."""
     return _build_answer(call.read(service.read_claim, call.ids["claim_id"], call.scope, actor=call.actor))
@@ -88,6 +93,7 @@ def read_claim(call: Call[NoInput]) -> Answer:
 
 @api.get(
     "/claims/{claim_id}/history",
+    operation_id="claims.list_history",
     summary="Read a claim's history",
     input=PageQuery,
     answer=Page[TransitionView],
@@ -109,10 +115,12 @@ def list_transitions(call: Call[PageQuery]) -> Answer:
 
 @api.post(
     "/claims/{claim_id}/transitions",
+    operation_id="claims.transition",
     summary="Change a claim's state",
     input=Transition,
     answer=ClaimView,
     access=OWNER_OR_STAFF,
+    access_note="A member may withdraw their own claim; every other transition is for staff and admins.",
     limit="claim-work",
     if_match=True,
     refusals=("move-not-allowed",),
@@ -127,7 +135,8 @@ def transition_claim(call: Call[Transition]) -> Answer:
 
 @api.put(
     "/claims/{claim_id}/assignee",
-    summary="Assign a claim",
+    operation_id="claims.assign",
+    summary="Assign a claim, or unassign it",
     input=Assignment,
     answer=ClaimView,
     access=STAFF,
@@ -136,17 +145,22 @@ def transition_claim(call: Call[Transition]) -> Answer:
     refusals=("assignee-unknown",),
 )
 def assign_claim(call: Call[Assignment]) -> Answer:
-    """Assign the claim to yourself (`me`) or to another staff account."""
-    assignee = call.input.staff_id
+    """Assign the claim to yourself (`me`), to another staff account, or to nobody (null)."""
+    claim_id, assignee = call.ids["claim_id"], call.input.staff_id
+    if assignee is None:
+        return _build_answer(
+            call.run_once(service.unassign_claim, claim_id, call.scope, versions=call.versions, actor=call.actor)
+        )
     staff_id = None if assignee == "me" else UUID(assignee)
     facts = call.run_once(
-        service.assign_claim, call.ids["claim_id"], staff_id, call.scope, versions=call.versions, actor=call.actor
+        service.assign_claim, claim_id, staff_id, call.scope, versions=call.versions, actor=call.actor
     )
     return _build_answer(facts)
 
 
 @api.post(
     "/claims/{claim_id}/documents",
+    operation_id="documents.create",
     summary="Announce a document",
     input=NewDocument,
     answer=AnnouncedDocument,
@@ -163,6 +177,7 @@ def announce_document(call: Call[NewDocument, ClaimsServices]) -> Answer:
 
 @api.post(
     "/claims/{claim_id}/documents/{document_id}/completion",
+    operation_id="documents.complete",
     summary="Complete an upload",
     answer=DocumentView,
     access=MEMBER,
@@ -182,6 +197,7 @@ def complete_document(call: Call[NoInput, ClaimsServices]) -> Answer:
 
 @api.get(
     "/claims/{claim_id}/documents",
+    operation_id="documents.list",
     summary="List a claim's documents",
     input=PageQuery,
     answer=Page[DocumentView],
@@ -198,6 +214,7 @@ def list_documents(call: Call[PageQuery]) -> Answer:
 
 @api.get(
     "/claims/{claim_id}/documents/{document_id}/download",
+    operation_id="documents.download",
     summary="Get a download link",
     answer=DownloadView,
     access=OWNER_OR_STAFF,
@@ -210,6 +227,7 @@ def make_download_link(call: Call[NoInput, ClaimsServices]) -> Answer:
 
 @api.delete(
     "/claims/{claim_id}/documents/{document_id}",
+    operation_id="documents.delete",
     summary="Remove a document",
     answer=None,
     status=204,

@@ -1,11 +1,10 @@
 """The requests and responses of the claims API."""
 
 from datetime import date, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
-from pydantic_core import PydanticCustomError
 
 from shared.clock import compute_latest_local_date
 from shared.fields import (
@@ -16,11 +15,13 @@ from shared.fields import (
     Currency,
     Date,
     OwnOrId,
+    RecordId,
     RequestModel,
     ResponseModel,
     make_file_name_format,
     make_line_format,
     make_prose_format,
+    make_rule_error,
 )
 from shared.fields.code_lists import DECIMALS
 from shared.fields.pagination import PageQuery
@@ -31,13 +32,14 @@ ClaimState = Literal[
 ]
 DeclineCode = Literal["not_covered", "insufficient_evidence", "time_barred", "duplicate", "no_response", "other"]
 ContentType = Literal["image/jpeg", "image/png", "image/webp", "application/pdf", "text/plain"]
+ActorRole = Literal["member", "staff", "admin"]
 DocumentState = Literal["pending", "available", "rejected"]
 
 
 def _parse_boolean(value: Any) -> bool:
     # Parsed here, since pydantic accepts "1", "on" and "yes" for true, even in strict mode.
     if value not in ("true", "false"):
-        raise PydanticCustomError("flag", "is neither true nor false")
+        raise make_rule_error("must be true or false")
     return bool(value == "true")
 
 
@@ -62,9 +64,9 @@ EARLIEST_INCIDENT = date(1990, 1, 1)
 def _check_incident_date(value: date, info: ValidationInfo) -> date:
     context: dict[str, datetime] = info.context or {}
     if value > compute_latest_local_date(context["now"]):
-        raise PydanticCustomError("future", "is in the future")
+        raise make_rule_error("is in the future")
     if value < EARLIEST_INCIDENT:
-        raise PydanticCustomError("past", "is before 1990")
+        raise make_rule_error("is before 1990")
     return value
 
 
@@ -89,7 +91,7 @@ class NewClaim(RequestModel):
         whole, _, fraction = value.partition(".")
         decimals = DECIMALS[info.data["currency"]]
         if len(fraction) > decimals:
-            raise PydanticCustomError("decimals", "has more than the {n} decimals of its currency", {"n": decimals})
+            raise make_rule_error(f"has {len(fraction)} decimals, and its currency has {decimals}")
         return f"{whole}.{fraction.ljust(decimals, '0')}" if decimals else whole
 
 
@@ -111,23 +113,34 @@ class Transition(RequestModel):
     @field_validator("decline_code")
     @classmethod
     def _check_decline_code(cls, value: DeclineCode | None, info: ValidationInfo) -> DeclineCode | None:
-        if "to" in info.data and (info.data["to"] == "rejected") != (value is not None):
-            raise PydanticCustomError("decline_code", "is for rejected, which needs it, and for nothing else")
+        to = info.data.get("to")
+        if to == "rejected" and value is None:
+            raise make_rule_error(f"is required when a claim is rejected: one of {', '.join(get_args(DeclineCode))}")
+        if to not in (None, "rejected") and value is not None:
+            raise make_rule_error("is for rejected only: leave it out")
         return value
 
 
 class Assignment(RequestModel):
-    """The new assignee of a claim: a staff account, or `me`."""
+    """The new assignee of a claim: a staff account, or `me`; null takes the claim from its assignee."""
 
-    staff_id: OwnOrId
+    staff_id: OwnOrId | None
 
 
 class ClaimQuery(PageQuery):
-    """The filters of the list of claims; `stuck` claims have been in their state for too long."""
+    """The filters of the list of claims, each of which narrows it; `stuck` have been in their state for too long."""
 
-    state: ClaimState | None = None
-    assignee: OwnOrId | None = None
-    stuck: Flag | None = None
+    number: str | None = Field(
+        default=None, pattern=r"^CLM-[0-9]{4}-[0-9]{6,12}$", description="Only the claim with this number."
+    )
+    member_id: RecordId | None = Field(default=None, description="Only claims of the member with this id.")
+    state: ClaimState | None = Field(default=None, description="Only claims in this state.")
+    assignee: OwnOrId | None = Field(
+        default=None, description="Only claims assigned to the staff member with this id, or to the caller (`me`)."
+    )
+    stuck: Flag | None = Field(
+        default=None, description="Only claims that have been in their state for too long, or only the others."
+    )
 
 
 class NewDocument(RequestModel):
@@ -142,9 +155,7 @@ class NewDocument(RequestModel):
     def _check_extension(cls, value: str, info: ValidationInfo) -> str:
         known = EXTENSIONS.get(info.data.get("content_type", ""))
         if known and value.rpartition(".")[2].lower() not in known:
-            raise PydanticCustomError(
-                "extension", "does not end in {ends}", {"ends": " or ".join("." + e for e in known)}
-            )
+            raise make_rule_error(f"does not end in {' or '.join('.' + e for e in known)}")
         return value
 
 
@@ -155,8 +166,16 @@ class Assignee(ResponseModel):
     full_name: str
 
 
+class Claimant(ResponseModel):
+    """The member whose claim it is."""
+
+    id: UUID
+    number: str
+    full_name: str
+
+
 class ClaimView(ResponseModel):
-    """A claim."""
+    """A claim. `member` is whose it is, shown to staff; it is null for the member."""
 
     id: UUID
     number: str
@@ -170,6 +189,7 @@ class ClaimView(ResponseModel):
     amount: str
     currency: str
     assignee: Assignee | None
+    member: Claimant | None = None  # missing in answers stored by earlier versions
     created_at: datetime
     updated_at: datetime
     version: int
@@ -183,7 +203,7 @@ class TransitionView(ResponseModel):
     to_state: ClaimState = Field(alias="to")
     reason: str | None
     decline_code: DeclineCode | None
-    by: Literal["member", "staff", "admin"]
+    by: ActorRole
     at: datetime
 
 

@@ -44,15 +44,21 @@ WITH mails AS (
 {enqueue_mails}
 
 -- name: claim
--- Select a claim for its owner or for staff.
-SELECT to_jsonb(c) - 'owner_sub' AS facts FROM claim_view c
+-- Select a claim for its owner or for staff, and for staff the member whose it is.
+SELECT to_jsonb(c) - 'owner_sub' || jsonb_build_object(
+           'member', CASE WHEN %(staff)s THEN (SELECT v.member FROM claimant_view v WHERE v.id = c.member_id) END) AS facts
+FROM claim_view c
 WHERE c.id = %(id)s AND (%(staff)s OR c.owner_sub = %(sub)s)
 
 -- name: claims
--- Select a page of claims: all for staff, for a member their own.
-SELECT c.id, to_jsonb(c) - 'owner_sub' AS facts FROM claim_view c
+-- Select a page of claims: all for staff, with the member of each; for a member their own.
+SELECT c.id, to_jsonb(c) - 'owner_sub' || jsonb_build_object(
+           'member', CASE WHEN %(staff)s THEN (SELECT v.member FROM claimant_view v WHERE v.id = c.member_id) END) AS facts
+FROM claim_view c
 WHERE c.id < %(after)s
   AND (%(staff)s OR c.owner_sub = %(sub)s)
+  AND (%(number)s::text IS NULL OR c.number = %(number)s)
+  AND (%(member_id)s::uuid IS NULL OR c.member_id = %(member_id)s)
   AND (%(state)s::text IS NULL OR c.state = %(state)s)
   AND (%(assignee)s::text IS NULL
        OR c.assignee_id = CASE WHEN %(assignee)s = 'me' THEN account_of(%(sub)s) ELSE nullif(%(assignee)s, 'me')::uuid END)
@@ -145,6 +151,11 @@ SELECT require(EXISTS (
 -- Assign the claim, to the caller if no id is named; the same assignee again changes nothing.
 UPDATE claims SET assignee_id = coalesce(%(staff_id)s::uuid, account_of(%(sub)s)), version = version + 1, updated_at = now()
 WHERE id = %(id)s AND assignee_id IS DISTINCT FROM coalesce(%(staff_id)s::uuid, account_of(%(sub)s))
+
+-- name: unassign
+-- Take the claim from its assignee; one that nobody has stays unchanged.
+UPDATE claims SET assignee_id = NULL, version = version + 1, updated_at = now()
+WHERE id = %(id)s AND assignee_id IS NOT NULL
 
 -- name: require_open
 -- Require that the claim is open: documents belong to a claim that somebody works on.

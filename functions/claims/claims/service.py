@@ -3,7 +3,7 @@
 from datetime import date, timedelta
 from uuid import UUID
 
-from claims.model import NewClaim, NewDocument, Transition
+from claims.model import ClaimQuery, NewClaim, NewDocument, Transition
 from shared.access import AccessScope
 from shared.database.transaction import Pending, Row, Transaction
 from shared.ids import make_uuid7
@@ -41,18 +41,16 @@ def list_claims(
     *,
     scope: AccessScope,
     actor: Actor,
-    state: str | None,
-    assignee: str | None,
-    stuck: bool | None,
+    query: ClaimQuery,
 ) -> Pending[list[Row]]:
     """List the claims that the caller may see, newest first."""
-    filters = {"state": state, "assignee": assignee, "stuck": stuck, "after": after, "count": count}
-    query = SQL["claims"]
+    filters = {**query.model_dump(exclude={"limit", "cursor"}), "after": after, "count": count}
+    statement = SQL["claims"]
     if scope.staff:
         # One statement lists the claims and writes the audit entry of which claims were shown.
-        query = Query(SQL["record_list"].replace("{page}", query))
+        statement = Query(SQL["record_list"].replace("{page}", statement))
         filters |= {"audit_id": make_uuid7(), "request_id": actor.request_id}
-    return tx.fetch_all(query, **scope.params, **filters)
+    return tx.fetch_all(statement, **scope.params, **filters)
 
 
 def list_transitions(
@@ -113,6 +111,17 @@ def assign_claim(
     tx.add(SQL["require_staff_member"], staff_id=staff_id, sub=scope.sub)
     tx.add(SQL["assign"], id=claim_id, staff_id=staff_id, sub=scope.sub)
     record_audit(tx, actor, "claim.assigned", claim_id, if_written="claims", staff_id=staff_id or "self")
+    return _read_visible_claim(tx, claim_id, scope)
+
+
+def unassign_claim(
+    tx: Transaction, claim_id: UUID, scope: AccessScope, *, versions: list[int] | None, actor: Actor
+) -> Pending[Row]:
+    """Take a claim from its assignee; one that nobody has stays unchanged. Refusals: not-found, stale-version."""
+    tx.add(SQL["lock_claim"], id=claim_id, **scope.params)
+    tx.add(SQL["require_version"], id=claim_id, versions=versions)
+    tx.add(SQL["unassign"], id=claim_id)
+    record_audit(tx, actor, "claim.unassigned", claim_id, if_written="claims")
     return _read_visible_claim(tx, claim_id, scope)
 
 

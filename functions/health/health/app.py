@@ -18,6 +18,7 @@ api: Api[HealthContainer] = Api()
 
 @api.get(
     "/health",
+    operation_id="health.check",
     summary="Check that the service answers",
     input=IgnoredQuery,
     answer=HealthView,
@@ -32,6 +33,7 @@ def check_process(call: Call[NoInput]) -> Answer:
 
 @api.get(
     "/health/deep",
+    operation_id="health.check_dependencies",
     summary="Check all dependencies",
     input=IgnoredQuery,
     answer=HealthReport,

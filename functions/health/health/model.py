@@ -7,9 +7,9 @@ from pydantic import Field
 
 from shared.fields import ResponseModel
 
-Status = Literal["healthy", "degraded", "unhealthy"]
+HealthStatus = Literal["healthy", "degraded", "unhealthy"]
 CircuitState = Literal["closed", "open", "half_open"]
-Role = Literal["writer", "reader"]
+DatabaseRole = Literal["writer", "reader"]
 
 
 class HealthView(ResponseModel):
@@ -48,9 +48,9 @@ class LastFailover(ResponseModel):
 class DatabaseCheck(ResponseModel):
     """The database; unknown values are null."""
 
-    status: Status
+    status: HealthStatus
     latency_ms: float
-    role: Role | None
+    role: DatabaseRole | None
     server: str | None = Field(description="Opaque id of the server that answers")
     schema_version: SchemaCheck
     connections: ConnectionUsage
@@ -60,7 +60,7 @@ class DatabaseCheck(ResponseModel):
 class ServiceCheck(ResponseModel):
     """A service that the functions call; `since` is when its circuit entered its state."""
 
-    status: Status
+    status: HealthStatus
     latency_ms: float
     circuit: CircuitState
     since: datetime | None
@@ -85,6 +85,10 @@ class JobCounts(ResponseModel):
         description="Age of the oldest unfinished job in seconds; 0 if there is none"
     )
     failed: int | None = Field(description="Jobs that wait for a person, failed or uncertain, counted up to 10000")
+    held: int | None = Field(
+        description="Jobs, among the pending, that wait because their service's circuit is open, counted up to 10000"
+    )
+    oldest_held_s: float | None = Field(description="Seconds since the oldest held job was written; 0 if there is none")
 
 
 class TransactionRetries(ResponseModel):
@@ -105,7 +109,7 @@ class ProcessUsage(ResponseModel):
 class Findings(ResponseModel):
     """The state that a check found."""
 
-    status: Status
+    status: HealthStatus
     version: str
     checked_at: datetime
     checks: DependencyChecks

@@ -32,6 +32,10 @@ SELECT (SELECT count(*) FROM (SELECT FROM outbox WHERE state IN ('pending', 'que
        (SELECT count(*) FROM (SELECT FROM outbox WHERE state = 'uncertain' LIMIT %(most)s) u) AS uncertain,
        (SELECT count(*) FROM (SELECT FROM outbox WHERE priority = 'high' AND state IN ('failed', 'uncertain')
                               LIMIT %(most)s) h) AS high_unsolved,
+       (SELECT count(*) FROM (SELECT FROM outbox WHERE state = 'pending' AND last_error = 'circuit-open'
+                              LIMIT %(most)s) c) AS held,
+       (SELECT round(greatest(0, coalesce(extract(epoch FROM now() - min(created_at)), 0)), 1)::float FROM outbox
+        WHERE last_error = 'circuit-open' AND state = 'pending') AS oldest_held_s,
        (SELECT jsonb_object_agg(priority, round(greatest(0, coalesce(extract(epoch FROM now() - since), 0)), 1))
         FROM oldest) AS oldest_s,
        (SELECT jsonb_object_agg(o.priority, (

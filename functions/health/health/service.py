@@ -9,11 +9,11 @@ from health.model import (
     ConnectionUsage,
     DatabaseCheck,
     DependencyChecks,
+    HealthStatus,
     JobCounts,
     LastFailover,
     SchemaCheck,
     ServiceCheck,
-    Status,
 )
 from health.parallel_queries import QueryOutcome
 from shared.aws.dynamodb_shared_state import CircuitStatus, LastWriter
@@ -34,15 +34,16 @@ NEARLY_USED_UP = 0.9
 # A failover is visible in one check only; people and dashboards look later than that.
 FAILOVER_SHOWN = timedelta(minutes=5)
 
-NO_JOBS_KNOWN = JobCounts(pending=None, oldest_pending_s=None, failed=None)
+NO_JOBS_KNOWN = JobCounts(pending=None, oldest_pending_s=None, failed=None, held=None, oldest_held_s=None)
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxCounts:
     """The state of the outbox; `oldest_s` is how long the oldest unfinished job waits, by priority, 0 if there is none.
 
-    `high_unsolved` are the failed and uncertain jobs of high priority. `sent` are the mails, by priority, that were
-    sent before the oldest job: see lateness.is_late.
+    `high_unsolved` are the failed and uncertain jobs of high priority. `held` are pending jobs that wait for a circuit,
+    the oldest of which was written `oldest_held_s` ago. `sent` are the mails, by priority, that were sent before the
+    oldest job: see lateness.is_late.
     """
 
     pending: int
@@ -51,12 +52,20 @@ class OutboxCounts:
     high_unsolved: int
     oldest_s: Mapping[str, float]
     sent: Mapping[str, int]
+    held: int
+    oldest_held_s: float
 
     @property
     def shown(self) -> JobCounts:
         """Return the counts as the report shows them."""
         oldest_s = max(self.oldest_s.values(), default=0.0)
-        return JobCounts(pending=self.pending, oldest_pending_s=oldest_s, failed=self.failed + self.uncertain)
+        return JobCounts(
+            pending=self.pending,
+            oldest_pending_s=oldest_s,
+            failed=self.failed + self.uncertain,
+            held=self.held,
+            oldest_held_s=self.oldest_held_s,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +135,7 @@ def _is_impaired(outcome: QueryOutcome, circuit: CircuitStatus) -> bool:
     return circuit.state != "closed" or outcome.latency_s > SERVICE_SLOW_S
 
 
-def combine_status(checks: DependencyChecks) -> Status:
+def combine_status(checks: DependencyChecks) -> HealthStatus:
     """Return the overall status: unhealthy without a usable database, degraded if any check is not healthy."""
     if checks.database.status == "unhealthy":
         return "unhealthy"

@@ -1,4 +1,4 @@
-"""The handler of the jobs API: failed and uncertain jobs, for admins."""
+"""The handler of the jobs API: jobs that are not done, for admins."""
 
 from typing import Any
 
@@ -15,17 +15,25 @@ from shared.fields.pagination import Page
 api = Api()
 
 
-@api.get("/jobs", summary="List failed and uncertain jobs", input=JobQuery, answer=Page[JobView], access=ADMIN)
+@api.get(
+    "/jobs",
+    operation_id="jobs.list",
+    summary="List jobs that are not done",
+    input=JobQuery,
+    answer=Page[JobView],
+    access=ADMIN,
+)
 def list_jobs(call: Call[JobQuery]) -> Answer:
-    """List failed jobs, uncertain ones, or those that an admin has dismissed.
+    """List jobs in one state, with their age and why they are not done: failed ones, if no state is named.
 
-    A job is uncertain if its mail may or may not have been sent.
+    A job is uncertain if its mail may or may not have been sent, and dismissed if an admin has given it up.
     """
     return list_page(call, f"jobs {call.input.state}", JobView, service.list_jobs, state=call.input.state)
 
 
 @api.post(
     "/jobs/{job_id}/replay",
+    operation_id="jobs.replay",
     summary="Replay a job",
     answer=JobView,
     access=ADMIN,
@@ -40,6 +48,7 @@ def replay_job(call: Call[NoInput]) -> Answer:
 
 @api.post(
     "/jobs/{job_id}/dismiss",
+    operation_id="jobs.dismiss",
     summary="Dismiss a job",
     input=Dismissal,
     answer=JobView,

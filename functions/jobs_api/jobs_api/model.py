@@ -4,18 +4,27 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
+from pydantic import Field
+
 from shared.fields import RequestModel, ResponseModel
 from shared.fields.pagination import PageQuery
 
-TroubledState = Literal["failed", "uncertain", "dismissed"]
+JobKind = Literal["mail", "identity"]
+JobPriority = Literal["high", "normal", "low"]
+JobState = Literal["pending", "queued", "running", "done", "failed", "uncertain", "dismissed"]
+ListedState = Literal["pending", "running", "uncertain", "failed", "dismissed"]
+# Why a job is not done: a code, like `last_error`.
+Reason = Literal[
+    "due", "circuit-open", "mail-rate", "retry", "running", "done", "given-up", "outcome-unknown", "dismissed"
+]
 # A code, not a text, since the audit keeps it for ever, and text about people belongs to their records.
 DismissalReason = Literal["delivered", "handled-otherwise", "not-needed", "undeliverable"]
 
 
 class JobQuery(PageQuery):
-    """The filter of the list: failed jobs, uncertain ones, or dismissed ones."""
+    """The filter of the list; `pending` are all jobs that have not begun, those that are queued for a worker too."""
 
-    state: TroubledState = "failed"
+    state: ListedState = Field(default="failed", description="Only jobs in this state.")
 
 
 class Dismissal(RequestModel):
@@ -29,16 +38,27 @@ class Dismissal(RequestModel):
 
 
 class JobView(ResponseModel):
-    """A job without its content. `last_error` is a code."""
+    """A job without its content. `last_error` is a code.
+
+    `reason` says why the job is not done. `due`: its turn comes. `circuit-open`: its service is not called, since it
+    failed or operators hold its circuit open. `mail-rate`: no more mails may leave now. `retry`: an attempt failed.
+    `given-up`: no attempt is left, or the service refused it. `outcome-unknown`: it may have been done.
+    """
 
     id: UUID
-    kind: Literal["mail", "identity"]
+    kind: JobKind
     template: str | None
-    priority: Literal["high", "normal", "low"]
-    state: Literal["pending", "queued", "running", "done", "failed", "uncertain", "dismissed"]
+    priority: JobPriority
+    state: JobState
     attempts: int
     last_error: str | None
-    dismissal: DismissalReason | None = None  # missing in answers stored by earlier versions
+    # Fields with a default are missing in answers stored by earlier versions.
+    dismissal: DismissalReason | None = None
+    reason: Reason | None = Field(default=None, description="Why the job is not done")
+    age_s: float | None = Field(default=None, description="Seconds since it was written")
+    due_at: datetime | None = Field(
+        default=None, description="Earliest time of the next attempt; null unless `state` is pending"
+    )
     subject_id: UUID
     created_at: datetime
     updated_at: datetime

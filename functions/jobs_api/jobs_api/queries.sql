@@ -1,13 +1,12 @@
 -- All statements of admins about jobs.
 
 -- name: jobs
--- Select a page of jobs in one of the states failed, uncertain or dismissed.
-SELECT id, to_jsonb(j) AS facts FROM (
-    SELECT id, kind, {template_of_job} AS template, priority, state, attempts, last_error, dismissal,
-           subject_id, created_at, updated_at
-    FROM outbox o) j
-WHERE state = %(state)s AND id < %(after)s
-ORDER BY id DESC LIMIT %(count)s
+-- Select a page of jobs in these states.
+SELECT j.id, to_jsonb(j) AS facts FROM (
+    SELECT {columns_of_job} FROM outbox o
+    WHERE o.state = ANY(%(states)s::text[]) AND o.id < %(after)s
+    ORDER BY o.id DESC LIMIT %(count)s) j
+ORDER BY j.id DESC
 
 -- name: require_job
 -- Require that the job exists.
@@ -30,7 +29,4 @@ UPDATE outbox SET state = 'dismissed', dismissal = %(reason)s, leased_until = NU
 
 -- name: job
 -- Select a job as admins see it.
-SELECT to_jsonb(j) AS facts FROM (
-    SELECT id, kind, {template_of_job} AS template, priority, state, attempts, last_error, dismissal,
-           subject_id, created_at, updated_at
-    FROM outbox o WHERE id = %(id)s) j
+SELECT to_jsonb(j) AS facts FROM (SELECT {columns_of_job} FROM outbox o WHERE o.id = %(id)s) j

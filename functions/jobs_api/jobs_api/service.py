@@ -1,20 +1,24 @@
-"""The use cases of admins with failed and uncertain jobs; each queues its statements in an open transaction."""
+"""The use cases of admins with jobs that are not done; each queues its statements in an open transaction."""
 
 from uuid import UUID
 
-from jobs_api.model import DismissalReason, TroubledState
+from jobs_api.model import DismissalReason, ListedState
 from shared.database.transaction import Pending, Row, Transaction
 from shared.outbox.audit import Actor, record_audit
 from shared.outbox.jobs import WAKE_RELAY
 from shared.outbox.payload import PAYLOAD_SQL
 from shared.sql import load_queries
 
-SQL = load_queries("jobs_api", parts=PAYLOAD_SQL)
+SQL = load_queries("jobs_api", parts=load_queries("jobs_api", "parts.sql", parts=PAYLOAD_SQL))
+
+# A queued job has not begun either: its message is on its way to a worker.
+NOT_BEGUN = ("pending", "queued")
 
 
-def list_jobs(tx: Transaction, after: UUID, count: int, *, state: TroubledState) -> Pending[list[Row]]:
-    """List jobs in one of these states, newest first."""
-    return tx.fetch_all(SQL["jobs"], state=state, after=after, count=count)
+def list_jobs(tx: Transaction, after: UUID, count: int, *, state: ListedState) -> Pending[list[Row]]:
+    """List the jobs in a state, newest first."""
+    states = list(NOT_BEGUN) if state == "pending" else [state]
+    return tx.fetch_all(SQL["jobs"], states=states, after=after, count=count)
 
 
 def replay_job(tx: Transaction, job_id: UUID, *, actor: Actor) -> Pending[Row]:

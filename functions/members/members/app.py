@@ -26,7 +26,7 @@ SELF_OR_STAFF = MEMBER | STAFF
 
 
 def choose_registration_limit(caller: Caller | None) -> str:
-    """Return the rate limit of a registration; agents register more people than members do for themselves."""
+    """Return the rate limit of a registration; agents and staff register more people than members do for themselves."""
     return "agent-registration" if caller else "member-registration"
 
 
@@ -45,20 +45,25 @@ def _require_country(country: HomeCountry, served: HomeCountry) -> None:
 
 @api.post(
     "/members",
+    operation_id="members.create",
     summary="Register a member",
     input=NewMember,
     answer=MemberView,
     status=201,
     sign_in="optional",
-    access=AGENT,
+    access=AGENT | STAFF,
     limit=choose_registration_limit,
     key="required",
     refusals=("email-taken", "referral-code-unknown", "agent-not-active"),
 )
 def register_member(call: Call[NewMember]) -> Answer:
-    """Register a member; called with an active agent's token, the member becomes that agent's client."""
+    """Register a member: anyone for themselves, an agent a client of their own, staff somebody who calls.
+
+    With an active agent's token the member becomes that agent's client; with another, the client of whoever's
+    `referral_code` is named.
+    """
     _require_country(call.input.country, call.services.settings.country)
-    agent_sub = call.caller.sub if call.caller else None
+    agent_sub = call.sub if call.caller and not call.is_by_staff else None
     today = call.services.read_today()
     facts = call.run_once(
         service.register_member, call.input, member_id=make_uuid7(), agent_sub=agent_sub, today=today, actor=call.actor
@@ -66,20 +71,39 @@ def register_member(call: Call[NewMember]) -> Answer:
     return _build_answer(facts, status=201)
 
 
-@api.get("/members", summary="Find members", input=MemberQuery, answer=Page[MemberView], access=STAFF)
+@api.get(
+    "/members",
+    operation_id="members.list",
+    summary="Find members",
+    input=MemberQuery,
+    answer=Page[MemberView],
+    access=STAFF,
+)
 def list_members(call: Call[MemberQuery]) -> Answer:
-    """List all members, or the one with a number or an email address."""
+    """List all members, those with part of a name or phone number, or the one with a number or an email address."""
     query = call.input
     listing = f"members {query.number} {query.email}"
+    if query.name is not None or query.phone is not None:
+        listing += f" {query.name} {query.phone}"
     today = call.services.read_today()
-    return list_page(
-        call, listing, MemberView, service.list_members, number=query.number, email=query.email, today=today
-    )
+    return list_page(call, listing, MemberView, service.list_members, query=query, today=today)
 
 
-@api.get("/members/me", summary="Read your own record", answer=MemberView, access=MEMBER, refusals=("not-found",))
 @api.get(
-    "/members/{member_id}", summary="Read a member", answer=MemberView, access=SELF_OR_STAFF, refusals=("not-found",)
+    "/members/me",
+    operation_id="members.get_own",
+    summary="Read your own record",
+    answer=MemberView,
+    access=MEMBER,
+    refusals=("not-found",),
+)
+@api.get(
+    "/members/{member_id}",
+    operation_id="members.get",
+    summary="Read a member",
+    answer=MemberView,
+    access=SELF_OR_STAFF,
+    refusals=("not-found",),
 )
 def read_member(call: Call[NoInput]) -> Answer:
     """Read the member; for that member and for staff."""
@@ -89,6 +113,7 @@ def read_member(call: Call[NoInput]) -> Answer:
 
 
 CHANGE: OperationOptions = {
+    "operation_id": "members.update",
     "summary": "Change contact data",
     "input": ContactChange,
     "answer": MemberView,
@@ -97,7 +122,7 @@ CHANGE: OperationOptions = {
     "limit": "membership-change",
     "refusals": ("not-found", "stale-version"),
 }
-CHANGE_OWN: OperationOptions = {**CHANGE, "access": MEMBER}
+CHANGE_OWN: OperationOptions = {**CHANGE, "operation_id": "members.update_own", "access": MEMBER}
 
 
 @api.patch("/members/me", **CHANGE_OWN)
@@ -136,6 +161,7 @@ def _change_membership(call: Call[NoInput], use_case: MembershipChange, *, statu
 
 @api.post(
     "/members/{member_id}/renewals",
+    operation_id="members.renew",
     summary="Renew the membership",
     answer=MemberView,
     status=201,
@@ -151,6 +177,7 @@ def renew_membership(call: Call[NoInput]) -> Answer:
 
 @api.post(
     "/members/{member_id}/cancellation",
+    operation_id="members.cancel",
     summary="Cancel the membership",
     answer=MemberView,
     access=SELF_OR_STAFF,
@@ -164,6 +191,7 @@ def cancel_membership(call: Call[NoInput]) -> Answer:
 
 @api.post(
     "/members/{member_id}/pause",
+    operation_id="members.pause",
     summary="Pause the membership",
     answer=MemberView,
     access=STAFF,
@@ -181,6 +209,7 @@ def pause_membership(call: Call[NoInput]) -> Answer:
 
 @api.post(
     "/members/{member_id}/resume",
+    operation_id="members.resume",
     summary="Resume the membership",
     answer=MemberView,
     access=STAFF,

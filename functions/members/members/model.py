@@ -1,11 +1,12 @@
 """The requests and responses of the members API."""
 
+import re
+from dataclasses import replace
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
 
 from shared.fields import (
     Email,
@@ -17,11 +18,15 @@ from shared.fields import (
     RequestModel,
     ResponseModel,
     TermsVersion,
+    TextFormat,
+    make_name_format,
+    make_rule_error,
 )
 from shared.fields.pagination import PageQuery
 
 Plan = Literal["basic", "standard", "family", "business"]
 MembershipState = Literal["active", "past_due", "paused", "canceled", "expired"]
+MemberNumber = Annotated[str, TextFormat(r"^MEM-[0-9]{4}-[0-9]{6,12}$", "a member's number, like MEM-2026-000123")]
 
 # The default of a field that may be omitted. Pydantic does not validate defaults, so an omitted field becomes None; a
 # null that was sent is refused, since no field's type allows it.
@@ -53,15 +58,49 @@ class ContactChange(RequestModel):
     @model_validator(mode="after")
     def _check_not_empty(self) -> "ContactChange":
         if not self.model_fields_set:
-            raise PydanticCustomError("empty", "names nothing to change")
+            raise make_rule_error(f"names nothing to change: send one of {', '.join(type(self).model_fields)} at least")
         return self
 
 
-class MemberQuery(PageQuery):
-    """The filters of the list of members."""
+def _clean_phone_part(value: str) -> str:
+    """Return digits as E.164 has them: without what is written between them, and without the prefixes for dialling."""
+    digits = re.sub(r"[\s()./-]", "", value)
+    return f"+{digits[2:]}" if digits.startswith("00") else digits.removeprefix("0")
 
-    number: str | None = Field(default=None, pattern=r"^MEM-[0-9]{4}-[0-9]{6,12}$")
-    email: Email | None = None
+
+NamePart = Annotated[
+    str,
+    replace(make_name_format(2, 100), note="Only members whose names have these parts. Has a letter or a digit."),
+]
+PhonePart = Annotated[
+    str,
+    TextFormat(
+        r"^\+?[0-9]+$",
+        "part of a phone number, like 44 123 456",
+        2,
+        30,
+        clean=_clean_phone_part,
+        described=r"^[\s()./-]*(\+|00?)?([\s()./-]*[1-9]){2}([\s()./-]*[0-9])*[\s()./-]*$",
+        note="Only members whose phone numbers have this part; spaces, punctuation and 0 or 00 in front don't count.",
+    ),
+]
+
+
+class MemberQuery(PageQuery):
+    """The filters of the list of members; each narrows it.
+
+    `name` finds members by parts of their names, in any order, in Latin or Cyrillic letters, with or without marks:
+    Besa Hoxha by `besa`, `hoxha b`, `Хоџа` or `hodza`. Parts of less than three letters are looked for where a word
+    begins.
+    """
+
+    number: MemberNumber | None = Field(default=None, description="Only the member with this number.")
+    email: Email | None = Field(default=None, description="Only the member with this email address.")
+    name: NamePart | None = Field(default=None, description="Only members whose names have these parts.")
+    phone: PhonePart | None = Field(
+        default=None,
+        description="Only members whose phone numbers have this part, however it is written.",
+    )
 
 
 class ReferringAgent(ResponseModel):

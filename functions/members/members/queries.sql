@@ -66,6 +66,23 @@ WHERE m.id < %(after)s
   AND (%(email)s::text IS NULL OR m.email = %(email)s)
 ORDER BY m.id DESC LIMIT %(count)s
 
+-- name: found_members
+-- Select a page of members by parts of their names and phone numbers. The page is found before anything else is read:
+-- from the newest member on if many have the parts, by the indexes of their letters if few do.
+WITH found AS MATERIALIZED (
+    SELECT s.id FROM member_search s
+    WHERE s.id < %(after)s
+      AND (%(word_1)s::text IS NULL OR s.names LIKE ANY (make_search_patterns(%(word_1)s)))
+      AND (%(word_2)s::text IS NULL OR s.names LIKE ANY (make_search_patterns(%(word_2)s)))
+      AND (%(word_3)s::text IS NULL OR s.names LIKE ANY (make_search_patterns(%(word_3)s)))
+      AND (%(word_4)s::text IS NULL OR s.names LIKE ANY (make_search_patterns(%(word_4)s)))
+      AND (%(phone)s::text IS NULL OR s.phone LIKE '%%' || %(phone)s || '%%')
+      AND (%(number)s::text IS NULL OR s.id = (SELECT m.id FROM members m WHERE m.number = %(number)s))
+      AND (%(email)s::text IS NULL OR s.id = (SELECT a.id FROM accounts a WHERE a.email = %(email)s))
+    ORDER BY s.id DESC LIMIT %(count)s)
+SELECT m.id, to_jsonb(m) - 'identity_sub' AS facts FROM found f JOIN members_on(%(today)s) m ON m.id = f.id
+ORDER BY m.id DESC
+
 -- name: lock_account
 -- Lock the member's account, for the member or staff; nobody else learns that it exists. An account whose address was
 -- freed is not found: nobody could use a change, or be told of it.

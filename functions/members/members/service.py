@@ -1,10 +1,11 @@
 """The use cases of members; each queues its statements in an open transaction."""
 
+import re
 from datetime import date
 from decimal import Decimal
 from uuid import UUID
 
-from members.model import ContactChange, NewMember
+from members.model import ContactChange, MemberQuery, NewMember
 from shared.access import AccessScope
 from shared.database.transaction import Pending, Row, Transaction
 from shared.ids import make_uuid7
@@ -20,6 +21,10 @@ RENEWAL_RATE = Decimal("0.10")
 
 # A cancellation at most so many days before or after a period's first day voids the commission of that period.
 WITHDRAWAL_DAYS = 14
+
+# So many words of a name are looked for in any order: the statement has a condition for each.
+MOST_WORDS = 4
+BETWEEN_WORDS = r"[\s,;./\u2010-\u2015-]+"
 
 
 def register_member(
@@ -54,11 +59,19 @@ def read_member(tx: Transaction, member_id: UUID | None, scope: AccessScope, *, 
     return tx.fetch_answer(SQL["member"], id=member_id, today=today, **scope.params)
 
 
-def list_members(
-    tx: Transaction, after: UUID, count: int, *, number: str | None, email: str | None, today: date
-) -> Pending[list[Row]]:
-    """List members, newest first."""
-    return tx.fetch_all(SQL["members"], number=number, email=email, today=today, after=after, count=count)
+def list_members(tx: Transaction, after: UUID, count: int, *, query: MemberQuery, today: date) -> Pending[list[Row]]:
+    """List the members that a query finds, newest first."""
+    filters = {"number": query.number, "email": query.email, "today": today, "after": after, "count": count}
+    if query.name is None and query.phone is None:
+        return tx.fetch_all(SQL["members"], **filters)
+    return tx.fetch_all(SQL["found_members"], **filters, **_split_name(query.name), phone=query.phone)
+
+
+def _split_name(name: str | None) -> dict[str, str | None]:
+    """Return the words of a name; the last one holds all that follow it."""
+    words = [word for word in re.split(BETWEEN_WORDS, name or "") if word]
+    parts = [*words[: MOST_WORDS - 1], " ".join(words[MOST_WORDS - 1 :]), *[""] * MOST_WORDS]
+    return {f"word_{n}": parts[n - 1] or None for n in range(1, MOST_WORDS + 1)}
 
 
 def change_contact(

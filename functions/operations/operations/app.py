@@ -11,38 +11,30 @@
 Each is safe to repeat.
 """
 
-import json
 import os
-from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
-from operations import circuits
+from operations.circuit_commands import CircuitCommands, ForceCircuit, ShowCircuits
 from operations.errors import CommandError
 from operations.free_address import FreeAddress, free_address
 from operations.reconciliation import ReconcileRestore, RestoreReconciliation
 from operations.staff import OPERATOR, CreateStaff, OperatorContext, RemoveStaff, create_staff, remove_staff
+from shared.api.field_errors import list_parameter_errors
 from shared.aws.clients import get_cognito, get_dynamodb, get_s3
 from shared.aws.cognito import CognitoIdentityProvider
 from shared.aws.dynamodb_answered_keys import AnsweredKeys
 from shared.aws.listings import EvidenceListing, IdentityListing
 from shared.background import BackgroundInvocation, background_handler
-from shared.circuit.store import StoreUnavailable
-from shared.clock import read_epoch_micros, read_monotonic
+from shared.clock import read_monotonic
 from shared.container import get_container
 from shared.database.migration_errors import MigrationError
 from shared.database.schema_version import find_migrations
-from shared.database.transaction import UseCase
 from shared.deadline import Deadline
 from shared.fields import RequestModel
-from shared.ids import make_uuid7
 from shared.logging import describe_failure, logger
-from shared.outbox.audit import NO_RECORD, record_migrations
-from shared.settings import DEFAULT_CIRCUITS
-from shared.sql import load_queries
-
-SQL = load_queries("operations")
+from shared.outbox.audit import record_migrations
 
 AUDIT_S = 5.0  # a database that takes longer to write the entry counts as down
 
@@ -53,60 +45,42 @@ class Migrate(RequestModel):
     command: Literal["migrate"]
 
 
-class ShowCircuits(RequestModel):
-    """Show the circuits of the services."""
-
-    command: Literal["circuits"]
-
-
-class ForceCircuit(RequestModel):
-    """Hold a circuit open or closed, or make it automatic again."""
-
-    command: Literal["force-circuit"]
-    name: Literal["email", "identity", "storage"]
-    state: Literal["open", "closed", "auto"]
-
-
 PeopleCommand = CreateStaff | RemoveStaff | FreeAddress
 Command = Migrate | PeopleCommand | ShowCircuits | ForceCircuit | ReconcileRestore
 
 
-_COMMANDS: dict[str, TypeAdapter[Any]] = {
-    "migrate": TypeAdapter(Migrate),
-    "create-staff": TypeAdapter(CreateStaff),
-    "remove-staff": TypeAdapter(RemoveStaff),
-    "free-address": TypeAdapter(FreeAddress),
-    "circuits": TypeAdapter(ShowCircuits),
-    "force-circuit": TypeAdapter(ForceCircuit),
-    "reconcile-restore": TypeAdapter(ReconcileRestore),
+COMMANDS: dict[str, type[Command]] = {
+    "migrate": Migrate,
+    "create-staff": CreateStaff,
+    "remove-staff": RemoveStaff,
+    "free-address": FreeAddress,
+    "circuits": ShowCircuits,
+    "force-circuit": ForceCircuit,
+    "reconcile-restore": ReconcileRestore,
 }
 
 
 def read_command(event: dict[str, Any]) -> Command:
     """Return the command of an event. Raise CommandError naming what is invalid."""
-    adapter = _COMMANDS.get(str(event.get("command")))
-    if adapter is None:
-        raise CommandError(f"unknown command; there are: {', '.join(_COMMANDS)}")
+    model = COMMANDS.get(str(event.get("command")))
+    if model is None:
+        raise CommandError(f"unknown command; there are: {', '.join(COMMANDS)}")
     try:
-        command: Command = adapter.validate_python(event)
+        command: Command = model.model_validate(event)
     except ValidationError as error:
-        errors = error.errors(include_url=False, include_context=False, include_input=False)
-        raise CommandError("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in errors)) from None
+        errors = list_parameter_errors(error, model)
+        raise CommandError("; ".join(f"{each.pointer} {each.detail}" for each in errors)) from None
     return command
 
 
-def _record_command(entry: str, write_entry: UseCase[Any], request_id: str, **facts: object) -> None:
-    """Write the audit entry of a command that is about no record, unless an earlier run of the command has written it.
-
-    A circuit is forced during an outage, which may be the database's: if the entry can't be written, it is logged.
-    """
+def _record_migrations(request_id: str) -> None:
+    """Write the audit entry of the migrations, unless an earlier run of the command has written it."""
     deadline = Deadline.from_seconds(AUDIT_S, read_monotonic)
     try:
-        get_container().database.run(write_entry, deadline)
+        get_container().database.run(lambda tx: record_migrations(tx, actor=OPERATOR, request_id=request_id), deadline)
     except Exception as error:  # noqa: BLE001 - the command was carried out
         logger.error(
-            "audit_not_written",
-            extra={"entry": entry, "request": request_id, "facts": facts, **describe_failure(error)},
+            "audit_not_written", extra={"entry": "record_migrations", "request": request_id, **describe_failure(error)}
         )
 
 
@@ -116,39 +90,20 @@ def _migrate(invocation: BackgroundInvocation) -> dict[str, Any]:
         applied = get_container().migrate(find_migrations(os.environ), within_s=within_s)
     except MigrationError as error:
         raise CommandError(str(error)) from None
-    _record_command(
-        "record_migrations", lambda tx: record_migrations(tx, actor=OPERATOR, request_id=request_id), request_id
-    )
+    _record_migrations(request_id)
     return {"applied": applied}
 
 
 def _run_circuit_command(command: ShowCircuits | ForceCircuit, request_id: str) -> dict[str, Any]:
     container = get_container()
-    store, policy = container.circuit_store, container.settings.find_circuit_policy
-    try:
-        if isinstance(command, ForceCircuit):
-            forced = circuits.apply_command(store, policy(command.name), command.state, read_epoch_micros())
-            _record_forced(command, forced[command.name], request_id)
-            return {"circuits": forced}
-        return {"circuits": circuits.show_circuits(store, map(policy, DEFAULT_CIRCUITS), read_epoch_micros())}
-    except StoreUnavailable as error:
-        raise CommandError(f"the state table did not answer, repeat the command: {error.code}") from None
-
-
-def _record_forced(command: ForceCircuit, forced: Mapping[str, Any], request_id: str) -> None:
-    facts = {
-        "circuit": command.name,
-        "state": command.state,
-        "generation": forced["generation"],
-        "since": forced["since"],
-    }
-    ids = {"audit_id": make_uuid7(), "subject": NO_RECORD, "actor": OPERATOR, "request_id": request_id}
-    _record_command(
-        "record_forced_circuit",
-        lambda tx: tx.fetch_one(SQL["record_forced_circuit"], **ids, facts=json.dumps(facts)),
+    return CircuitCommands(
+        container.circuit_store,
+        container.settings.find_circuit_policy,
+        container.database,
+        lambda: container.queues,
         request_id,
-        **facts,
-    )
+        AUDIT_S,
+    ).run(command)
 
 
 def _run_people_command(command: PeopleCommand, context: OperatorContext) -> dict[str, Any]:

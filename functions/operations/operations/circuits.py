@@ -1,22 +1,14 @@
-"""The circuits, as operators see and force them."""
+"""The circuits, and the jobs that wait for them, as operators see them."""
 
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from shared.circuit.state import CircuitPolicy, CircuitSnapshot, Command
-from shared.circuit.store import CircuitStore, force_circuit
+from shared.circuit.state import CircuitPolicy, CircuitSnapshot
+from shared.database.transaction import Row
 from shared.units import SECOND
 
-
-def show_circuits(store: CircuitStore, policies: Iterable[CircuitPolicy], now: int) -> dict[str, Any]:
-    """Return every circuit by name. Raise StoreUnavailable."""
-    return {policy.name: describe_circuit(store.read(policy.name), policy, now) for policy in policies}
-
-
-def apply_command(store: CircuitStore, policy: CircuitPolicy, to: Command, now: int) -> dict[str, Any]:
-    """Force a circuit, or make it automatic again, and return it. Raise StoreUnavailable."""
-    return {policy.name: describe_circuit(force_circuit(store, policy, to, now), policy, now)}
+# What is shown of the jobs that wait for a circuit while the database does not answer.
+UNKNOWN_JOBS: dict[str, Any] = dict.fromkeys(("held_jobs", "oldest_held_s", "held_until"))
 
 
 def describe_circuit(circuit: CircuitSnapshot, policy: CircuitPolicy, now: int) -> dict[str, Any]:
@@ -27,12 +19,35 @@ def describe_circuit(circuit: CircuitSnapshot, policy: CircuitPolicy, now: int) 
     return {
         "state": circuit.state,
         "forced": circuit.forced,
-        "since": _format_time(circuit.since),
-        "probe_at": _format_time(circuit.probe_due),
+        "since": format_time(circuit.since),
+        "probe_at": format_time(circuit.probe_due),
         "failures": len(circuit.bucket.drop_old_failures(policy, now).failures),
         "generation": circuit.generation,
     }
 
 
-def _format_time(micros: int | None) -> str | None:
+def describe_held_jobs(held: Row | None, circuit: CircuitSnapshot) -> dict[str, Any]:
+    """Return the jobs that wait for a circuit as operators see them; `held` is None if there are none.
+
+    `held_until` is when the first of them is tried again; null if there is none, or if operators hold the circuit open.
+    """
+    if held is None:
+        return {**UNKNOWN_JOBS, "held_jobs": 0}
+    is_held_open = circuit.forced and circuit.state != "closed"
+    due = max(round(held["held_until"].timestamp() * SECOND), circuit.probe_due or 0)
+    return {
+        "held_jobs": held["held_jobs"],
+        "oldest_held_s": held["oldest_held_s"],
+        "held_until": None if is_held_open else format_time(due),
+    }
+
+
+def permits_call(circuit: CircuitSnapshot, now: int) -> bool:
+    """Return whether a call may pass, if only as a probe."""
+    due = circuit.probe_due
+    return circuit.state == "closed" or (due is not None and due <= now)
+
+
+def format_time(micros: int | None) -> str | None:
+    """Return microseconds since the epoch in RFC 3339."""
     return None if micros is None else datetime.fromtimestamp(micros // SECOND, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

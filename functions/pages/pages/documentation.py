@@ -7,6 +7,7 @@ from functools import cache
 from importlib import metadata, resources
 from pathlib import Path
 
+from pages.problem_sections import render_problem_sections
 from shared.admission.ports import KEY_LIFE_S
 from shared.api.call import Call
 from shared.api.operation import IgnoredQuery, NoInput
@@ -36,14 +37,6 @@ _POLICY = "; ".join(
     )
 )
 
-# Only the open page keeps the token: after a reload one signs in again.
-_START = """
-SwaggerUIBundle({
-  url: "openapi.json", dom_id: "#page", deepLinking: true, filter: true, docExpansion: "list",
-  persistAuthorization: false, validatorUrl: null, presets: [SwaggerUIBundle.presets.apis], layout: "BaseLayout"
-});
-"""
-
 _PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -56,6 +49,7 @@ _PAGE = """<!doctype html>
 <body>
 <div id="page"></div>
 {keys}
+{problems}
 <script>{script}</script>
 <script>{start}</script>
 </body>
@@ -66,7 +60,8 @@ _PAGE = """<!doctype html>
 _KEYS = f"""<section id="{ABOUT_KEYS.partition("#")[2]}">
 <h2>Idempotency keys</h2>
 <p>Send <code>Idempotency-Key</code> with a new random value, such as a UUID, for each new request, and the same value
-when you repeat that request. However often it is repeated, it is done once.</p>
+when you repeat that request. However often it is repeated, it is done once. This page fills in a new key, and another
+one after each answer: put a request's key back to repeat it.</p>
 <ul>
 <li>A key is 1 to {MAX_KEY_LENGTH} visible ASCII characters. <code>"k"</code> and <code>k</code> are one key.</li>
 <li>The same key with the same request gets the first answer again, with <code>Idempotency-Replayed: true</code>. Parts
@@ -84,11 +79,17 @@ phone which changes its network still gets its answer: that is why they must be 
 
 def register_operations(api: Api) -> None:
     """Add the two operations to the function's API."""
-    api.get("/openapi.json", summary="Read the API's description", input=IgnoredQuery, answer=None, sign_in="none")(
-        read_description
-    )
+    api.get(
+        "/openapi.json",
+        operation_id="documentation.read_description",
+        summary="Read the API's description",
+        input=IgnoredQuery,
+        answer=None,
+        sign_in="none",
+    )(read_description)
     api.get(
         "/docs",
+        operation_id="documentation.read_page",
         summary="Read and try the API",
         input=IgnoredQuery,
         answer=None,
@@ -111,7 +112,7 @@ def read_page(_call: Call[NoInput]) -> Answer:
 
 @cache
 def _load_description() -> str:
-    return resources.files("pages").joinpath("openapi.json").read_text(encoding="utf-8")
+    return _read_own_file("openapi.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +126,16 @@ class _DocumentationPage:
 @cache
 def _build_page() -> _DocumentationPage:
     css, script = _read_asset("swagger-ui.css"), _read_asset("swagger-ui-bundle.js")
+    start = _read_own_file("docs_page.js")
     policy = _POLICY.format(
-        scripts=f"{_hash_inline_source(script)} {_hash_inline_source(_START)}", styles=_hash_inline_source(css)
+        scripts=f"{_hash_inline_source(script)} {_hash_inline_source(start)}", styles=_hash_inline_source(css)
     )
-    return _DocumentationPage(_PAGE.format(css=css, script=script, start=_START, keys=_KEYS), policy)
+    html = _PAGE.format(css=css, script=script, start=start, keys=_KEYS, problems=render_problem_sections())
+    return _DocumentationPage(html, policy)
+
+
+def _read_own_file(name: str) -> str:
+    return resources.files("pages").joinpath(name).read_text(encoding="utf-8")
 
 
 def _read_asset(name: str) -> str:

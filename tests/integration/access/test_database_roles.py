@@ -54,6 +54,7 @@ CALLERS = {
     "check_statement_sums": None,
     "is_written_here": WITH_API,
     "keep_mail_facts": None,
+    "keep_member_search": None,
     "sees_record": None,
     "with_mail_facts": ["interdomestik_app", "interdomestik_worker"],
 }
@@ -217,6 +218,10 @@ def test_health_reads_no_record_and_writes_nothing(fresh_database: FreshDatabase
         ("claims", "SELECT * FROM commissions"),
         ("claims", "SELECT * FROM agents"),
         ("claims", "SELECT email FROM accounts"),
+        ("claims", "SELECT full_name FROM accounts"),
+        ("claims", "SELECT * FROM member_search"),
+        ("agents", "SELECT * FROM member_search"),
+        ("members", "DELETE FROM member_search"),
         ("claims", "SELECT payload FROM outbox"),
         ("claims", "UPDATE accounts SET role = 'admin'"),
         ("claims", "UPDATE claim_history SET reason = ''"),

@@ -49,6 +49,7 @@ def test_a_claim_comes_back_as_the_contract_says(claim_fixtures: ClaimFixtures) 
         "number": made["number"],
         "state": "submitted",
         "assignee": None,
+        "member": None,
         "created_at": made["created_at"],
         "updated_at": made["updated_at"],
         "version": 1,

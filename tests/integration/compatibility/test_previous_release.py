@@ -20,6 +20,7 @@ from tests.crash_recovery.operators import OWNER
 from tests.crash_recovery.requests import USE_CASES, PlannedRequest, RequestRecords, UseCase
 from tests.databases import MIGRATIONS
 from tests.sample_people import make_person
+from tools.openapi.__main__ import PUBLISHED, list_refused_changes
 
 LISTS = (
     ("agents", "/agents"),
@@ -29,6 +30,10 @@ LISTS = (
     ("agents", "/payouts"),
     ("jobs_api", "/jobs"),
 )
+
+# What only this tree does; empty with its release.
+SINCE_THEN = frozenset({"claims.unassign"})
+DONE_BEFORE = [use_case for use_case in USE_CASES if use_case.name not in SINCE_THEN]
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +61,12 @@ def job_processes(processes: ReleaseProcesses, crash_test: CrashTestEnvironment)
     return JobProcesses(crash_test, processes)
 
 
+def test_its_clients_can_take_the_contract_or_are_told_to_change(release: Path) -> None:
+    """The file of the published contract may have been replaced by hand since: what was released was not."""
+    contract = json.loads(PUBLISHED.read_text(encoding="utf-8"))
+    assert list_refused_changes(release / "functions/pages/pages/openapi.json", contract) == []
+
+
 def send(processes: ReleaseProcesses, request: PlannedRequest, environment: dict[str, str] | None = None) -> Any:
     """Return a handler's answer."""
     result = processes.run(request.handler, request.build_event(), environment=environment)
@@ -63,7 +74,7 @@ def send(processes: ReleaseProcesses, request: PlannedRequest, environment: dict
     return result.answer
 
 
-@pytest.mark.parametrize("use_case", USE_CASES, ids=lambda use_case: use_case.name)
+@pytest.mark.parametrize("use_case", DONE_BEFORE, ids=lambda use_case: use_case.name)
 def test_every_write_does_its_work(
     processes: ReleaseProcesses, crash_test: CrashTestEnvironment, use_case: UseCase
 ) -> None:

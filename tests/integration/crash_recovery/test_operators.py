@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from operations.app import _COMMANDS
+from operations.app import COMMANDS as OPERATORS_COMMANDS
 from tests.crash_recovery.environment import CrashPoint, CrashTestEnvironment, ProcessResult
 from tests.crash_recovery.kill_runs import list_added
 from tests.crash_recovery.operators import COMMANDS, HANDLER, OWNER, OperatorProcesses
@@ -78,7 +78,7 @@ def test_a_command_that_is_repeated_after_its_end_adds_nothing(operators: Operat
 
 def test_no_command_is_left_out() -> None:
     """Every command has its sample records."""
-    assert {name.partition(",")[0].partition(" ")[0] for name in COMMANDS} | OTHERS == set(_COMMANDS)
+    assert {name.partition(",")[0].partition(" ")[0] for name in COMMANDS} | OTHERS == set(OPERATORS_COMMANDS)
 
 
 @pytest.fixture

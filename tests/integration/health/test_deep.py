@@ -48,6 +48,7 @@ from worker.ses import Mail
 
 pytestmark = pytest.mark.timed
 
+NO_JOBS = {"pending": 0, "oldest_pending_s": 0.0, "failed": 0, "held": 0, "oldest_held_s": 0.0}
 SLACK_S = 0.5  # for a busy machine
 CUT_S = 3.0  # the server itself gives up on a statement after 10 s: what ends earlier was cut
 
@@ -100,7 +101,7 @@ def test_all_well(settings: Settings) -> None:
     database = reply.json["checks"]["database"]
     assert (database["role"], len(database["server"])) == ("writer", 12)
     assert (database["connections"]["max"], database["failover"]["detected"]) == (50, False)
-    assert reply.json["jobs"] == {"pending": 0, "oldest_pending_s": 0.0, "failed": 0}
+    assert reply.json["jobs"] == NO_JOBS
     assert reply.json["transaction_retries"] == {"last_minute": 0}
 
 
@@ -157,13 +158,30 @@ def test_jobs_are_counted_and_a_late_one_degrades(settings: Settings, fresh_data
             add_job(fresh_database, state)
     found = run_deep_check(client)
     assert found["jobs"].pop("oldest_pending_s") < 10.0
-    assert found["jobs"] == {"pending": 5, "failed": 3}
+    assert found["jobs"] == {"pending": 5, "failed": 3, "held": 0, "oldest_held_s": 0.0}
     assert found["status"] == "healthy"
     add_job(fresh_database, "pending", age_s=400)
     late = run_deep_check(client)
     assert client.container.settings.mail_rate == 1, "the template's default"
     assert 400 <= late["jobs"]["oldest_pending_s"] < 460
     assert (late["status"], list_unhealthy(late)) == ("degraded", {"queue": "degraded"})
+    fresh_database.query_rows("DELETE FROM outbox")
+
+
+def test_jobs_that_wait_for_a_circuit_are_counted_with_their_age_from_when_they_were_written(
+    settings: Settings, fresh_database: FreshDatabase
+) -> None:
+    """However often they were put off. Those that wait for another reason, or are on their way again, are not held."""
+    client = make_health_client(settings)
+    for state, age_s, error in (
+        ("pending", 90, "circuit-open"), ("pending", 30, "circuit-open"), ("pending", 100, "mail-rate"),
+        ("queued", 100, "circuit-open"), ("done", 100, "circuit-open"),
+    ):  # fmt: skip
+        add_job(fresh_database, state, age_s=age_s)
+        fresh_database.query_rows("UPDATE outbox SET last_error = %s WHERE last_error IS NULL", error)
+    found = run_deep_check(client)["jobs"]
+    assert (found["pending"], found["held"]) == (4, 2)
+    assert 90 <= found["oldest_held_s"] < 100
     fresh_database.query_rows("DELETE FROM outbox")
 
 
@@ -315,7 +333,7 @@ def test_a_high_job_that_is_dismissed_degrades_and_counts_no_more(
         lambda tx: service.dismiss_job(tx, high, "undeliverable", actor=actor), make_deadline()
     )
     assert read_metrics(client, capsys, *names) == [0, 0, 0, 0]
-    assert run_deep_check(client)["jobs"] == {"pending": 0, "oldest_pending_s": 0.0, "failed": 0}
+    assert run_deep_check(client)["jobs"] == NO_JOBS
     fresh_database.query_rows("DELETE FROM outbox")
 
 

@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -11,13 +13,15 @@ import pytest
 from operations import app as admin
 from operations.errors import CommandError
 from shared.circuit.state import CircuitSnapshot, FailureBucket, open_circuit, replace_bucket
-from shared.clock import read_epoch_micros
+from shared.clock import read_epoch_micros, read_utc_now
 from shared.container import get_container
 from shared.settings import Settings
 from shared.units import SECOND
 from tests.api_client import LambdaContext
-from tests.databases import MIGRATIONS, PostgresHandle
+from tests.databases import MIGRATIONS, FreshDatabase, PostgresHandle
 from tests.fakes.circuits import InMemoryCircuitStore
+from tests.fakes.queues import FakeJobQueues
+from tests.integration.jobs.records import RecordFixtures
 
 NEW = {"command": "create-staff", "email": "Ana@Example.test", "full_name": "Ana", "role": "staff", "language": "mk"}
 
@@ -42,7 +46,10 @@ NEW = {"command": "create-staff", "email": "Ana@Example.test", "full_name": "Ana
         ({"command": "force-circuit", "name": "database", "state": "open"}, "name"),
         ({"command": "force-circuit", "name": "email", "state": "half_open"}, "state"),
         ({"command": "reconcile-restore"}, "restored_to"),
-        ({"command": "reconcile-restore", "restored_to": "2026-11-26T21:30:00"}, "timezone"),
+        (
+            {"command": "reconcile-restore", "restored_to": "2026-11-26T21:30:00"},
+            "restored_to must be a time with its zone",
+        ),
     ],
 )
 def test_a_command_that_is_wrong_says_what_is(event: dict[str, Any], words: str) -> None:
@@ -91,6 +98,7 @@ def test_a_forced_circuit_is_in_the_audit(
 ) -> None:
     """The entry says who forced which circuit to what; reading the circuits leaves none."""
     fresh_database = postgres.make_fresh_database()
+    monkeypatch.setattr(admin, "AUDIT_S", 5.0)
     monkeypatch.setitem(get_container().__dict__, "database", fresh_database.make_database())
     admin.handler({"command": "force-circuit", "name": "email", "state": "open"}, LambdaContext())
     admin.handler({"command": "circuits"}, LambdaContext())
@@ -101,13 +109,13 @@ def test_a_forced_circuit_is_in_the_audit(
 
 
 def test_a_circuit_is_forced_while_the_database_is_out_of_reach(
-    store: InMemoryCircuitStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    store: InMemoryCircuitStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The outage may be the reason for forcing it; the log has what the audit could not take."""
-    monkeypatch.setattr(admin, "AUDIT_S", 0.2)
-    admin.handler({"command": "force-circuit", "name": "email", "state": "open"}, LambdaContext())
+    answer = admin.handler({"command": "force-circuit", "name": "email", "state": "open"}, LambdaContext())
     assert store.read("email").state == "open"
     assert "audit_not_written" in caplog.messages
+    assert (answer["circuits"]["email"]["held_jobs"], answer["released_jobs"]) == (None, None)
 
 
 def test_a_database_out_of_reach_is_reported_in_libpqs_words(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,8 +132,9 @@ def test_a_database_out_of_reach_is_reported_in_libpqs_words(monkeypatch: pytest
 
 
 @pytest.fixture
-def store() -> Iterator[InMemoryCircuitStore]:
-    """Yield the circuits, at the hands of the operators' function."""
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemoryCircuitStore]:
+    """Yield the circuits, at the hands of the operators' function, which reaches no database by itself."""
+    monkeypatch.setattr(admin, "AUDIT_S", 0.2)
     circuits = InMemoryCircuitStore()
     get_container.cache_clear()
     get_container().__dict__["circuit_store"] = circuits
@@ -145,7 +154,7 @@ def test_operators_see_every_circuit(store: InMemoryCircuitStore) -> None:
     assert set(circuits) == {"email", "identity", "storage"}
     assert circuits["email"] == {
         "state": "open", "forced": False, "since": "2026-11-18T11:06:40Z", "probe_at": "2026-11-18T11:07:40Z",
-        "failures": 0, "generation": 1,
+        "failures": 0, "generation": 1, "held_jobs": None, "oldest_held_s": None, "held_until": None,
     }  # fmt: skip
     shown = circuits["storage"]
     assert (shown["state"], shown["since"], shown["failures"]) == ("closed", None, 2)
@@ -164,6 +173,89 @@ def test_operators_force_a_circuit_and_let_it_go(store: InMemoryCircuitStore) ->
         ("open", True, 1), ("open", True, 1), ("closed", True, 2), ("closed", False, 3),
     ]  # fmt: skip
     assert store.read("email").forced is False
+
+
+@dataclass(frozen=True)
+class HeldMails:
+    """Mails that wait for their circuit, and what operators do about it."""
+
+    fresh_database: FreshDatabase
+    queues: FakeJobQueues
+    records: RecordFixtures
+    member: UUID
+
+    def add(self, **columns: Any) -> UUID:
+        """Add a mail that met the open circuit, a minute before it is tried again."""
+        facts = {"last_error": "circuit-open", "created_at": "2026-11-01T12:00:00Z", **columns}
+        job = self.records.add_mail("member-welcome", self.member, to=self.member, **facts)
+        self.fresh_database.query_rows(
+            "UPDATE outbox SET available_at = date_trunc('second', now()) + interval '60 s' WHERE id = %s", job
+        )
+        return job
+
+    def is_due(self, job: UUID) -> bool:
+        """Return whether the relay would take a job now."""
+        [row] = self.fresh_database.query_rows("SELECT available_at <= now() AS due FROM outbox WHERE id = %s", job)
+        return bool(row["due"])
+
+    def force(self, state: str) -> tuple[dict[str, Any], int]:
+        """Force the mails' circuit; return it, and how many jobs were let go."""
+        answer = admin.handler({"command": "force-circuit", "name": "email", "state": state}, LambdaContext())
+        return answer["circuits"]["email"], answer["released_jobs"]
+
+
+@pytest.fixture
+def held(postgres: PostgresHandle, store: InMemoryCircuitStore, monkeypatch: pytest.MonkeyPatch) -> HeldMails:
+    """Return a database with a member, behind the operators' function."""
+    fresh_database, queues = postgres.make_fresh_database(), FakeJobQueues()
+    monkeypatch.setattr(admin, "AUDIT_S", 5.0)
+    monkeypatch.setitem(get_container().__dict__, "database", fresh_database.make_database())
+    monkeypatch.setitem(get_container().__dict__, "queues", queues)
+    records = RecordFixtures(fresh_database)
+    return HeldMails(fresh_database, queues, records, records.add_member(email="besa@example.test"))
+
+
+@pytest.mark.parametrize(("to", "state"), [("closed", "closed"), ("auto", "open")])
+def test_a_circuit_that_lets_calls_pass_again_lets_the_waiting_jobs_go(held: HeldMails, to: str, state: str) -> None:
+    """They are due at once and the relay is woken; jobs that wait for something else stay as they are."""
+    held.force("open")
+    mails = [held.add(), held.add()]
+    others = [held.add(last_error="mail-rate"), held.records.add_identity(held.member, last_error="circuit-open",
+                                                                           available_at="2099-01-01")]  # fmt: skip
+    circuit, released = held.force(to)
+    assert (circuit["state"], circuit["held_jobs"], circuit["held_until"], released) == (state, 0, None, 2)
+    assert [held.is_due(job) for job in (*mails, *others)] == [True, True, False, False]
+    assert held.queues.wake_ups == [0]
+    assert held.force(to)[1] == 0, "a repeated command finds nothing to release"
+    assert held.queues.wake_ups == [0]
+
+
+def test_a_circuit_that_stays_open_keeps_the_jobs_and_says_until_when(
+    held: HeldMails, store: InMemoryCircuitStore
+) -> None:
+    """Held open, they wait for operators; open by itself, for the probe, also if it is told to be automatic."""
+    job = held.add()
+    circuit, released = held.force("open")
+    assert (circuit["held_jobs"], circuit["held_until"], released) == (1, None, 0)
+    assert circuit["oldest_held_s"] > 24 * 3600, "from when it was written"
+    policy = Settings().find_circuit_policy("email")
+    store.change("email", store.read("email"), open_circuit(CircuitSnapshot(), policy, read_epoch_micros()))
+    circuit, released = held.force("auto")
+    assert (circuit["state"], released, held.is_due(job)) == ("open", 0, False)
+    assert circuit["held_until"] >= circuit["probe_at"]
+    assert held.queues.wake_ups == []
+
+
+def test_operators_see_how_many_jobs_wait_for_each_circuit(held: HeldMails) -> None:
+    """By circuit, with the age of the oldest."""
+    held.add()
+    held.add(created_at="2026-11-20T12:00:00Z")
+    circuits = admin.handler({"command": "circuits"}, LambdaContext())["circuits"]
+    assert {name: circuit["held_jobs"] for name, circuit in circuits.items()} == {
+        "email": 2, "identity": 0, "storage": 0,
+    }  # fmt: skip
+    age_s = (read_utc_now() - datetime(2026, 11, 1, 12, tzinfo=UTC)).total_seconds()
+    assert abs(age_s - circuits["email"]["oldest_held_s"]) < 60
 
 
 def test_a_table_out_of_reach_is_reported_to_operators(store: InMemoryCircuitStore) -> None:

@@ -1,5 +1,6 @@
 """The dead letters over the API: who sees them, and what a replay does."""
 
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
@@ -52,14 +53,47 @@ def test_an_admin_sees_what_did_not_end_well_newest_first(
     reply = admin.call("GET", "/jobs")
     assert reply.status == 200
     assert [item["id"] for item in reply.json["items"]] == [str(job) for job in reversed(failed)]
-    assert reply.json["items"][1] | {"created_at": "", "updated_at": ""} == {
+    assert reply.json["items"][1] | {"created_at": "", "updated_at": "", "age_s": 0} == {
         "id": str(failed[0]), "kind": "mail", "template": "member-welcome", "priority": "normal", "state": "failed",
-        "attempts": 0, "last_error": "MessageRejected", "dismissal": None,
-        "subject_id": str(member), "created_at": "", "updated_at": "",
+        "attempts": 0, "last_error": "MessageRejected", "dismissal": None, "reason": "given-up", "age_s": 0,
+        "due_at": None, "subject_id": str(member), "created_at": "", "updated_at": "",
     }  # fmt: skip
     assert len(admin.call("GET", "/jobs", query={"state": "uncertain"}).json["items"]) == 1
     assert "secret" not in reply.body
     assert "besa" not in reply.body
+
+
+REASONS: list[tuple[str, str, str | None, str]] = [  # state, the filter that finds it, the error, the reason
+    ("pending", "pending", None, "due"),
+    ("pending", "pending", "circuit-open", "circuit-open"),
+    ("pending", "pending", "mail-rate", "mail-rate"),
+    ("pending", "pending", "ThrottlingException", "retry"),
+    ("queued", "pending", "circuit-open", "due"),
+    ("running", "running", "ThrottlingException", "running"),
+    ("failed", "failed", "MessageRejected", "given-up"),
+    ("uncertain", "uncertain", "ReadTimeoutError", "outcome-unknown"),
+]
+
+
+def test_what_is_held_is_listed_by_state_with_its_age_and_reason(
+    admin: ApiClient, records: RecordFixtures, member: UUID
+) -> None:
+    """The age is since it was written, however often it was put off; when it is due is said of those that wait."""
+    written = {
+        records.add_mail(
+            "member-welcome", member, to=member, state=state, last_error=error,
+            created_at="2026-11-01T12:00:00Z", available_at="2099-01-01T12:00:00Z",
+        ): (state, listed, reason)
+        for state, listed, error, reason in REASONS
+    }  # fmt: skip
+    for state in ("pending", "running", "failed", "uncertain"):
+        items = admin.call("GET", "/jobs", query={"state": state}).json["items"]
+        found = {UUID(item["id"]): (item["state"], state, item["reason"]) for item in items}
+        assert found == {job: facts for job, facts in written.items() if facts[1] == state}
+        age_s = (read_utc_now() - datetime(2026, 11, 1, 12, tzinfo=UTC)).total_seconds()
+        assert all(abs(age_s - item["age_s"]) < 60 for item in items)
+        assert {item["due_at"] for item in items if item["state"] == "pending"} <= {"2099-01-01T12:00:00Z"}
+        assert {item["due_at"] for item in items if item["state"] != "pending"} <= {None}
 
 
 def test_a_long_list_comes_in_pages(admin: ApiClient, records: RecordFixtures, member: UUID) -> None:
@@ -79,7 +113,7 @@ def test_a_long_list_comes_in_pages(admin: ApiClient, records: RecordFixtures, m
 
 @pytest.mark.parametrize("state", ["done", "all", ""])
 def test_other_states_can_not_be_listed(admin: ApiClient, state: str) -> None:
-    """Only failed, uncertain and dismissed jobs can be listed."""
+    """Only jobs that are not done, or were dismissed, can be listed."""
     assert admin.call("GET", "/jobs", query={"state": state}).problem == "invalid-request"
 
 
@@ -149,7 +183,8 @@ def test_a_dismissed_job_is_listed_apart_with_its_reason_and_audited(
     reply = dismiss_job(admin, job, reason)
     assert (reply.status, reply.json["state"], reply.json["dismissal"]) == (200, "dismissed", reason)
     assert admin.call("GET", "/jobs", query={"state": state}).json["items"] == []
-    assert admin.call("GET", "/jobs", query={"state": "dismissed"}).json["items"] == [reply.json]
+    [listed] = admin.call("GET", "/jobs", query={"state": "dismissed"}).json["items"]
+    assert listed | {"age_s": 0} == reply.json | {"age_s": 0}
     row = records.read_job(job)
     assert (row["dismissal"], row["last_error"], "facts" in row["payload"]) == (reason, "X", False)
     assert queues.wake_ups == []

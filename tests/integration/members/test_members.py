@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from members.app import api
-from tests.api_client import STAFF, ApiClient, ApiReply, make_claims
+from tests.api_client import ADMIN, STAFF, ApiClient, ApiReply, make_claims
 from tests.databases import FreshDatabase
 from tests.integration.function_client import add_agent, get_next_serial, make_client, sign_in
 from tests.sample_people import make_person
@@ -98,6 +98,23 @@ def test_an_agents_own_token_makes_the_member_their_client(fresh_database: Fresh
     assert [reply.status for reply in replies] == [201, 403, 403]
     assert replies[0].json["agent"]["id"] == active
     assert [replies[1].problem, replies[2].problem] == ["agent-not-active", "forbidden"]
+
+
+@pytest.mark.parametrize("claims", [STAFF, ADMIN], ids=["staff", "admin"])
+def test_staff_register_a_member_who_calls(
+    fresh_database: FreshDatabase, client: ApiClient, claims: dict[str, str]
+) -> None:
+    """With the agent's code that the member names, or without one; the audit says who did it."""
+    _, code = add_agent(fresh_database)
+    client.container.__dict__["_verifier"] = lambda _token: claims
+    for agent in ({"referral_code": code}, {}):
+        key = f"key-{get_next_serial()}"
+        headers = {"Authorization": "Bearer staff"}
+        reply = client.call("POST", "/members", make_person(**agent), key=key, headers=headers)
+        assert reply.status == 201, reply.body
+        assert (reply.json["agent"] is None) == (not agent)
+        entries = fresh_database.query_rows("SELECT action, actor FROM audit WHERE subject_id = %s", reply.json["id"])
+        assert entries == [{"action": "member.registered", "actor": claims["sub"]}]
 
 
 def test_a_taken_address_is_refused_however_it_is_written(fresh_database: FreshDatabase, client: ApiClient) -> None:

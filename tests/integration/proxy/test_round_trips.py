@@ -126,11 +126,14 @@ class UseCaseRunner:
         claim_id, staff = cases.claim(cases.add_member()), cases.add_staff()
         return cases.client, lambda: cases.change_state(staff, claim_id, "rejected")
 
-    def assign(self) -> Prepared:
+    def assign(self, assignee: str | None = "me") -> Prepared:
         cases = ClaimFixtures.make_in(self.fresh_database)
         claim_id, client = cases.claim(cases.add_member()), cases.client.sign_in_as(cases.add_staff())
-        resource, body = "/claims/{claim_id}/assignee", {"staff_id": "me"}
+        resource, body = "/claims/{claim_id}/assignee", {"staff_id": assignee}
         return client, lambda: client.call("PUT", resource, body, if_match=1, claim_id=claim_id)
+
+    def unassign(self) -> Prepared:
+        return self.assign(None)
 
     def announce(self) -> Prepared:
         cases = ClaimFixtures.make_in(self.fresh_database)
@@ -196,6 +199,7 @@ USE_CASES: dict[tuple[str, ...], tuple[Callable[[UseCaseRunner], Prepared], int]
 # The same operations where they find something else.
 VARIANTS: dict[tuple[str, ...], tuple[Callable[[UseCaseRunner], Prepared], int]] = {
     ("POST", "/agents", "again"): (UseCaseRunner.apply_again, 1),
+    ("PUT", "/claims/{claim_id}/assignee", "to nobody"): (UseCaseRunner.unassign, 1),
 }
 
 

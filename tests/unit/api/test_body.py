@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.api.body import MAX_BODY_BYTES, MAX_DEPTH, format_pointer, read_json, validate_model
+from shared.api.body import MAX_BODY_BYTES, MAX_DEPTH, read_json, validate_model
+from shared.api.field_errors import format_pointer
+from shared.api.problems import CATALOGUE
 from shared.errors import Refusal
 from shared.fields import RequestModel
 
@@ -99,7 +101,7 @@ def test_a_key_that_stands_twice_is_named() -> None:
     """The last one would win silently; instead neither does, at any level."""
     refusal = read_refusal(b'{"email": "a@example.test", "email": "b@example.test"}')
     assert (refusal.name, refusal.errors[0].pointer) == ("invalid-request", "/email")
-    assert read_refusal(b'{"a": [{"b": 1, "b": 2}]}').errors[0].pointer == "/b"
+    assert read_refusal(b'{"a": [1, {"b": 1, "b": 2}]}').errors[0].pointer == "/a/1/b"
 
 
 def test_a_pointer_is_always_well_formed() -> None:
@@ -109,13 +111,16 @@ def test_a_pointer_is_always_well_formed() -> None:
             assert error.pointer.encode("utf-8")
 
 
-@pytest.mark.parametrize("raw", [b"{%s}", b'{"name": [{%s}]}'], ids=["at the top", "within"])
-def test_an_object_of_more_members_than_any_input_is_not_looked_at(raw: bytes) -> None:
+@pytest.mark.parametrize(
+    ("raw", "pointer"), [(b"{%s}", ""), (b'{"name": [{%s}]}', "/name/0")], ids=["at the top", "within"]
+)
+def test_an_object_of_more_members_than_any_input_is_not_looked_at(raw: bytes, pointer: str) -> None:
     """100 are read, and 101 refused as one mistake."""
     members = [f'"m{n}": 1'.encode() for n in range(101)]
     assert read_json(raw % b",".join(members[:100]))
     refusal = read_refusal(raw % b",".join(members))
-    assert (refusal.name, len(refusal.errors), refusal.errors[0].pointer) == ("invalid-request", 1, "")
+    assert (refusal.name, len(refusal.errors), refusal.errors[0].pointer) == ("invalid-request", 1, pointer)
+    assert refusal.errors[0].detail == "holds an object of 101 members, and may have at most 100"
 
 
 @pytest.mark.parametrize("raw", [rb'{"name": "\ud800"}', rb'{"name": ["ok", {"x": "\udfffz"}]}'])
@@ -126,7 +131,10 @@ def test_half_a_surrogate_pair_is_named(raw: bytes) -> None:
 
 def test_a_body_over_the_bound_is_too_large() -> None:
     """One byte more than the bound is refused."""
-    assert read_refusal(b'{"a": "' + b"x" * MAX_BODY_BYTES).name == "payload-too-large"
+    refusal = read_refusal(b'{"a": "' + b"x" * MAX_BODY_BYTES)
+    assert refusal.name == "payload-too-large"
+    assert refusal.detail == "The body has 262,151 bytes, and may have at most 262,144 (256 KiB)."
+    assert "262,144 bytes (256 KiB)" in CATALOGUE["payload-too-large"].detail
 
 
 @pytest.mark.parametrize(

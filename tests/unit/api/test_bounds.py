@@ -11,7 +11,8 @@ import pytest
 from claims.app import api as claims
 from shared.api.body import MAX_BODY_BYTES
 from shared.api.call import Call
-from shared.api.problems import MAX_ERRORS, MAX_POINTER_LENGTH, describe_problem
+from shared.api.problem_answers import describe_problem
+from shared.api.problems import MAX_ERRORS, MAX_POINTER_LENGTH
 from shared.api.responses import Answer, make_answer
 from shared.api.router import Api
 from shared.clock import read_utc_now

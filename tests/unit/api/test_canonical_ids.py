@@ -93,7 +93,12 @@ def test_a_message_with_another_id_stands_for_no_job(body: str) -> None:
 
 def test_the_fields_that_take_ids_are_known() -> None:
     """None of them is a bare UUID, which would take braces as well."""
-    assert set(FIELDS) == {"CommissionQuery.agent", "Assignment.staff_id", "ClaimQuery.assignee"}
+    assert set(FIELDS) == {
+        "CommissionQuery.agent",
+        "Assignment.staff_id",
+        "ClaimQuery.assignee",
+        "ClaimQuery.member_id",
+    }
     bare = [
         f"{operation.input.__name__}.{name}"
         for app in APPS

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from shared.api.call import Call
-from shared.api.final_problems import BEFORE_THE_KEY, FINAL, LIFTABLE
+from shared.api.final_problems import BEFORE_THE_KEY, FINAL, LIFTABLE, OF_THE_GATEWAY
 from shared.api.problems import CATALOGUE
 from shared.api.responses import Answer, make_answer
 from shared.api.router import Api
@@ -105,8 +105,8 @@ def test_a_call_without_a_key_can_meet_no_key() -> None:
 
 
 def test_every_problem_is_decided_once() -> None:
-    """Final for its key, lifted by a change of state, or refused before a key is taken."""
-    decided = [*FINAL, *LIFTABLE, *BEFORE_THE_KEY]
+    """Final for its key, lifted by a change of state, refused before a key is taken, or not a function's answer."""
+    decided = [*FINAL, *LIFTABLE, *BEFORE_THE_KEY, *OF_THE_GATEWAY]
     assert sorted(decided) == sorted(CATALOGUE)
 
 

@@ -182,29 +182,33 @@ def test_problems_about_keys_link_to_a_page_that_exists(base: str, resource: str
     answers = cause_problems(base, resource, **ids)
     assert [answer["statusCode"] for answer in answers] == [400, 400, 422]
     for answer in answers:
-        found = re.fullmatch(r'<([^>]+)>; rel="describedby"; type="text/html"', answer["headers"]["Link"])
-        assert found
-        target, anchor = urldefrag(urljoin("https://api.example.test" + base + "/x", found[1]))
-        assert target == f"https://api.example.test{base}/docs"
+        links = re.findall(r'<([^>]+)>; rel="(\w+)"; type="text/html"', answer["headers"]["Link"])
+        name = answer["body"].partition("problem:")[2].partition('"')[0]
+        assert [relation for _, relation in links] == ["describedby", "help"]
+        targets = [urldefrag(urljoin("https://api.example.test" + base + "/x", link)) for link, _ in links]
+        assert [target for target, _ in targets] == [f"https://api.example.test{base}/docs"] * 2
+        assert [anchor for _, anchor in targets] == [f"problem-{name}", "idempotency-keys"]
         page = (
             ApiClient(pages, make_container(Settings(), admission_store=InMemoryAdmissionStore()))
             .call("GET", "/docs")
             .body
         )
-        assert f'id="{anchor}"' in page
+        assert [anchor for _, anchor in targets if f'id="{anchor}"' not in page] == []
         assert "expires 24 hours" in page
 
 
 def test_every_problem_about_keys_says_where_to_read_more() -> None:
-    """No other problem links to a page."""
+    """They link to the page about keys, besides their own page."""
     about = {name for name in CATALOGUE if "idempotency-key" in name} | {"request-in-progress"}
     assert {name for name, kind in CATALOGUE.items() if kind.docs_path} == about
 
 
 def test_the_description_says_when_a_key_expires() -> None:
     """A key expires after 24 hours, wherever it is kept."""
-    operation = describe(api.operations.values(), version="1")["paths"]["/notes"]["post"]
-    header = next(p for p in operation["parameters"] if p["name"] == "Idempotency-Key")
+    description = describe(api.operations.values(), version="1")
+    operation = description["paths"]["/notes"]["post"]
+    [header] = [p for p in description["components"]["parameters"].values() if p["name"] == "Idempotency-Key"]
+    assert operation["parameters"] == [{"$ref": "#/components/parameters/IdempotencyKey"}]
     assert KEY_LIFE_S == 24 * 3600
     assert "expires 24 hours" in header["description"]
     assert "Link" in operation["responses"]["422"]["headers"]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.api.call import Call
-from shared.api.parsing import read_if_match
+from shared.api.preconditions import read_if_match
 from shared.api.responses import Answer, make_answer
 from shared.api.router import Api
 from shared.errors import Refusal

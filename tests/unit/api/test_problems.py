@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.api.problems import CATALOGUE, URN, describe_problem
+from shared.api.problem_answers import describe_problem
+from shared.api.problems import CATALOGUE, URN
 from shared.database.errors import CONSTRAINT_PROBLEMS
 from shared.errors import DependencyFailed, FieldError, Refusal, Unavailable
 

@@ -10,6 +10,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from shared.api.auth.caller import identify_caller
 from shared.api.auth.signing_keys import COOL_DOWN_S, FRESH_S, STALE_S, SigningKeys
 from shared.api.auth.tokens import LEEWAY_S, SCOPE, TokenVerifier
 from shared.errors import Refusal, Unavailable
@@ -198,3 +199,36 @@ def test_a_key_for_something_else_verifies_nothing(verify: Callable[[str], Any],
     assert verify(make_token())["sub"] == "s-1"
     with pytest.raises(Refusal):
         verify(make_token(kid="two"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"exp": -60}, "The access token has expired"),
+        ({"nbf": 60}, "The access token is not valid yet"),
+        ({"token_use": "id"}, "The token is not an access token of this service"),
+        ({"exp": -60, "key": rsa.generate_private_key(public_exponent=65537, key_size=2048)}, "The token is not an"),
+    ],
+    ids=str,
+)
+def test_the_refusal_of_a_token_says_what_is_wrong_with_it(
+    verify: Callable[[str], Any], changes: dict[str, Any], said: str
+) -> None:
+    """In the detail, and in the challenge, where a client reads that it can renew the token (RFC 6750, 3)."""
+    with pytest.raises(Refusal) as caught:
+        verify(make_token(**changes))
+    assert str(caught.value.detail).startswith(said)
+    challenge = caught.value.headers["WWW-Authenticate"]
+    assert challenge.startswith(f'Bearer error="invalid_token", error_description="{said}')
+
+
+def test_a_call_without_a_token_is_challenged_without_an_error() -> None:
+    """RFC 6750, 3.1: a client that sent nothing has made no mistake in it."""
+
+    def identify(headers: dict[str, str]) -> Refusal:
+        with pytest.raises(Refusal) as caught:
+            identify_caller("required", None, headers, verify=lambda _token: {}, client_id="app")
+        return caught.value
+
+    assert [identify(each).headers["WWW-Authenticate"] for each in ({}, {"authorization": "Basic x"})] == ["Bearer"] * 2
+    assert "not 'Bearer …'" in str(identify({"authorization": "Basic x"}).detail)

@@ -3,7 +3,7 @@
 import pytest
 
 from local.events.embedded_metrics import MetricDatum, read_metrics
-from shared.api.problems import build_problem_answer
+from shared.api.problem_answers import build_problem_answer
 from shared.errors import Refusal, Unavailable
 
 VARIABLES = {"STACK_NAME": "s", "POWERTOOLS_SERVICE_NAME": "members", "AWS_LAMBDA_FUNCTION_VERSION": "7"}

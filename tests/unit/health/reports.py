@@ -17,6 +17,8 @@ JOBS = OutboxCounts(
     high_unsolved=0,
     oldest_s={"high": 1.5, "normal": 0.0, "low": 4.0},
     sent={"high": 0, "normal": 0, "low": 0},
+    held=1,
+    oldest_held_s=3.5,
 )
 SCHEMA = SchemaVersion("0002_claims", missing=())
 WRITER = DatabaseAnswer(writable=True, server="a1", used=7, schema=SCHEMA, jobs=JOBS)

@@ -40,7 +40,7 @@ def test_all_well_is_healthy_and_says_what_it_saw(dependencies: ScriptedDependen
         "failover": {"detected": False, "at": None},
     }
     assert {tuple(found["checks"][name].values()) for name in SERVICES} == {("healthy", 10.0, "closed", None)}
-    assert found["jobs"] == {"pending": 2, "oldest_pending_s": 4.0, "failed": 1}
+    assert found["jobs"] == {"pending": 2, "oldest_pending_s": 4.0, "failed": 1, "held": 1, "oldest_held_s": 3.5}
     assert found["transaction_retries"] == {"last_minute": 3}
 
 

@@ -165,10 +165,14 @@ def test_what_can_be_written_in_several_ways_is_kept_in_one(kind: Any, sent: str
     ("kind", "value", "words"),
     [
         (Phone, "+383044123456", "has a trunk zero, the 0 after the country's code"),
-        (Email, f"{LONG}yz@example.test", "has more than 64 characters before the @"),
-        (Email, "x" * 117 + "@example.test", "at most 128 characters"),
+        (Email, f"{LONG}yz@example.test", "has 65 characters before the @, and may have at most 64"),
+        (Email, "x" * 117 + "@example.test", "has 130 characters, and may have at most 128"),
         (PersonName, "See https://x.test", "has '://' in it"),
         (PersonName, "Be\u202esa", "is not one line of visible characters"),
+        (PersonName, "B", "has 1 character, and needs at least 2"),
+        (RecordId, "01a20ba6", "is not an id: it has 8, and an id has 36 characters, like 01a2"),
+        (OwnOrId, "01a20ba6_afb6-76d1-9556-a703ff01d17a", "a character other than 0 to 9, a to f and dashes"),
+        (OwnOrId, "01a20ba6a-fb6-76d1-9556-a703ff01d17a", "its dashes stand in other places"),
     ],
 )
 def test_a_refusal_says_what_is_wrong(kind: Any, value: str, words: str) -> None:

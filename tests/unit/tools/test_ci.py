@@ -1,4 +1,4 @@
-"""CI installs Docker if it can, and goes on without it: programs of the test stand for those of the machine."""
+"""CI installs Docker and npm if it can, else goes on: programs of the test stand for those of the machine."""
 
 import shutil
 import subprocess
@@ -33,7 +33,12 @@ def write_program(folder: Path, name: str, script: str) -> None:
 
 def install_docker(programs: Path) -> tuple[str, list[str]]:
     """Return what .ci/run says while it installs Docker, and what it asked apt-get for; it must not fail."""
-    script = f"source {ROOT}/.ci/run; install_docker"
+    return call_function(programs, "install_docker")
+
+
+def call_function(programs: Path, name: str) -> tuple[str, list[str]]:
+    """Return what a function of .ci/run says, and what it asked apt-get for; it must not fail."""
+    script = f"source {ROOT}/.ci/run; {name}"
     environment = {"PATH": str(programs)}
     bash = str(programs / "bash")
     done = subprocess.run([bash, "-c", script], env=environment, capture_output=True, text=True, check=True)
@@ -78,3 +83,29 @@ def test_another_user_than_root_goes_on(programs: Path) -> None:
     said, asked = install_docker(programs)
     assert said == "ci: Docker is not installed, and this user can't install it\n"
     assert asked == []
+
+
+def install_npm(programs: Path) -> tuple[str, list[str]]:
+    """Return what .ci/run says while it installs npm, and what it asked apt-get for; it must not fail."""
+    return call_function(programs, "install_npm")
+
+
+def test_npm_is_installed(programs: Path) -> None:
+    """The linter of the API's description needs it."""
+    said, asked = install_npm(programs)
+    assert said == "ci: installing npm\n"
+    assert asked[-1] == "install -y -qq --no-install-recommends nodejs npm"
+
+
+def test_npm_that_is_there_is_taken(programs: Path) -> None:
+    """Nothing is installed then."""
+    write_program(programs, "npm", "exit 1")
+    assert install_npm(programs) == ("", [])
+
+
+@pytest.mark.parametrize("failing", ["update", "install", ""])
+def test_a_machine_without_npm_goes_on(programs: Path, failing: str) -> None:
+    """The stage itself says that it is left out."""
+    write_program(programs, "apt-get", f'case "$1" in {failing}*) exit 100;; esac')
+    said, _ = install_npm(programs)
+    assert ("npm can't be installed" in said) is (failing != "update")

@@ -8,12 +8,13 @@ from stress import published_claims
 from stress.report import store
 from tests.guarantees import page as guarantees
 from tests.services import ROOT
-from tools import api_page, decisions_page, objectives_page, settings_page
+from tools import api_page, decisions_page, objectives_page, problems_page, settings_page
 
 # That of the data model needs a database: tests/integration/docs. The lane of the oldest Python runs this too: a page
 # kept by one version must be what every version makes.
 RENDERERS: dict[str, Callable[[], str]] = {
     "docs/reference/api.md": api_page.render,
+    "docs/reference/problems.md": problems_page.render,
     "docs/reference/settings.md": settings_page.render,
     "docs/reference/guarantees.md": lambda: guarantees.render(
         guarantees.read_guarantees(guarantees.PROMISES.read_text(encoding="utf-8")), guarantees.read_published()

@@ -2,12 +2,14 @@
 
 import json
 import re
+from dataclasses import dataclass
 from datetime import datetime
 from email.message import Message
 from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from shared.api.field_errors import format_pointer, list_body_errors
 from shared.clock import read_utc_now
 from shared.errors import FieldError, Refusal
 
@@ -52,23 +54,32 @@ def _is_json(content_type: str) -> bool:
     return media_type.lower() == "application/json" and charsets <= {"utf-8", "utf8"}
 
 
-class _DuplicateKey(ValueError):
-    pass
+@dataclass(frozen=True, slots=True)
+class _InvalidObject:
+    """An object of a body that can't be used: the name of a member of it, if it is at fault, and what is wrong."""
+
+    member: tuple[str, ...]
+    detail: str
 
 
-class _TooManyKeys(ValueError):
-    pass
-
-
-def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _InvalidObject:
     if len(pairs) > MAX_MEMBERS:
-        raise _TooManyKeys
+        return _InvalidObject((), f"holds an object of {len(pairs):,} members, and may have at most {MAX_MEMBERS}")
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise _DuplicateKey(key)
+            return _InvalidObject((key,), "is given more than once")
         found[key] = value
     return found
+
+
+def _find_invalid_object(value: Any, path: tuple[str, ...] = ()) -> FieldError | None:
+    """Return the error of the first object in a value that can't be used, with its pointer; None if there is none."""
+    if isinstance(value, _InvalidObject):
+        return FieldError(format_pointer([*path, *value.member]), value.detail)
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    found = (_find_invalid_object(item, (*path, str(name))) for name, item in items)
+    return next((error for error in found if error is not None), None)
 
 
 def _reject_constant(name: str) -> NoReturn:
@@ -81,8 +92,11 @@ def read_json(raw: bytes) -> dict[str, Any]:
     Raise Refusal if it is too large, not JSON, not an object, has a key twice or half of a surrogate pair.
     """
     if len(raw) > MAX_BODY_BYTES:
-        raise Refusal("payload-too-large")
+        found = f"The body has {len(raw):,} bytes, and may have at most {MAX_BODY_BYTES:,}"
+        raise Refusal("payload-too-large", detail=f"{found} ({MAX_BODY_BYTES // 1024} KiB).")
     value = _load_json(_decode(raw))
+    if (invalid := _find_invalid_object(value)) is not None:
+        raise _make_invalid_refusal(invalid)
     if not isinstance(value, dict):
         raise _make_malformed_refusal("is JSON, but not an object")
     _refuse_surrogates(value)
@@ -115,10 +129,6 @@ def _measure_depth(raw: bytes) -> int:
 def _load_json(text: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_build_object, parse_constant=_reject_constant)
-    except _DuplicateKey as error:
-        raise _make_invalid_refusal(FieldError(format_pointer([str(error)]), "is given more than once")) from None
-    except _TooManyKeys:
-        raise _make_invalid_refusal(FieldError("", f"holds an object of more than {MAX_MEMBERS} members")) from None
     except json.JSONDecodeError as error:
         raise _make_malformed_refusal(f"is not JSON at character {error.pos}") from None
     except ValueError:
@@ -147,23 +157,7 @@ def validate_model(model: type[M], value: dict[str, Any], *, now: datetime | Non
     try:
         return model.model_validate_json(json.dumps(value), strict=True, context={"now": now or read_utc_now()})
     except ValidationError as error:
-        raise _make_invalid_refusal(*_list_field_errors(error)) from None
-
-
-def _list_field_errors(error: ValidationError) -> list[FieldError]:
-    # `input` and `ctx` quote the client's values: they are left out of the answer.
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    return [FieldError(format_pointer([str(part) for part in e["loc"]]), e["msg"]) for e in found]
-
-
-def format_pointer(parts: list[str]) -> str:
-    """Return an RFC 6901 JSON pointer."""
-    return replace_surrogates("".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts))
-
-
-def replace_surrogates(text: str) -> str:
-    """Return the text with a question mark for each half of a surrogate pair, which UTF-8 can't encode."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+        raise _make_invalid_refusal(*list_body_errors(error, model)) from None
 
 
 def _make_invalid_refusal(*errors: FieldError) -> Refusal:

@@ -26,9 +26,10 @@ from shared.api.client_address import find_limit_principal
 from shared.api.final_problems import is_final
 from shared.api.operation import Operation
 from shared.api.parsing import NotPermitted, parse_call
-from shared.api.problems import build_problem_answer, format_retry_after, is_invalid_request
+from shared.api.problem_answers import build_problem_answer, format_retry_after, is_invalid_request
 from shared.api.rate_limit_headers import build_quota_headers, make_limit_refusal
 from shared.api.responses import Answer
+from shared.api.roles import explain_forbidden
 from shared.api.services import Services
 from shared.crash_points import crash_point
 from shared.database.transaction import Pending, Transaction
@@ -68,10 +69,14 @@ def _execute(operation: Operation, request: ApiRequest, services: Services) -> S
     Raise Refusal and what the operation raises. A request that can't be read counts against the caller's limit for
     invalid requests; over that limit it is refused as too-many-requests.
     """
-    call = _parse(operation, request, services)
-    _choose_role(call)
-    crash_point("api.parsed")
-    return _add_expiring_part(operation, call, _admit_call(operation, call))
+    try:
+        call = _parse(operation, request, services)
+        _choose_role(call)
+        crash_point("api.parsed")
+        return _add_expiring_part(operation, call, _admit_call(operation, call))
+    except Refusal as refusal:
+        explain_forbidden(refusal, operation)
+        raise
 
 
 def _parse(operation: Operation, request: ApiRequest, services: Services) -> Call[Any]:

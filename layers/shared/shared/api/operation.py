@@ -36,10 +36,12 @@ class Operation:
     run: Callable[[Call[Any, Any]], Answer]
     summary: str
     answer: type[BaseModel] | None
+    operation_id: str = ""  # its name in the API's description, such as claims.create: the tag, then the verb
     input: type[BaseModel] = NoInput
     status: int = 200
     also_status: tuple[int, ...] = ()  # other statuses with the same answer
     access: frozenset[Group] | None = None  # groups that may call it; None: anyone
+    access_note: str = ""  # who of them may do what, as a sentence, if it depends on the input
     sign_in: SignInRule = "required"
     limit: LimitRule = None
     key: KeyRule = "optional"
@@ -65,10 +67,12 @@ class OperationOptions(TypedDict, total=False):
 
     summary: Required[str]
     answer: Required[type[BaseModel] | None]
+    operation_id: str
     input: type[BaseModel]
     status: int
     also_status: tuple[int, ...]
     access: frozenset[Group] | None
+    access_note: str
     sign_in: SignInRule
     limit: LimitRule
     key: KeyRule

@@ -13,12 +13,16 @@ from pydantic import BaseModel, ValidationError
 
 from shared.admission.ports import KeyOrigin, KeyUse
 from shared.api.auth.caller import Caller
-from shared.api.body import read_body, replace_surrogates
+from shared.api.body import read_body
 from shared.api.call import ApiRequest, Call, IfMatch
+from shared.api.field_errors import list_parameter_errors, replace_surrogates
 from shared.api.operation import IgnoredQuery, NoInput, Operation
+from shared.api.preconditions import read_if_match
 from shared.api.services import Services
 from shared.deadline import Deadline
 from shared.errors import FieldError, Refusal
+from shared.fields.id_faults import describe_id_fault
+from shared.fields.rules import describe_length
 from shared.ids import make_uuid7, parse_id
 from shared.tracing import begin_trace
 
@@ -30,6 +34,7 @@ DEFAULT_STAGE = "api"
 # API Gateway's ids are UUIDs or base64; nothing else is logged.
 _SAFE_ID = r"[A-Za-z0-9_=+/-]{1,128}"
 
+NO_SUCH_ID = "There is no such record: the path names something that is not an id, as errors says."
 
 MAX_KEY_LENGTH = 255
 
@@ -40,10 +45,6 @@ _KEY_FIELD = re.compile(rf"{_STRING}(?:; *[a-z*][a-z0-9_.*-]*(?:={_BARE_ITEM})?)
 
 # Both forms of a key, for the API's description.
 KEY_PATTERN = rf'^([!#-~][!-~]{{0,{MAX_KEY_LENGTH - 1}}}|"([!#-\[\]-~]|\\["\\]){{1,{MAX_KEY_LENGTH}}}")$'
-
-# One element of the list, which may be empty, and what ends it; a tag may hold commas.
-_ELEMENT = re.compile(r'[ \t]*((?:W/)?"[^\x00-\x20"\x7f]*")?[ \t]*(?:,|$)')
-_OURS = re.compile(r'"([1-9][0-9]{0,8})"')
 
 
 class NotPermitted(Refusal):
@@ -176,11 +177,23 @@ def parse_call(
 
 
 def parse_ids(request: ApiRequest) -> dict[str, UUID]:
-    """Return the path's ids. Raise Refusal("not-found") for one that is not an id: no such record can exist."""
+    """Return the path's ids. Raise Refusal("not-found") for those that are not ids: no such record can exist."""
+    ids = {name: _read_id(value) for name, value in request.path.items()}
+    wrong = tuple(
+        FieldError(name, f"is not an id: {describe_id_fault(request.path[name])}")
+        for name, found in ids.items()
+        if found is None
+    )
+    if wrong:
+        raise Refusal("not-found", detail=NO_SUCH_ID, errors=wrong)
+    return {name: found for name, found in ids.items() if found is not None}
+
+
+def _read_id(value: str) -> UUID | None:
     try:
-        return {name: parse_id(value) for name, value in request.path.items()}
+        return parse_id(value)
     except ValueError:
-        raise Refusal("not-found") from None
+        return None
 
 
 def _find_key(operation: Operation, request: ApiRequest) -> str | None:
@@ -201,9 +214,16 @@ def read_key(field: str) -> str:
     """
     field = field.strip(" \t")
     key = _unquote(field) if field.startswith('"') else field
-    if key is None or not 1 <= len(key) <= MAX_KEY_LENGTH or not all("!" <= c <= "~" for c in key):
-        raise Refusal("idempotency-key-malformed")
+    fault = "begins with a quote, and is not one string in quotes" if key is None else _find_key_fault(key)
+    if key is None or fault is not None:
+        raise Refusal("idempotency-key-malformed", errors=(FieldError("Idempotency-Key", str(fault)),))
     return key
+
+
+def _find_key_fault(key: str) -> str | None:
+    if not all("!" <= c <= "~" for c in key):
+        return "has a character that is not visible ASCII, such as a space"
+    return describe_length(len(key), least=1, most=MAX_KEY_LENGTH)
 
 
 def _unquote(field: str) -> str | None:
@@ -237,8 +257,7 @@ def _read_query(model: type[BaseModel], request: ApiRequest) -> BaseModel:
     try:
         return model.model_validate_strings(_read_single_query(request), strict=True)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False, include_input=False)
-        errors = tuple(FieldError(replace_surrogates(".".join(map(str, e["loc"]))), e["msg"]) for e in found)
+        errors = tuple(list_parameter_errors(error, model))
         raise Refusal("invalid-request", errors=errors) from None
 
 
@@ -261,37 +280,6 @@ def _read_precondition(operation: Operation, request: ApiRequest) -> IfMatch | N
     if field is None:
         raise Refusal("if-match-required")
     return read_if_match(field)
-
-
-def read_if_match(field: str) -> IfMatch:
-    """Return the versions that an If-Match field (RFC 9110, 13.1.1) names.
-
-    Raise Refusal("malformed-request") if it is neither `*` nor a list of tags.
-    """
-    if field.strip(" \t") == "*":
-        return IfMatch(None, "*")
-    tags = sorted(set(_read_tags(field)))
-    found = [_OURS.fullmatch(tag) for tag in tags]
-    versions = tuple(sorted(int(match[1]) for match in found if match))
-    return IfMatch(versions, ", ".join(tags), is_weak=any(tag.startswith("W/") for tag in tags))
-
-
-def _read_tags(field: str) -> list[str]:
-    tags: list[str] = []
-    at = 0
-    while at < len(field):
-        element = _ELEMENT.match(field, at)
-        if element is None:
-            raise _make_if_match_refusal()
-        tags += [element[1]] if element[1] else []
-        at = element.end()
-    if not tags:
-        raise _make_if_match_refusal()
-    return tags
-
-
-def _make_if_match_refusal() -> Refusal:
-    return Refusal("malformed-request", detail='If-Match is * or a list of ETags, each in quotes, like "3".')
 
 
 def _build_key_scope(operation: Operation, caller: Caller | None) -> str:

@@ -1,16 +1,9 @@
-"""The catalogue of problems (RFC 9457) by name, and the only place where functions turn errors into HTTP answers."""
+"""The catalogue of problems (RFC 9457) by name: every problem that an answer can have, with its words."""
 
-import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic import BaseModel, Field
-
-from shared.admission.ports import StoredAnswer
-from shared.errors import DependencyFailed, Refusal, Unavailable
-from shared.logging import count_version_failure, describe_failure, logger
 
 URN = "urn:interdomestik:problem:"
 MEDIA_TYPE = "application/problem+json"
@@ -20,11 +13,9 @@ MAX_ERRORS = 20
 # In characters: a pointer holds names that the client chose.
 MAX_POINTER_LENGTH = 200
 
+# Paths of pages, relative to the API's base path; the pages function serves them.
 ABOUT_KEYS = "/docs#idempotency-keys"
-
-# If parsing refuses a request with one of these statuses, the request counts against the rate limit `invalid-request`,
-# not against the operation's own (docs/decisions/0019).
-INVALID_REQUEST_STATUSES = frozenset({400, 413, 415, 422, 428})
+_ABOUT_A_PROBLEM = "/docs#problem-{name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +25,18 @@ class ProblemKind:
     status: int
     title: str
     detail: str
-    docs_path: str = ""  # path of its documentation, relative to the API's base path
+    about: str = ""  # more than the title and the advice, for its page
+    docs_path: str = ""  # path of a page on its subject, besides its own
 
 
 CATALOGUE: Mapping[str, ProblemKind] = {
-    "malformed-request": ProblemKind(400, "The request can't be read", "Send one JSON object in UTF-8."),
+    "malformed-request": ProblemKind(
+        400,
+        "The request can't be read",
+        "Send one JSON object in UTF-8.",
+        about="The detail says at which place the body stops being JSON, or that a header can't be read; `errors` then"
+        " names the header.",
+    ),
     "idempotency-key-required": ProblemKind(
         400,
         "An Idempotency-Key is required",
@@ -51,8 +49,18 @@ CATALOGUE: Mapping[str, ProblemKind] = {
         "Send 1 to 255 visible ASCII characters, bare or as one string in quotes.",
         docs_path=ABOUT_KEYS,
     ),
-    "unauthenticated": ProblemKind(401, "Sign in first", "Send a valid access token as 'Authorization: Bearer …'."),
-    "forbidden": ProblemKind(403, "Not allowed", "Your role does not allow this."),
+    "unauthenticated": ProblemKind(
+        401,
+        "Sign in first",
+        "Send a valid access token as 'Authorization: Bearer …'.",
+        about="The detail says whether there is no token, or whether it has expired or is not one of this service.",
+    ),
+    "forbidden": ProblemKind(
+        403,
+        "Not allowed",
+        "Your role does not allow this.",
+        about="The detail says which roles may. Access ends with the account's role, even if a token still names it.",
+    ),
     "membership-required": ProblemKind(
         403, "A membership is required", "Renew the membership, then submit the claim again."
     ),
@@ -60,7 +68,13 @@ CATALOGUE: Mapping[str, ProblemKind] = {
         403, "The agent is not active", "This is open to agents whose application was approved."
     ),
     "own-commission": ProblemKind(403, "The commission is your own", "Ask another member of staff to decide about it."),
-    "not-found": ProblemKind(404, "Not found", "There is no such record, or it is not yours."),
+    "not-found": ProblemKind(
+        404,
+        "Not found",
+        "There is no such record, or it is not yours.",
+        about="Which of the two is not told, so that ids can't be probed. If the path names something that is not an"
+        " id, `errors` says what is wrong with it.",
+    ),
     "method-not-allowed": ProblemKind(405, "Method not allowed", "Use one of the methods listed in Allow."),
     "email-taken": ProblemKind(409, "The email address is in use", "Sign in instead, or use another address."),
     "request-in-progress": ProblemKind(
@@ -117,9 +131,24 @@ CATALOGUE: Mapping[str, ProblemKind] = {
         "The record has changed",
         "Read it again, base the change on the new version, and send it with a new Idempotency-Key.",
     ),
-    "payload-too-large": ProblemKind(413, "The request is too large", "Send a smaller body."),
-    "unsupported-media-type": ProblemKind(415, "Unsupported media type", "Send application/json."),
-    "invalid-request": ProblemKind(422, "The request is not valid", "Correct the fields listed in errors."),
+    "payload-too-large": ProblemKind(
+        413,
+        "The request is too large",
+        "A body may have at most 262,144 bytes (256 KiB).",
+        about="The detail says how many bytes the body has, unless it was too large even for the gateway.",
+    ),
+    "unsupported-media-type": ProblemKind(
+        415, "Unsupported media type", "Send application/json in UTF-8, without a Content-Encoding."
+    ),
+    "invalid-request": ProblemKind(
+        422,
+        "The request is not valid",
+        "Correct the fields listed in errors.",
+        about="Each of `errors` has the `pointer` of a field and what is wrong with it. Of a body, the pointer is an"
+        " RFC 6901 JSON pointer, such as `/email`, and empty for the body as a whole; of a query, a path or a header it"
+        f" is the name. At most {MAX_ERRORS} errors are listed, and the detail says how many are not; pointers are cut"
+        f" after {MAX_POINTER_LENGTH} characters. Texts that were sent are never quoted.",
+    ),
     "referral-code-unknown": ProblemKind(422, "The referral code is unknown", "Check the code, or leave it out."),
     "assignee-unknown": ProblemKind(422, "No such staff member", "Send the id of a staff account."),
     "document-mismatch": ProblemKind(
@@ -134,16 +163,39 @@ CATALOGUE: Mapping[str, ProblemKind] = {
         docs_path=ABOUT_KEYS,
     ),
     "if-match-required": ProblemKind(428, "If-Match is required", "Send the ETag of the version you decided on."),
-    "too-many-requests": ProblemKind(429, "Too many requests", "Wait Retry-After seconds."),
+    "too-many-requests": ProblemKind(
+        429,
+        "Too many requests",
+        "Wait Retry-After seconds.",
+        about="The detail and the header `RateLimit-Policy` say which limit it is, unless the gateway itself refused"
+        " the call.",
+    ),
     "internal": ProblemKind(
         500,
         "Internal error",
         "Repeat the request with the same Idempotency-Key; if it fails again, report the instance.",
     ),
+    "bad-gateway": ProblemKind(
+        502,
+        "No usable answer",
+        "The service gave no usable answer. Whether the request was carried out is not known: repeat it with the same"
+        " Idempotency-Key.",
+    ),
     "unavailable": ProblemKind(
         503, "Temporarily unavailable", "Repeat the request after Retry-After seconds, with the same Idempotency-Key."
     ),
+    "timeout": ProblemKind(
+        504,
+        "No answer in time",
+        "The service did not answer in time. Whether the request was carried out is not known: repeat it with the same"
+        " Idempotency-Key.",
+    ),
 }
+
+
+def find_page(name: str) -> str:
+    """Return the path of a problem's page, relative to the API's base path."""
+    return _ABOUT_A_PROBLEM.format(name=name)
 
 
 class FieldProblem(BaseModel):
@@ -165,78 +217,3 @@ class Problem(BaseModel):
     detail: str
     instance: str = Field(description="The request's id, as in X-Request-Id")
     errors: list[FieldProblem] | None = Field(default=None, max_length=MAX_ERRORS)
-
-
-def build_problem_answer(error: BaseException, instance: str, *, base_path: str) -> StoredAnswer:
-    """Return the HTTP answer to a request that ended with an error, and log the error if it is a server error.
-
-    `instance` is the request's id; `base_path` is the path under which the API was called.
-    """
-    problem = describe_problem(error, instance)
-    if problem.status >= 500:
-        # Unavailable has `what`, DependencyFailed has `code`.
-        what = getattr(error, "what", None) or getattr(error, "code", None)
-        logger.error("request_failed", extra={"request_id": instance, "what": what, **describe_failure(error)})
-        count_version_failure()
-    headers = {"Content-Type": MEDIA_TYPE, **problem.headers}
-    if problem.docs_path:
-        headers["Link"] = f'<{base_path}{problem.docs_path}>; rel="describedby"; type="text/html"'
-    return StoredAnswer(problem.status, headers, json.dumps(problem.body, ensure_ascii=False))
-
-
-@dataclass(frozen=True, slots=True)
-class ProblemDetails:
-    """The parts of an answer to an error; `docs_path` is the path of the documentation below the API's base path."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: Mapping[str, Any]
-    docs_path: str = ""
-
-
-def describe_problem(error: BaseException, instance: str) -> ProblemDetails:
-    """Return the problem details of an error.
-
-    An unknown error, or a Refusal whose name is not in the catalogue, becomes `internal` and reveals nothing.
-    """
-    refusal = _convert_to_refusal(error)
-    kind = CATALOGUE[refusal.name]
-    body: dict[str, Any] = {
-        "type": URN + refusal.name,
-        "title": kind.title,
-        "status": kind.status,
-        "detail": (refusal.detail or kind.detail) + _describe_unlisted(refusal),
-        "instance": instance,
-    }
-    if refusal.errors:
-        body["errors"] = [{"pointer": _shorten(e.pointer), "detail": e.detail} for e in refusal.errors[:MAX_ERRORS]]
-    return ProblemDetails(kind.status, refusal.headers, body, kind.docs_path)
-
-
-def _describe_unlisted(refusal: Refusal) -> str:
-    more = len(refusal.errors) - MAX_ERRORS
-    return f" {more} more errors are not listed." if more > 0 else ""
-
-
-def _shorten(pointer: str) -> str:
-    return pointer if len(pointer) <= MAX_POINTER_LENGTH else pointer[: MAX_POINTER_LENGTH - 1] + "…"
-
-
-def _convert_to_refusal(error: BaseException) -> Refusal:
-    if isinstance(error, Refusal) and error.name in CATALOGUE:
-        return error
-    if isinstance(error, Unavailable):
-        return Refusal("unavailable", headers={"Retry-After": format_retry_after(error.retry_after_s)})
-    if isinstance(error, DependencyFailed):
-        return Refusal("unavailable", headers={"Retry-After": format_retry_after(1)})
-    return Refusal("internal")
-
-
-def format_retry_after(seconds: float) -> str:
-    """Return whole seconds, rounded up, so that a client who waits for them is never too early."""
-    return str(max(1, math.ceil(seconds)))
-
-
-def is_invalid_request(refusal: Refusal) -> bool:
-    """Return whether a refusal by the parsing of a request counts against the rate limit `invalid-request`."""
-    return refusal.name in CATALOGUE and CATALOGUE[refusal.name].status in INVALID_REQUEST_STATUSES

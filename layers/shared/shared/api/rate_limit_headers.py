@@ -4,8 +4,9 @@ import math
 from collections.abc import Mapping
 
 from shared.admission.ports import OverLimit, Quota
-from shared.api.problems import format_retry_after
+from shared.api.problem_answers import format_retry_after
 from shared.errors import Refusal
+from shared.fields.rules import format_count
 
 
 def build_quota_headers(quota: Quota | None) -> Mapping[str, str]:
@@ -25,5 +26,9 @@ def build_quota_headers(quota: Quota | None) -> Mapping[str, str]:
 
 def make_limit_refusal(limited: OverLimit) -> Refusal:
     """Return the refusal of a call over its limit; its Retry-After is never less than RateLimit's `t`."""
-    headers = {**build_quota_headers(limited.quota), "Retry-After": format_retry_after(limited.retry_after_s)}
-    return Refusal("too-many-requests", headers=headers)
+    seconds = format_retry_after(limited.retry_after_s)
+    limit = limited.quota.limit
+    requests, period = format_count(limit.burst, "request"), format_count(math.ceil(limit.period_s), "second")
+    detail = f"The limit {limit.name} takes {requests} in {period}. Wait {format_count(int(seconds), 'second')}."
+    headers = {**build_quota_headers(limited.quota), "Retry-After": seconds}
+    return Refusal("too-many-requests", detail=detail, headers=headers)

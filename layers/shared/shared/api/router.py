@@ -110,7 +110,8 @@ class Api(Generic[S]):
         operation = self.operations.get((method, request.resource))
         if operation is not None:
             return operation
-        raise Refusal("method-not-allowed", headers={"Allow": self._list_allowed_methods(request.resource)})
+        allowed = self._list_allowed_methods(request.resource)
+        raise Refusal("method-not-allowed", detail=f"This path takes {allowed}.", headers={"Allow": allowed})
 
     def _list_allowed_methods(self, path: str) -> str:
         """Return the methods of a path for the Allow header. Raise Refusal("not-found") if there are none."""

@@ -5,10 +5,11 @@ from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
-from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from shared.fields.code_lists import COUNTRIES, CURRENCIES, TRUNK_ZERO
 from shared.fields.domain_names import convert_domain_to_ascii
+from shared.fields.id_faults import describe_id_fault
+from shared.fields.rules import describe_length, make_rule_error
 from shared.fields.text_formats import (
     CodeList,
     TextFormat,
@@ -19,8 +20,15 @@ from shared.fields.text_formats import (
     make_prose_format,
 )
 
-# Defined in shared/fields/text_formats.py, used together with the types below.
-__all__ = ["TextFormat", "make_file_name_format", "make_line_format", "make_prose_format"]
+# Defined in shared/fields/text_formats.py and rules.py, used together with the types below.
+__all__ = [
+    "TextFormat",
+    "make_file_name_format",
+    "make_line_format",
+    "make_name_format",
+    "make_prose_format",
+    "make_rule_error",
+]
 
 # What HTML's <input type="email"> accepts, in ASCII and with a dot in the domain.
 _LOCAL = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
@@ -44,8 +52,8 @@ _AS_CROCKFORD_READS = str.maketrans("ILO", "110")
 
 def _normalise_email(value: str) -> str:
     """Return the address in lower case, its domain in ASCII."""
-    if len(value) > _MAX_EMAIL:  # before work that grows quadratically with the length
-        raise PydanticKnownError("string_too_long", {"max_length": _MAX_EMAIL})
+    if wrong := describe_length(len(value), most=_MAX_EMAIL):  # before work that grows quadratically with the length
+        raise make_rule_error(wrong)
     local, _, domain = value.rpartition("@")
     try:
         return f"{local.lower()}@{convert_domain_to_ascii(domain)}" if local.isascii() else ""
@@ -56,15 +64,14 @@ def _normalise_email(value: str) -> str:
 def _check_deliverable(address: str) -> None:
     local = address.partition("@")[0]
     if len(local) > _MAX_LOCAL:
-        raise PydanticCustomError("local", "has more than 64 characters before the @")
+        raise make_rule_error(f"has {len(local)} characters before the @, and may have at most {_MAX_LOCAL}")
     if "=?" in local:  # RFC 2047: mail programs read it as the beginning of an encoded word
-        raise PydanticCustomError("local", "is an encoded word, not an email address")
+        raise make_rule_error("is an encoded word, not an email address")
 
 
 def _reject_trunk_zero(number: str) -> None:
     if re.match(TRUNK_ZERO, number):
-        raise PydanticCustomError(
-            "trunk_zero",
+        raise make_rule_error(
             "has a trunk zero, the 0 after the country's code that is dialled inside the country only: leave it out",
         )
 
@@ -92,7 +99,7 @@ def _parse_calendar_date(value: Any) -> date:
     except (TypeError, ValueError):
         found = None
     if found is None or found.isoformat() != value:
-        raise PydanticCustomError("form", "is not a date, like 2026-11-02")
+        raise make_rule_error("is not a date, like 2026-11-02")
     return found
 
 
@@ -134,8 +141,10 @@ ReferralCode = Annotated[
         note="Read as Crockford's base32 is: in any case, with or without the dash, I and L as 1, O as 0.",
     ),
 ]
-RecordId = Annotated[str, TextFormat(f"^{_UUID}$", "an id"), AfterValidator(str.lower)]
-OwnOrId = Annotated[str, TextFormat(f"^(me|{_UUID})$", "me or an id"), AfterValidator(str.lower)]
+RecordId = Annotated[str, TextFormat(f"^{_UUID}$", "an id", explain=describe_id_fault), AfterValidator(str.lower)]
+OwnOrId = Annotated[
+    str, TextFormat(f"^(me|{_UUID})$", "me or an id", explain=describe_id_fault), AfterValidator(str.lower)
+]
 TermsVersion = Annotated[str, TextFormat(_VERSION, "a version, like 2026-01")]
 INTEGRAL = BeforeValidator(_convert_integral)  # last in an Annotated[int, …], so that its bounds are in the description
 Date = Annotated[date, BeforeValidator(_parse_calendar_date)]

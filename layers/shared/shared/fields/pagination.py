@@ -4,9 +4,8 @@ import re
 from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import BeforeValidator, Field
-from pydantic_core import PydanticCustomError
 
-from shared.fields import RequestModel, ResponseModel
+from shared.fields import RequestModel, ResponseModel, TextFormat, make_rule_error
 
 T = TypeVar("T")
 
@@ -14,15 +13,19 @@ T = TypeVar("T")
 def _parse_whole_number(value: Any) -> Any:
     # Checked here, since int() also accepts "+5", " 5", "5_0" and digits of other scripts.
     if isinstance(value, str) and re.fullmatch("[1-9][0-9]{0,9}", value) is None:
-        raise PydanticCustomError("form", "is not a whole number, like 20")
+        raise make_rule_error("is not a whole number, like 20")
     return int(value)
 
 
 class PageQuery(RequestModel):
     """The size of a page, and the cursor at which it begins."""
 
-    limit: Annotated[int, Field(ge=1, le=100), BeforeValidator(_parse_whole_number)] = 20
-    cursor: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_-]+$")] | None = None
+    limit: Annotated[int, Field(ge=1, le=100), BeforeValidator(_parse_whole_number)] = Field(
+        default=20, description="The most records that the page may have."
+    )
+    cursor: Annotated[str, TextFormat(r"^[A-Za-z0-9_-]+$", "a cursor of this list", 1, 200)] | None = Field(
+        default=None, description="Where the page begins: `next_cursor` of the page before it."
+    )
 
 
 class Page(ResponseModel, Generic[T]):

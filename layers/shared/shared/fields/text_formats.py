@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
-from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError, core_schema
+from pydantic_core import CoreSchema, core_schema
+
+from shared.fields.rules import describe_length, make_rule_error
 
 # Unicode's category Cc and the line separators: not allowed in names and addresses.
 _CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
@@ -37,8 +39,8 @@ class TextFormat:
     """A text format: `clean` normalises a value, which is then measured, matched with `pattern` and checked by `rules`.
 
     `least` and `most` are numbers of characters. `what` names the format in the error of a text that misses the
-    pattern. The API's description states `described`, the pattern of what may be sent: `pattern` itself if `clean`
-    changes nothing.
+    pattern, and `explain` may say why a text misses it. The API's description states `described`, the pattern of what
+    may be sent: `pattern` itself if `clean` changes nothing.
     """
 
     pattern: str
@@ -50,19 +52,18 @@ class TextFormat:
     described: str | None = None
     note: str | None = None
     lengths: tuple[tuple[str, int], ...] | None = None  # in the description, if they differ from `least` and `most`
+    explain: Callable[[str], str] | None = None
 
     def check(self, value: str) -> str:
         """Return the normalised value.
 
-        Raise PydanticCustomError or PydanticKnownError if it does not have the format.
+        Raise a rule error (shared/fields/rules.py) if it does not have the format.
         """
         text = self.clean(value)
-        if self.least is not None and len(text) < self.least:
-            raise PydanticKnownError("string_too_short", {"min_length": self.least})
-        if self.most is not None and len(text) > self.most:
-            raise PydanticKnownError("string_too_long", {"max_length": self.most})
+        if wrong := describe_length(len(text), least=self.least, most=self.most):
+            raise make_rule_error(wrong)
         if re.search(self.pattern, text) is None or text.endswith("\n"):  # "$" also matches before a final line end
-            raise PydanticCustomError("form", "is not {what}", {"what": self.what})
+            raise make_rule_error(f"is not {self.what}" + (f": {self.explain(value)}" if self.explain else ""))
         for rule in self.rules:
             rule(text)
         return text
@@ -86,9 +87,9 @@ class CodeList:
     what: str
 
     def check(self, value: str) -> str:
-        """Return the value. Raise PydanticCustomError if it is not in the list."""
+        """Return the value. Raise a rule error if it is not in the list."""
         if value not in self.codes:
-            raise PydanticCustomError("code", "is not {what}", {"what": self.what})
+            raise make_rule_error(f"is not {self.what}")
         return value
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -102,23 +103,23 @@ class CodeList:
 
 def _require_letter(text: str) -> None:
     if not any(unicodedata.category(c).startswith("L") for c in text):
-        raise PydanticCustomError("letter", "has no letter")
+        raise make_rule_error("has no letter")
 
 
 def _require_letter_or_digit(text: str) -> None:
     if not any(unicodedata.category(c)[0] in "LN" for c in text):
-        raise PydanticCustomError("letter", "has no letter or digit")
+        raise make_rule_error("has no letter or digit")
 
 
 def _reject_invisible(text: str) -> None:
     # Also what the pattern can't express: the tag characters, and future additions to Unicode.
     if any(unicodedata.category(c) == "Cf" and c not in _JOINERS for c in text):
-        raise PydanticCustomError("unseen", "has characters that show nothing or turn the direction of writing")
+        raise make_rule_error("has characters that show nothing or turn the direction of writing")
 
 
 def _reject_addresses(text: str) -> None:
     if "://" in unicodedata.normalize("NFKC", text):
-        raise PydanticCustomError("address", "has '://' in it, and a name is no address of a page")
+        raise make_rule_error("has '://' in it, and a name is no address of a page")
 
 
 def _build_line_pattern(least: int, most: int, nowhere: str) -> str:

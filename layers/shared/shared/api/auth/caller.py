@@ -16,6 +16,21 @@ AGENT: frozenset[Group] = frozenset({"agent"})
 STAFF: frozenset[Group] = frozenset({"staff", "admin"})
 ADMIN: frozenset[Group] = frozenset({"admin"})
 
+NOT_BEARER = "The Authorization header is not 'Bearer …' with one access token."
+
+
+@dataclass(frozen=True, slots=True)
+class TokenFault:
+    """A reason why a token is not accepted, and what to do about it."""
+
+    description: str  # in the challenge as well, so in ASCII and without quotes or a full stop
+    advice: str
+
+
+EXPIRED = TokenFault("The access token has expired", "Sign in again, or renew it with its refresh token.")
+NOT_YET_VALID = TokenFault("The access token is not valid yet", "Wait until the time from which it is valid.")
+NOT_OURS = TokenFault("The token is not an access token of this service", "Sign in here, and send the access token.")
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -50,14 +65,14 @@ def identify_caller(
     if "authorization" in headers:
         return _read_caller(verify(_read_bearer_token(headers["authorization"])), client_id)
     if rule == "required":
-        raise _make_unauthenticated_refusal()
+        raise make_unauthenticated_refusal()
     return None
 
 
 def _read_bearer_token(authorization: str) -> str:
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not token or not token.isascii():
-        raise _make_unauthenticated_refusal()
+        raise Refusal("unauthenticated", detail=NOT_BEARER, headers={"WWW-Authenticate": "Bearer"})
     return token.strip()
 
 
@@ -70,7 +85,7 @@ def _read_caller(claims: Mapping[str, Any], client_id: str) -> Caller:
     sub = claims.get("sub")
     is_ours = claims.get("token_use") == "access" and bool(client_id) and claims.get("client_id") == client_id
     if not isinstance(sub, str) or not sub or not is_ours:
-        raise _make_unauthenticated_refusal()
+        raise make_unauthenticated_refusal(NOT_OURS)
     return Caller(sub, _read_groups(claims.get("cognito:groups", ())))
 
 
@@ -82,5 +97,10 @@ def _read_groups(value: Any) -> frozenset[str]:
     return frozenset(name for name in names if isinstance(name, str))
 
 
-def _make_unauthenticated_refusal() -> Refusal:
-    return Refusal("unauthenticated", headers={"WWW-Authenticate": "Bearer"})
+def make_unauthenticated_refusal(fault: TokenFault | None = None) -> Refusal:
+    """Return the refusal of a call without a token, or with one that has a fault (RFC 6750, 3)."""
+    if fault is None:
+        return Refusal("unauthenticated", headers={"WWW-Authenticate": "Bearer"})
+    challenge = f'Bearer error="invalid_token", error_description="{fault.description}"'
+    detail = f"{fault.description}. {fault.advice}"
+    return Refusal("unauthenticated", detail=detail, headers={"WWW-Authenticate": challenge})

@@ -5,8 +5,8 @@ from typing import Any
 
 import jwt
 
+from shared.api.auth.caller import EXPIRED, NOT_OURS, NOT_YET_VALID, TokenFault, make_unauthenticated_refusal
 from shared.api.auth.signing_keys import SigningKeys, make_https_fetch
-from shared.errors import Refusal
 from shared.settings import Settings
 
 # Clocks differ: accept a token issued up to 10 s in the future or expired up to 10 s ago.
@@ -35,17 +35,17 @@ class TokenVerifier:
         """Return the token's claims. Raise Refusal("unauthenticated"), or Unavailable if the keys can't be fetched."""
         try:
             claims = self._decode(token)
-        except jwt.PyJWTError:
-            raise _make_unauthenticated_refusal() from None
+        except jwt.PyJWTError as error:
+            raise make_unauthenticated_refusal(_find_fault(error)) from None
         is_ours = claims.get("token_use") == "access" and claims.get("client_id") == self._client_id
         if not is_ours or SCOPE not in str(claims.get("scope", "")).split():
-            raise _make_unauthenticated_refusal()
+            raise make_unauthenticated_refusal(NOT_OURS)
         return claims
 
     def _decode(self, token: str) -> dict[str, Any]:
         key = self._keys.find(str(jwt.get_unverified_header(token).get("kid")))
         if key is None:
-            raise _make_unauthenticated_refusal()
+            raise make_unauthenticated_refusal(NOT_OURS)
         claims: dict[str, Any] = jwt.decode(
             token,
             key,
@@ -57,5 +57,8 @@ class TokenVerifier:
         return claims
 
 
-def _make_unauthenticated_refusal() -> Refusal:
-    return Refusal("unauthenticated", headers={"WWW-Authenticate": "Bearer"})
+def _find_fault(error: jwt.PyJWTError) -> TokenFault:
+    # The signature is checked before the times: only a token of this pool is ever called expired.
+    if isinstance(error, jwt.ExpiredSignatureError):
+        return EXPIRED
+    return NOT_YET_VALID if isinstance(error, jwt.ImmatureSignatureError) else NOT_OURS

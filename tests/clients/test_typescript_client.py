@@ -1,0 +1,39 @@
+"""The TypeScript client with its layer, run by Node.js: by itself, and against a local cloud whose answers are lost."""
+
+import json
+import shutil
+import subprocess
+
+import pytest
+
+from tests.clients.effects import EffectCheck
+from tests.crash_recovery.lossy_proxy import LossyProxy
+from tests.e2e.cloud import RunningCloud
+from tests.services import ROOT
+
+CLIENT = ROOT / "build/clients/typescript"
+MEMBERS, AT_ONCE = 250, 8
+pytestmark = pytest.mark.skipif(
+    shutil.which("node") is None or not (CLIENT / "dist/index.js").exists(), reason="`make clients` had no npm"
+)
+
+
+def run_node(*arguments: str, seconds: float = 120) -> str:
+    """Return what a program of Node.js prints; fail with its errors if it fails."""
+    done = subprocess.run(["node", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=seconds, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_layer_does_what_its_own_tests_say() -> None:
+    assert "# fail 0" in run_node("--test", "--test-reporter", "tap", str(CLIENT / "test/retrying-fetch.test.js"))
+
+
+def test_a_thousand_calls_have_a_thousand_effects_though_every_fifth_answer_is_lost(
+    cloud: RunningCloud, proxy: LossyProxy, effects: EffectCheck
+) -> None:
+    """The caller writes no line about keys, versions, repeats or waiting."""
+    arguments = (f"{proxy.url}/api", cloud.get_token(role="staff"), str(MEMBERS), str(AT_ONCE))
+    ids: list[str] = json.loads(run_node("tests/clients/change_members.mjs", *arguments))
+    assert len(set(ids)) == MEMBERS
+    effects.require_each_once("typescript", ids)
