@@ -19,7 +19,7 @@ from shared.retry.backoff import Backoff
 DEFAULT_LIMITS: Mapping[str, tuple[int, float]] = {
     "agent-application": (5, 60),
     "member-registration": (5, 60),
-    "agent-registration": (20, 60),  # members registered by an agent, counted per agent
+    "agent-registration": (20, 60),  # members registered by an agent or staff, counted per account
     "claim-submission": (5, 600),
     "claim-work": (60, 60),  # transitions and assignments, per staff account
     "membership-change": (10, 60),
