@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -26,7 +27,7 @@ from local.events.service_metrics import ServiceMetricsPublisher
 from local.stack import Stack
 
 REGION = "eu-central-1"
-DRAIN_S = 3.0  # how long running batches may go on after a request to stop
+DRAIN_S = 1.0  # how long running batches may go on after a request to stop, all together
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -88,8 +89,9 @@ def main() -> int:
         run = partial(run_schedule, schedule, invoke, region=region, stop=stop, look=look)
         threading.Thread(target=run, daemon=True).start()
     stop.wait()
+    deadline = time.monotonic() + DRAIN_S
     for poller in polling:
-        poller.drain(DRAIN_S)
+        poller.drain(max(0.0, deadline - time.monotonic()))
     os._exit(0)  # running long polls would keep the interpreter alive for up to 20 s
 
 

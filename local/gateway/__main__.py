@@ -27,7 +27,7 @@ from local.stack import Stack
 
 ROOT = Path(__file__).parents[2]
 REGION = "eu-central-1"
-DRAIN_S = 3.0  # how long running requests may go on after a request to stop
+DRAIN_S = 1.5  # how long running requests may go on after a request to stop, their event sources' batches included
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -81,10 +81,11 @@ class Gateway:
             await self._events.start()
         print(f"listening http://127.0.0.1:{server.port}", flush=True)
         await stop.wait()
+        deadline = asyncio.get_running_loop().time() + DRAIN_S
         if self._events:
             await self._events.stop()
         server.stop_accepting()
-        await self._drain()
+        await self._drain(deadline)
         self._environments.close()
 
     async def _handle(self, request: HttpRequest) -> HttpResponse:
@@ -92,9 +93,9 @@ class Gateway:
             return await self._local_routes.handle(request)
         return await self._pipeline.handle(request)
 
-    async def _drain(self) -> None:
+    async def _drain(self, deadline: float) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(DRAIN_S):
+            async with asyncio.timeout_at(deadline):
                 while self._environments.in_flight:
                     await asyncio.sleep(0.02)
 

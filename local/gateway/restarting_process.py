@@ -10,7 +10,7 @@ from local.runtime.logs import FunctionLog, LineSplitter
 
 ROOT = str(Path(__file__).parents[2])
 RESTART_S = 1.0
-STOP_LIMIT_S = 5.0  # after this it is killed
+STOP_LIMIT_S = 1.5  # after this it is killed; the event sources take one second at most
 
 
 class RestartingProcess:

@@ -42,7 +42,7 @@ def shows(answer: str, shown: str) -> bool:
 
 def test_the_tour_runs_as_written_and_answers_as_shown(fresh_cloud: RunningCloud) -> None:
     """The test replaces only the address of the cloud and the place of its state."""
-    script = "".join(f"{commands}\necho; echo '{MARK}'\n" for commands, _ in steps())
+    script = "".join(f"{commands}\necho '{MARK}'\n" for commands, _ in steps())
     script = "set -euo pipefail\n" + script.replace("http://127.0.0.1:3000", fresh_cloud.origin)
     done = subprocess.run(
         ["bash", "-c", script],
@@ -55,7 +55,8 @@ def test_the_tour_runs_as_written_and_answers_as_shown(fresh_cloud: RunningCloud
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    answers = done.stdout.split(MARK)[:-1]
+    answers = done.stdout.split(f"{MARK}\n")[:-1]
+    assert all(answer.endswith("\n") for answer in answers), "a terminal's prompt would stand behind an answer"
     for (commands, shown), answer in zip(steps(), answers, strict=True):
         assert shows(answer, shown), f"after\n{commands}\nthe README shows\n{shown}\nand the answer was\n{answer}"
     assert wait_until(

@@ -108,17 +108,19 @@ def test_an_installation_that_waits_for_another_says_so_and_ends_by_ctrl_c(tmp_p
     for name in ("__init__.py", "bootstrap.py"):
         (tmp_path / "local" / name).write_bytes((ROOT / "local" / name).read_bytes())
     (tmp_path / ".venvs").mkdir()
-    with (tmp_path / ".venvs/.lock").open("w") as lock:
+    said = tmp_path / "said"
+    with (tmp_path / ".venvs/.lock").open("w") as lock, said.open("w") as stderr:
         fcntl.flock(lock, fcntl.LOCK_EX)
         command = [LOCAL, "-m", "local.bootstrap", "local"]
-        process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=allow_interrupt)
-        assert process.stderr is not None
-        assert process.stderr.readline() == "environments: waiting for another installation …\n"
-        time.sleep(0.1)  # until it waits
+        process = subprocess.Popen(command, cwd=tmp_path, stderr=stderr, preexec_fn=allow_interrupt)
+        time.sleep(2)  # until it waits
         process.send_signal(signal.SIGINT)
-        rest = process.communicate(timeout=END_S)[1]
-    assert process.returncode == 130
-    assert rest == "\nstopped; the next call of make installs what is missing\n"
+        assert process.wait(END_S) == 130
+    assert said.read_text().splitlines() == [
+        "environments: waiting for another installation …",
+        "",
+        "stopped; the next call of make installs what is missing",
+    ]
 
 
 def allow_interrupt() -> None:

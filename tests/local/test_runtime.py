@@ -1,6 +1,7 @@
 """Execution environments: real processes, broken for real."""
 
 import concurrent.futures
+import http.client
 import json
 import os
 import signal
@@ -245,3 +246,18 @@ def test_a_port_in_use_is_said_in_one_line(gateway: RunningGateway, tmp_path: Pa
     assert second.returncode == 1
     assert "address already in use" in second.stderr
     assert "Traceback" not in second.stderr
+
+
+def test_a_request_to_stop_waits_for_a_short_call_and_ends_a_long_one(gateway: RunningGateway) -> None:
+    """Within what the whole cloud has, three seconds, of which the emulator and the database need one."""
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        short = pool.submit(gateway.invoke, "sleep", {"queryStringParameters": {"seconds": "0.7"}})
+        wait_until(lambda: gateway.read_status("sleep")["in_flight"] == 1)
+        long = pool.submit(gateway.invoke, "sleep", {"queryStringParameters": {"seconds": "30"}})
+        wait_until(lambda: gateway.read_status("sleep")["in_flight"] == 2)
+        began = time.monotonic()
+        gateway.process.send_signal(signal.SIGINT)
+        assert gateway.process.wait(10) == 0
+        assert time.monotonic() - began < 2.0
+        assert short.result().status == 200
+        assert isinstance(long.exception(), (OSError, http.client.HTTPException)) or long.result().status >= 500
