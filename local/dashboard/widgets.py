@@ -137,7 +137,7 @@ def load_dashboard(cloudwatch: "CloudWatch", name: str, *, start: float, end: fl
     answer = cloudwatch.call("GetMetricData", MetricDataQueries=queries, StartTime=start, EndTime=end)
     found = {result["Id"]: _read_points(result) for result in answer["MetricDataResults"]}
     points = iter([found.get(f"q{number}", []) for number in range(len(lines))])
-    alarms = _load_alarms(cloudwatch)
+    alarms = load_alarms(cloudwatch)
     return Dashboard(name, [_fill_widget(widget, points, alarms) for widget in widgets], start, end)
 
 
@@ -145,7 +145,7 @@ def _read_points(result: Mapping[str, Any]) -> list[Point]:
     return [(float(at), float(value)) for at, value in zip(result["Timestamps"], result["Values"], strict=True)]
 
 
-def _load_alarms(cloudwatch: "CloudWatch") -> dict[str, AlarmState]:
+def load_alarms(cloudwatch: "CloudWatch") -> dict[str, AlarmState]:
     """Return all alarms by their ARNs."""
     found: dict[str, AlarmState] = {}
     page: dict[str, Any] = {"NextToken": None}

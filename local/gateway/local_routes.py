@@ -1,4 +1,4 @@
-"""The routes below /_local that AWS does not have: inbox, dashboard, releases, status; and two operations of Lambda."""
+"""The routes that AWS does not have: front page, inbox, dashboard, releases, status; and two operations of Lambda."""
 
 import asyncio
 import json
@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from local.dashboard.page import read_range_s, render_dashboard
 from local.dashboard.widgets import Dashboard
+from local.front.routes import FrontRoutes
 from local.gateway.concurrency_route import ConcurrencyRoute
 from local.gateway.release_routes import ReleaseRoutes
 from local.http_server import HttpRequest, HttpResponse, is_from_this_machine
@@ -39,18 +40,20 @@ class LocalRoutes:
         inbox: Inbox,
         dashboard: LoadDashboard,
         status: Callable[[], dict[str, object]],
+        front: FrontRoutes,
     ) -> None:
         self._environments = environments
         self._inbox = inbox
         self._dashboard = dashboard
         self._status = status
+        self._front = front
         self._queued: set[asyncio.Task[None]] = set()
         self._releases = ReleaseRoutes(environments)
         self._concurrency = ConcurrencyRoute(environments)
 
     def is_local_path(self, path: str) -> bool:
         """Return whether a path is a local route rather than the API's."""
-        return path.startswith(("/_local/", "/2015-03-31/", "/2017-10-31/"))
+        return path in ("/", "/_local") or path.startswith(("/_local/", "/2015-03-31/", "/2017-10-31/"))
 
     async def handle(self, request: HttpRequest) -> HttpResponse:
         """Return the response of a local route; refuse a request that a web page of another site could have sent."""
@@ -68,6 +71,8 @@ class LocalRoutes:
             return await self._show_mail(request)
         if request.path == "/_local/dashboard":
             return await self._show_dashboard(request)
+        if (shown := await self._front.handle(request)) is not None:
+            return shown
         return _make_json_response(404, {"message": "Not found"})
 
     async def _show_dashboard(self, request: HttpRequest) -> HttpResponse:

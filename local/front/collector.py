@@ -1,0 +1,210 @@
+"""The collection of all that the front page shows: each part by itself, so that one that fails hides no other."""
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import uuid4
+
+from local.front import request_logs
+from local.front.database import DatabaseReader
+from local.front.emulator_reader import EmulatorReader
+from local.front.model import (
+    CircuitLine,
+    DatabaseAccess,
+    EnvironmentLine,
+    FrontView,
+    JobLine,
+    MailLine,
+    Part,
+    RequestLine,
+    TraceStep,
+    TraceView,
+    format_time,
+)
+from local.inbox.messages import InboxMessage
+from local.runtime.invocation import FunctionInvocation, ThrottledError
+from local.runtime.versions import FunctionFleet
+
+OPERATIONS = "AdminFunction"
+SHOWN_REQUESTS = 12
+SHOWN_MAILS = 8
+# A part that takes longer is shown as not answering: an environment's start takes a second or two.
+PART_LIMIT_S = 10.0
+WORKER_ID = "X-Request-Id"  # of a mail's headers
+
+T = TypeVar("T")
+ReadInbox = Callable[[], Awaitable[list[InboxMessage]]]
+
+
+class CommandRefused(Exception):
+    """The operations function refused a command; the message is its reason."""
+
+
+class FrontCollector:
+    """Reads the parts of one local cloud. `logs` is the folder of its logs."""
+
+    def __init__(
+        self,
+        logs: Path,
+        fleet: FunctionFleet,
+        inbox: ReadInbox,
+        database: DatabaseReader,
+        emulator: EmulatorReader,
+    ) -> None:
+        self._logs = logs
+        self._fleet = fleet
+        self._inbox = inbox
+        self._database = database
+        self._emulator = emulator
+
+    async def collect(self) -> FrontView:
+        """Return the whole page."""
+        mails, outbox, queues, circuits, alarms = await asyncio.gather(
+            _take(self._list_mails(), []),
+            _take(asyncio.to_thread(self._database.count_jobs), []),
+            _take(asyncio.to_thread(self._emulator.list_queues), []),
+            _take(self._list_circuits(), []),
+            _take(asyncio.to_thread(self._emulator.list_alarms), []),
+        )
+        requests = await _take(self._list_requests(mails.found), [])
+        return FrontView(
+            at=format_time(time.time()),
+            requests=requests,
+            outbox=outbox,
+            queues=queues,
+            circuits=circuits,
+            environments=Part(self._list_environments()),
+            alarms=alarms,
+            mails=replace(mails, found=mails.found[:SHOWN_MAILS]),
+            database=DatabaseAccess("make psql", self._database.conninfo),
+        )
+
+    async def trace(self, wanted: str) -> TraceView:
+        """Return all that is known of an id: a request's, a trace's or the gateway's."""
+        requests = await asyncio.to_thread(request_logs.find_requests, self._logs, wanted)
+        ids = {wanted, *(line.request_id for line in requests)}
+        logged = await asyncio.to_thread(self._find_steps, ids)
+        mails = await _take(self._list_mails(), [])
+        jobs, entries = await asyncio.gather(
+            _take(asyncio.to_thread(self._database.list_jobs, ids), []),
+            _take(asyncio.to_thread(self._database.list_entries, ids), []),
+        )
+        ids |= {job.request_id for job in jobs.found}
+        steps = [*map(_make_gateway_step, requests), *logged, *entries.found, *map(_make_job_step, jobs.found)]
+        steps += [_make_mail_step(mail) for mail in mails.found if mail.request_id in ids]
+        problems = dict.fromkeys(part.problem for part in (mails, jobs, entries) if part.problem)
+        ordered = sorted(steps, key=lambda step: step.at)
+        joined = [_join_effects(line, jobs.found, mails.found) for line in requests]
+        return TraceView(wanted, joined, Part(ordered, "; ".join(problems)))
+
+    async def run_command(self, command: Mapping[str, str]) -> dict[str, Any]:
+        """Return the operations function's answer to a command. Raise CommandRefused; OSError if it can't run."""
+        invocation = FunctionInvocation(str(uuid4()), json.dumps(command).encode(), "")
+        if OPERATIONS not in self._fleet.pools:
+            raise OSError(f"this stack has no {OPERATIONS}")
+        try:
+            outcome = await self._fleet.pools[OPERATIONS].invoke(invocation)
+        except ThrottledError as error:
+            raise OSError(f"{OPERATIONS} is busy") from error
+        answer: dict[str, Any] = json.loads(outcome.payload)
+        if outcome.error:
+            raise CommandRefused(str(answer.get("errorMessage", outcome.error)))
+        return answer
+
+    async def _list_circuits(self) -> Sequence[CircuitLine]:
+        try:
+            found = await self.run_command({"command": "circuits"})
+        except CommandRefused as error:
+            raise OSError(str(error)) from error
+        return read_circuits(found)
+
+    async def _list_mails(self) -> Sequence[MailLine]:
+        return [_make_mail(message) for message in await self._inbox()]
+
+    async def _list_requests(self, mails: Sequence[MailLine]) -> Sequence[RequestLine]:
+        requests = await asyncio.to_thread(request_logs.read_recent_requests, self._logs, SHOWN_REQUESTS)
+        jobs = await _take(asyncio.to_thread(self._database.list_jobs, [line.request_id for line in requests]), [])
+        return [_join_effects(line, jobs.found, mails) for line in requests]
+
+    def _list_environments(self) -> list[EnvironmentLine]:
+        return [_make_environment(name, pool.read_status()) for name, pool in sorted(self._fleet.pools.items())]
+
+    def _find_steps(self, ids: Iterable[str]) -> list[TraceStep]:
+        found = [step for wanted in ids for step in request_logs.find_log_steps(self._logs, wanted)]
+        # A line can name two of the ids: its request and its trace.
+        return [step for number, step in enumerate(found) if step not in found[:number]]
+
+
+async def _take(work: Awaitable[T], none: T) -> Part[T]:
+    """Return what the work finds, or `none` and the reason if it can't be read in time."""
+    try:
+        async with asyncio.timeout(PART_LIMIT_S):
+            return Part(await work)
+    except TimeoutError:
+        return Part(none, f"no answer within {PART_LIMIT_S:.0f} s")
+    except OSError as error:
+        return Part(none, str(error))
+
+
+def read_circuits(answer: Mapping[str, Any]) -> list[CircuitLine]:
+    """Return the circuits in an answer of the operations function, by name."""
+    return [
+        CircuitLine(
+            name=name,
+            state=circuit["state"],
+            forced=circuit["forced"],
+            since=circuit["since"] or "",
+            probe_at=circuit["probe_at"] or "",
+            failures=circuit["failures"],
+        )
+        for name, circuit in sorted(answer["circuits"].items())
+    ]
+
+
+def _make_environment(name: str, status: Mapping[str, Any]) -> EnvironmentLine:
+    environments = status["environments"]
+    states = [environment["state"] for environment in environments]
+    return EnvironmentLine(
+        function=name,
+        limit=status["limit"],
+        in_flight=status["in_flight"],
+        throttles=status["throttles"],
+        states={state: states.count(state) for state in sorted(set(states))},
+        invocations=sum(environment["invocations"] for environment in environments),
+        pids=[environment["pid"] for environment in environments if environment["pid"]],
+    )
+
+
+def _make_mail(message: InboxMessage) -> MailLine:
+    request_id = message.headers.get(WORKER_ID, "")
+    return MailLine(message.id, message.subject, ", ".join(message.to), message.sent_at, request_id)
+
+
+def _join_effects(line: RequestLine, jobs: Sequence[JobLine], mails: Sequence[MailLine]) -> RequestLine:
+    return replace(
+        line,
+        jobs=[job for job in jobs if job.request_id == line.request_id],
+        mails=[mail for mail in mails if mail.request_id == line.request_id],
+    )
+
+
+def _make_gateway_step(line: RequestLine) -> TraceStep:
+    facts = {"gateway_id": line.gateway_id, "trace_id": line.trace_id, "latency_ms": line.latency_ms}
+    if line.refused_as:
+        facts["refused_as"] = line.refused_as
+    return TraceStep(line.at, "gateway", "gateway", f"{line.method} {line.route} → {line.status}", facts)
+
+
+def _make_job_step(job: JobLine) -> TraceStep:
+    facts = {"id": job.id, "priority": job.priority, "state": job.state, "attempts": job.attempts}
+    if job.error:
+        facts["error"] = job.error
+    return TraceStep(job.created_at, "job", "outbox", f"{job.kind} {job.template}".strip(), facts)
+
+
+def _make_mail_step(mail: MailLine) -> TraceStep:
+    return TraceStep(mail.sent_at, "mail", "inbox", mail.subject, {"to": mail.to, "id": mail.id})
