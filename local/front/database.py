@@ -23,7 +23,7 @@ class DatabaseReader:
         self.conninfo = conninfo
 
     def count_jobs(self) -> list[OutboxLine]:
-        """Return a line for each state, also for those that no job is in. Raise OSError if the database can't answer."""
+        """Return a line for each state, also for one that no job is in. Raise OSError if the database can't answer."""
         found = {row["state"]: row for row in self._fetch("count_jobs")}
         none = {"jobs": 0, "oldest_s": None}
         return [OutboxLine(state, **_pick(found.get(state, none), "jobs", "oldest_s")) for state in STATES]

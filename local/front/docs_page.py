@@ -40,7 +40,8 @@ SCRIPT = """
 }
 """
 STYLE = """
-.local-sign-in { margin: 0; padding: .7rem 20px; background: #1f5fa8; color: #fff; font: 15px/1.5 system-ui, sans-serif; }
+.local-sign-in { margin: 0; padding: .7rem 20px; background: #1f5fa8; color: #fff; }
+.local-sign-in, .local-sign-in a { font: 15px/1.5 system-ui, sans-serif; }
 .local-sign-in a { color: #fff; }
 """
 
@@ -51,7 +52,7 @@ def fill_in_token(answer: HttpResponse, *, address: str, signed_in: SignedIn | N
     Return it unchanged if it is no page, such as a refusal.
     """
     found = BODY.search(answer.body)
-    if answer.status != 200 or found is None:  # noqa: PLR2004 - OK
+    if answer.status != 200 or found is None:
         return answer
     script = SCRIPT % {"page": _quote(address), "token": _quote(signed_in.access_token if signed_in else "")}
     added = f"<style>{STYLE}</style><script>{script}</script>{_describe(signed_in)}"

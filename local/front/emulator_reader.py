@@ -45,23 +45,24 @@ class EmulatorReader:
         return sorted(lines, key=lambda line: (line.is_dead_letter, line.name))
 
     def list_alarms(self) -> list[AlarmLine]:
-        """Return all alarms, those that ring first."""
-        from local.dashboard.widgets import load_alarms
+        """Return the alarms that the dashboard lists, those that ring first."""
+        from local.dashboard.widgets import load_listed_alarms
+        from local.deploy import STACK_NAME
         from local.emulator import REGION
         from local.events.cloudwatch import CloudWatch, MetricsRejected
 
         try:
-            found = load_alarms(CloudWatch(self._endpoint, REGION))
+            found = load_listed_alarms(CloudWatch(self._endpoint, REGION), STACK_NAME)
         except MetricsRejected as error:
             raise OSError(str(error)) from error
-        lines = [AlarmLine(alarm.name, alarm.state, alarm.description) for alarm in found.values()]
-        return sorted(lines, key=lambda line: (ALARM_ORDER.index(line.state), line.name))
+        lines = [AlarmLine(alarm.name, alarm.state, alarm.description) for alarm in found]
+        return sorted(lines, key=lambda line: ALARM_ORDER.index(line.state))
 
 
 def shorten_name(name: str) -> str:
     """Return the logical id in a name of CloudFormation's: <stack>-<logical id>-<random>."""
     parts = name.split("-")
-    return parts[1] if len(parts) > 2 else name  # noqa: PLR2004 - stack, id, random
+    return parts[1] if len(parts) > 2 else name
 
 
 def _make_queue(url: str, attributes: dict[str, str], policies: str) -> QueueLine:

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 TEMPLATES = Path(__file__).with_name("templates")
-POLICY = "default-src 'none'; style-src {style}; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+POLICY = (
+    "default-src 'none'; style-src {style}; img-src data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
 # what the forms of a circuit can make of it, and what that means
 FORCES = {
     "open": "hold it open: nothing is sent, jobs wait",
@@ -24,8 +26,8 @@ FORCES = {
 # what a notice after a form says; an address can choose no other text
 NOTICES = {
     "open": "The circuit is held open. Jobs wait until it is closed or automatic again.",
-    "closed": "The circuit is held closed. Waiting jobs are tried again, by the relay at the latest within a minute.",
-    "auto": "The circuit works by itself again. Waiting jobs are tried again, by the relay at the latest within a minute.",
+    "closed": "The circuit is held closed. The relay tries waiting jobs within a minute.",
+    "auto": "The circuit works by itself again. The relay tries waiting jobs within a minute.",
     "signed-in": "Signed in. The docs page has the token.",
     "signed-out": "Signed out.",
 }
@@ -57,7 +59,7 @@ def render_trace(view: TraceView) -> HttpResponse:
 def format_age(seconds: int | None) -> str:
     """Return a duration as one reads it in passing: 12 s, 5 min, 3 h, 2 d; a dash for None."""
     if seconds is None:
-        return "–"
+        return "-"
     for unit_s, unit in ((DAY_S, "d"), (HOUR_S, "h"), (MINUTE_S, "min")):
         if seconds >= 2 * unit_s:
             return f"{seconds // unit_s} {unit}"
@@ -73,9 +75,9 @@ def format_clock(at: str) -> str:
 
 def judge_status(status: int) -> str:
     """Return the tone of a status: good, refused (the caller's) or bad (the service's)."""
-    if status >= 500:  # noqa: PLR2004 - a server's error
+    if status >= 500:
         return "bad"
-    return "refused" if status >= 400 else "good"  # noqa: PLR2004 - a client's error
+    return "refused" if status >= 400 else "good"
 
 
 def _render(template: str, *, status: int, **values: object) -> HttpResponse:

@@ -71,9 +71,7 @@ class LocalRoutes:
             return await self._show_mail(request)
         if request.path == "/_local/dashboard":
             return await self._show_dashboard(request)
-        if (shown := await self._front.handle(request)) is not None:
-            return shown
-        return _make_json_response(404, {"message": "Not found"})
+        return await self._front.handle(request) or _make_json_response(404, {"message": "Not found"})
 
     async def _show_dashboard(self, request: HttpRequest) -> HttpResponse:
         try:
