@@ -16,7 +16,7 @@ from local.tokens import TokenError, create_staff, has_group, sign_in, wait_for_
 
 Role = Literal["member", "agent", "staff", "admin"]
 ROLES: tuple[Role, ...] = ("member", "agent", "staff", "admin")
-STAFF_ROLES = ("staff", "admin")
+REGISTERED_ROLES = ("member", "agent")  # through the API; the others by the operations function
 DOMAIN = "interdomestik.test"  # that of the mails' sender: no test and no tour has people there
 TERMS = "2026-01"
 # What each may do, as the page says it beside the button.
@@ -55,24 +55,24 @@ def sign_in_person(stack: Stack, front: str, *, role: Role | None, email: str) -
     """Return somebody signed in, by role or by address; the person of a role is made if missing. Raise TokenError."""
     identity = EmulatorClients(stack.endpoint_url).get("cognito-idp")
     address = email or build_address(role or "member")
-    if role in STAFF_ROLES:
-        create_staff(front, email=address, role=str(role))
-    elif role and not has_group(identity, stack.user_pool_id, address):
+    if role in REGISTERED_ROLES and not has_group(identity, stack.user_pool_id, address):
         register_person(stack, front, role, address)
+    elif role and role not in REGISTERED_ROLES:
+        create_staff(front, email=address, role=role)
     wait_for_identity(identity, stack.user_pool_id, address)
     return read_sign_in(address, sign_in(identity, stack, address))
 
 
-def register_person(stack: Stack, front: str, role: Role, address: str) -> None:
-    """Register the local agent, approved by the local staff member, or the local member. Raise TokenError."""
-    prefix = f"{front}/{stack.stage}"
+def register_person(stack: Stack, front: str, role: Role | None, address: str) -> None:
+    """Register a member, or an agent, whom the local staff member approves. Raise TokenError."""
+    prefix, key = f"{front}/{stack.stage}", f"local-{address}"
     if role == "member":
-        _post(f"{prefix}/members", {**MEMBER, "email": address}, key="local-member")
+        _post(f"{prefix}/members", {**MEMBER, "email": address}, key=key)
         return
-    agent = _post(f"{prefix}/agents", {**AGENT, "email": address}, key="local-agent")
+    agent = _post(f"{prefix}/agents", {**AGENT, "email": address}, key=key)
     staff = sign_in_person(stack, front, role="staff", email="")
     decision = {"decision": "approve", "reason": "The local cloud's own agent."}
-    _post(f"{prefix}/agents/{agent['id']}/decision", decision, key="local-decision", token=staff.access_token)
+    _post(f"{prefix}/agents/{agent['id']}/decision", decision, key=key, token=staff.access_token)
 
 
 def read_sign_in(email: str, token: str) -> SignedIn:
