@@ -34,6 +34,7 @@ def sign_in(browser: webdriver.Chrome, cloud: RunningCloud, role: str) -> str:
     """Click the button of a role on the front page; return what the page then says of it."""
     browser.get(f"{cloud.origin}/")
     click(browser, f"button[value={role}]")
+    assert wait_for_element(browser, ".notice").text == "Signed in. The docs page has the token."
     return wait_for_element(browser, ".you p").text
 
 

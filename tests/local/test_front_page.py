@@ -48,7 +48,7 @@ def test_a_view_says_first_what_is_wrong() -> None:
         "1 job is failed",
     ):
         assert sentence in text.partition("Sign in")[0]
-    calm = {name: Part([]) for name in ("outbox", "circuits", "alarms")}
+    calm: dict[str, Part[object]] = {name: Part([]) for name in ("outbox", "circuits", "alarms")}
     assert "All parts answer, no alarm rings" in read_text(render_front(make_front_view(**calm), api=API))
     silent = make_front_view(**calm | {"queues": Part([], "no answer within 10 s")})
     told = read_text(render_front(silent, api=API))
