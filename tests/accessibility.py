@@ -1,4 +1,4 @@
-"""What a page in a browser has to keep to so that anybody can use it: axe-core's rules, and the layout of its headings.
+"""Rules that a page in a browser keeps to so that anybody can use it: axe-core's, and some of our own.
 
 axe-core is a file that `make axe` installs by npm; where there is none, its rules are not checked and the test says so.
 """

@@ -1,4 +1,4 @@
-"""What the front page reads of the database: jobs by state, the jobs of requests, and audit entries."""
+"""The front page's reads of the database: jobs by state, the jobs of requests, and audit entries."""
 
 import re
 from collections.abc import Iterable, Sequence

@@ -40,6 +40,7 @@ SCRIPT = """
 }
 """
 STYLE = """
+body { margin: 0; }
 .local-sign-in { margin: 0; padding: .7rem 20px; background: #1f5fa8; color: #fff; }
 .local-sign-in, .local-sign-in a { font: 15px/1.5 system-ui, sans-serif; }
 .local-sign-in a { color: #fff; }

@@ -1,4 +1,4 @@
-"""What the front page reads of the emulator: queues and alarms. Its calls block; they run in threads."""
+"""The front page's reads of the emulator: queues and alarms. The calls block; they run in threads."""
 
 import threading
 from functools import cached_property

@@ -1,4 +1,4 @@
-"""What the front page shows, as plain data; its JSON is exactly these fields. Times are RFC 3339, UTC."""
+"""The front page's data, whose JSON is exactly these fields. Times are RFC 3339, UTC."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -143,7 +143,7 @@ class AlarmLine:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseAccess:
-    """How to open the database: by make, or by any client."""
+    """The ways to open the database: by make, or by any client."""
 
     command: str
     conninfo: str

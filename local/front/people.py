@@ -22,9 +22,9 @@ TERMS = "2026-01"
 # What each may do, as the page says it beside the button.
 ABILITIES: Mapping[Role, str] = {
     "member": "files claims, adds documents, follows them",
-    "agent": "sees the members they brought in, and their commissions",
+    "agent": "sees the members they brought in, and commissions",
     "staff": "decides about agents and claims",
-    "admin": "staff, and runs jobs again, pays commissions out",
+    "admin": "as staff; pays commissions, repeats failed jobs",
 }
 AGENT = {
     "full_name": "Local Agent", "phone": "+38344555100", "city": "Prishtinë", "language": "en", "terms_version": TERMS,
