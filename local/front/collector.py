@@ -19,7 +19,7 @@ from local.front.model import (
     FrontView,
     JobLine,
     MailLine,
-    Part,
+    PagePart,
     RequestLine,
     TraceStep,
     TraceView,
@@ -77,7 +77,7 @@ class FrontCollector:
             outbox=outbox,
             queues=queues,
             circuits=circuits,
-            environments=Part(self._list_environments()),
+            environments=PagePart(self._list_environments()),
             alarms=alarms,
             mails=replace(mails, found=mails.found[:SHOWN_MAILS]),
             database=DatabaseAccess("make psql", self._database.conninfo),
@@ -99,7 +99,7 @@ class FrontCollector:
         problems = dict.fromkeys(part.problem for part in (mails, jobs, entries) if part.problem)
         ordered = sorted(steps, key=lambda step: step.at)
         joined = [_join_effects(line, jobs.found, mails.found) for line in requests]
-        return TraceView(wanted, joined, Part(ordered, "; ".join(problems)))
+        return TraceView(wanted, joined, PagePart(ordered, "; ".join(problems)))
 
     async def run_command(self, command: Mapping[str, str]) -> dict[str, Any]:
         """Return the operations function's answer to a command. Raise CommandRefused; OSError if it can't run."""
@@ -139,15 +139,15 @@ class FrontCollector:
         return [step for number, step in enumerate(found) if step not in found[:number]]
 
 
-async def _take(work: Awaitable[T], none: T) -> Part[T]:
+async def _take(work: Awaitable[T], none: T) -> PagePart[T]:
     """Return what the work finds, or `none` and the reason if it can't be read in time."""
     try:
         async with asyncio.timeout(PART_LIMIT_S):
-            return Part(await work)
+            return PagePart(await work)
     except TimeoutError:
-        return Part(none, f"no answer within {PART_LIMIT_S:.0f} s")
+        return PagePart(none, f"no answer within {PART_LIMIT_S:.0f} s")
     except OSError as error:
-        return Part(none, str(error))
+        return PagePart(none, str(error))
 
 
 def read_circuits(answer: Mapping[str, Any]) -> list[CircuitLine]:

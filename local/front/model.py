@@ -9,7 +9,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Part(Generic[T_co]):
+class PagePart(Generic[T_co]):
     """A part of the page: what was found, or why nothing could be read."""
 
     found: T_co
@@ -84,7 +84,7 @@ class TraceView:
 
     id: str
     requests: Sequence[RequestLine]
-    steps: Part[Sequence[TraceStep]]
+    steps: PagePart[Sequence[TraceStep]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,13 +154,13 @@ class FrontView:
     """The front page."""
 
     at: str
-    requests: Part[Sequence[RequestLine]]
-    outbox: Part[Sequence[OutboxLine]]
-    queues: Part[Sequence[QueueLine]]
-    circuits: Part[Sequence[CircuitLine]]
-    environments: Part[Sequence[EnvironmentLine]]
-    alarms: Part[Sequence[AlarmLine]]
-    mails: Part[Sequence[MailLine]]
+    requests: PagePart[Sequence[RequestLine]]
+    outbox: PagePart[Sequence[OutboxLine]]
+    queues: PagePart[Sequence[QueueLine]]
+    circuits: PagePart[Sequence[CircuitLine]]
+    environments: PagePart[Sequence[EnvironmentLine]]
+    alarms: PagePart[Sequence[AlarmLine]]
+    mails: PagePart[Sequence[MailLine]]
     database: DatabaseAccess
 
     def to_json(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from local.front.model import (
     JobLine,
     MailLine,
     OutboxLine,
-    Part,
+    PagePart,
     QueueLine,
     RequestLine,
     TraceStep,
@@ -42,20 +42,22 @@ def make_front_view(**changes: object) -> FrontView:
     broken = make_request(request_id="g3", status=502, jobs=(), mails=(), route="/claims/{claim_id}/transitions")
     view = FrontView(
         at=AT,
-        requests=Part([make_request(), refused, broken]),
-        outbox=Part([OutboxLine("pending", 3, 7400), OutboxLine("failed", 1, 95), OutboxLine("done", 0, None)]),
-        queues=Part([QueueLine("QueueHigh", 2, 1, 0, False), QueueLine("DeadLetterHigh", 1, 0, 0, True)]),
-        circuits=Part(
+        requests=PagePart([make_request(), refused, broken]),
+        outbox=PagePart([OutboxLine("pending", 3, 7400), OutboxLine("failed", 1, 95), OutboxLine("done", 0, None)]),
+        queues=PagePart([QueueLine("QueueHigh", 2, 1, 0, False), QueueLine("DeadLetterHigh", 1, 0, 0, True)]),
+        circuits=PagePart(
             [CircuitLine("email", "open", True, AT, "", 4), CircuitLine("identity", "closed", False, "", "", 0)]
         ),
-        environments=Part(
+        environments=PagePart(
             [
                 EnvironmentLine("MembersFunction", 190, 1, 2, {"busy": 1, "idle": 3}, 41, [101, 102, 103, 104]),
                 EnvironmentLine("ClaimsFunction", 190, 0, 0, {}, 0, []),
             ]
         ),
-        alarms=Part([AlarmLine("DegradedAlarm", "ALARM", MARKUP), AlarmLine("LatencyAlarm", "OK", "Calls are slow.")]),
-        mails=Part([MailLine("m1", MARKUP, "besa@example.test", AT, REQUEST_ID)]),
+        alarms=PagePart(
+            [AlarmLine("DegradedAlarm", "ALARM", MARKUP), AlarmLine("LatencyAlarm", "OK", "Calls are slow.")]
+        ),
+        mails=PagePart([MailLine("m1", MARKUP, "besa@example.test", AT, REQUEST_ID)]),
         database=DatabaseAccess("make psql", "host=127.0.0.1 port=1 user=u dbname=d"),
     )
     return replace(view, **changes)  # type: ignore[arg-type]
@@ -68,4 +70,4 @@ def make_trace_view() -> TraceView:
         TraceStep(AT, "log", "MembersFunction", "request", {"path": "/a/very/long/" + "path" * 40}),
         TraceStep(AT, "mail", "inbox", MARKUP, {"to": "besa@example.test", "id": "m1"}),
     ]
-    return TraceView(REQUEST_ID, [make_request()], Part(steps, "the database does not answer: OperationalError"))
+    return TraceView(REQUEST_ID, [make_request()], PagePart(steps, "the database does not answer: OperationalError"))

@@ -8,7 +8,7 @@ from html import unescape
 import pytest
 
 from local.front.docs_page import fill_in_token, hash_source
-from local.front.model import PARTS, Part
+from local.front.model import PARTS, PagePart
 from local.front.page import TEMPLATES, format_age, render_front, render_trace
 from local.front.people import ROLES, read_sign_in
 from local.http_server import HttpResponse
@@ -48,9 +48,9 @@ def test_a_view_says_first_what_is_wrong() -> None:
         "1 job is failed",
     ):
         assert sentence in text.partition("Sign in")[0]
-    calm: dict[str, Part[object]] = {name: Part([]) for name in ("outbox", "circuits", "alarms")}
+    calm: dict[str, PagePart[object]] = {name: PagePart([]) for name in ("outbox", "circuits", "alarms")}
     assert "All parts answer, no alarm rings" in read_text(render_front(make_front_view(**calm), api=API))
-    silent = make_front_view(**calm | {"queues": Part([], "no answer within 10 s")})
+    silent = make_front_view(**calm | {"queues": PagePart([], "no answer within 10 s")})
     told = read_text(render_front(silent, api=API))
     assert "1 part does not answer" in told
     assert "Nothing can be said of this now: no answer within 10 s" in told
@@ -122,7 +122,7 @@ def test_an_unknown_trace_is_not_found() -> None:
     """The page says so, with the status of it."""
     view = make_trace_view()
     assert render_trace(view).status == 200
-    unknown = type(view)("nobody", [], Part([]))
+    unknown = type(view)("nobody", [], PagePart([]))
     assert render_trace(unknown).status == 404
     assert "Nothing is known of this id" in read_text(render_trace(unknown))
 
