@@ -26,7 +26,7 @@ from local.front.model import (
     format_time,
 )
 from local.inbox.messages import InboxMessage
-from local.runtime.invocation import FunctionInvocation, ThrottledError
+from local.runtime.invocation import FunctionInvocation, InvocationOutcome, ThrottledError
 from local.runtime.versions import FunctionFleet
 
 OPERATIONS = "AdminFunction"
@@ -34,6 +34,8 @@ SHOWN_REQUESTS = 12
 SHOWN_MAILS = 8
 # A part that takes longer is shown as not answering: an environment's start takes a second or two.
 PART_LIMIT_S = 10.0
+BUSY_S = 5.0  # how long a command waits for the one that is running
+RETRY_S = 0.05
 WORKER_ID = "X-Request-Id"  # of a mail's headers
 
 T = TypeVar("T")
@@ -106,14 +108,22 @@ class FrontCollector:
         invocation = FunctionInvocation(str(uuid4()), json.dumps(command).encode(), "")
         if OPERATIONS not in self._fleet.pools:
             raise OSError(f"this stack has no {OPERATIONS}")
-        try:
-            outcome = await self._fleet.pools[OPERATIONS].invoke(invocation)
-        except ThrottledError as error:
-            raise OSError(f"{OPERATIONS} is busy") from error
+        outcome = await self._invoke_when_free(invocation)
         answer: dict[str, Any] = json.loads(outcome.payload)
         if outcome.error:
             raise CommandRefused(str(answer.get("errorMessage", outcome.error)))
         return answer
+
+    async def _invoke_when_free(self, invocation: FunctionInvocation) -> InvocationOutcome:
+        """Run an operators' command; one runs at a time, and another view or `make circuits` may be running its own."""
+        deadline = asyncio.get_running_loop().time() + BUSY_S
+        while True:
+            try:
+                return await self._fleet.pools[OPERATIONS].invoke(invocation)
+            except ThrottledError as error:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise OSError(f"{OPERATIONS} is busy") from error
+                await asyncio.sleep(RETRY_S)
 
     async def _list_circuits(self) -> Sequence[CircuitLine]:
         try:

@@ -1,6 +1,7 @@
 """The front page of a running local cloud, as a newcomer uses it in a browser."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from selenium import webdriver
@@ -97,6 +98,24 @@ def test_a_registration_is_followed_from_its_request_to_its_mail(
     click(browser, "a[href*='_local']")
     browser.switch_to.default_content()
     WebDriverWait(browser, WAIT_S).until(lambda b: b.current_url == f"{cloud.origin}/_local/#sign-in")
+
+
+@pytest.mark.writes
+def test_the_json_counts_what_the_database_has(cloud: RunningCloud, users: CloudUsers) -> None:
+    """Each state has its line, also one that no job is in; views at the same time don't get in each other's way."""
+    users.register()
+
+    def read_counts() -> bool:
+        lines = cloud.make_client().get(f"{cloud.origin}/_local/outbox.json").json()["found"]
+        rows = cloud.query_rows("SELECT state, count(*) AS jobs FROM outbox GROUP BY state")
+        counted = {row["state"]: row["jobs"] for row in rows}
+        assert len(lines) == 7
+        return bool({line["state"]: line["jobs"] for line in lines if line["jobs"]} == counted)
+
+    wait_until(read_counts, "the same counts")
+    with ThreadPoolExecutor(8) as pool:
+        views = list(pool.map(lambda _: cloud.make_client().get(f"{cloud.origin}/_local/index.json").json(), range(8)))
+    assert {part["problem"] for view in views for part in view.values() if "problem" in part} == {""}
 
 
 @pytest.mark.writes
