@@ -103,7 +103,8 @@ def test_a_registration_is_followed_from_its_request_to_its_mail(
 @pytest.mark.writes
 def test_the_json_counts_what_the_database_has(cloud: RunningCloud, users: CloudUsers) -> None:
     """Each state has its line, also one that no job is in; views at the same time don't get in each other's way."""
-    users.register()
+    member = users.register()
+    wait_until(lambda: cloud.list_mails(member["email"]), "the mail, whose job is then done")
 
     def read_counts() -> bool:
         lines = cloud.make_client().get(f"{cloud.origin}/_local/outbox.json").json()["found"]
