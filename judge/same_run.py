@@ -119,13 +119,16 @@ def compare_checks(report: Document) -> Iterator[str]:
     for result in report["results"]:
         for check in result["checks"]:
             # One with evidence is computed again from its samples, by judge/verify.py.
-            if check["passed"] and not check.get("evidence") and _is_missed(str(check["wanted"]), str(check["found"])):
+            if check["passed"] and not check.get("evidence") and _is_missed(check):
                 named = f"“{check['name']}” of {result['key']}"
                 yield f"checks: {named} held, wanted {check['wanted']}, found {check['found']}"
 
 
-def _is_missed(wanted: str, found: str) -> bool:
-    """Return whether a text is certainly not what was wanted: a number beyond a bar, or another value."""
+def _is_missed(check: Document) -> bool:
+    """Return whether what was found is certainly not what was wanted: a number beyond a bar, or another value."""
+    wanted, found = str(check["wanted"]), str(check["found"])
+    if check.get("exact"):
+        return wanted != found
     if wanted[:1] in ("≤", "≥"):
         bar, value = (NUMBER.search(text) for text in (wanted, found))
         if bar is None or value is None:

@@ -1,10 +1,14 @@
-"""AWS::CloudWatch::CompositeAlarm for the emulator's CloudFormation: the emulator has the alarms, not the resource.
+"""What the emulator lacks of CloudWatch's alarms: the resource of a composite alarm, and the alarm's own metric.
 
-Runs in the emulator's process. The properties are those of PutCompositeAlarm, which judges the rule whenever one of its
-alarms changes.
+Runs in the emulator's process. A composite alarm's properties are those of PutCompositeAlarm, which judges the rule
+whenever one of its alarms changes.
+
+The emulator judges an alarm by all metrics of its name, so that a message in any queue would ring the alarm on dead
+letters. Here it sees only the metric with exactly the alarm's dimensions, as on AWS.
 """
 
 import json
+from types import FunctionType
 from typing import Any
 
 from ministack.services import cloudwatch
@@ -22,6 +26,25 @@ def add_composite_alarms() -> None:
         "update": update,
         "delete": delete,
     }
+
+
+def judge_alarms_by_their_dimensions() -> None:
+    """Let the emulator's own judgement of an alarm see no metric but the alarm's."""
+    judge = cloudwatch._evaluate_alarm  # noqa: SLF001 - it has no public name
+
+    def judge_alarm(alarm: dict[str, Any]) -> None:
+        own = {"_metrics": _find_metric(alarm)}
+        FunctionType(judge.__code__, vars(cloudwatch) | own)(alarm)
+
+    cloudwatch._evaluate_alarm = judge_alarm  # noqa: SLF001
+
+
+def _find_metric(alarm: dict[str, Any]) -> dict[Any, Any]:
+    """Return the values of an alarm's metric by its key, as the emulator stores them; empty if it has none yet."""
+    dimensions = {each["Name"]: each["Value"] for each in alarm.get("Dimensions", [])}
+    key = (alarm.get("Namespace"), alarm.get("MetricName"), cloudwatch._dims_key(dimensions))  # noqa: SLF001
+    values = cloudwatch._metrics.get(key)  # noqa: SLF001
+    return {key: values} if values else {}
 
 
 def create(logical_id: str, properties: dict[str, Any], stack: str) -> tuple[str, dict[str, str]]:

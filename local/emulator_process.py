@@ -19,7 +19,7 @@ from ministack.core.persistence import save_all
 from ministack.services import ses
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))  # at the end of the path, for these imports
-from local.emulated_alarms import add_composite_alarms
+from local.emulated_alarms import add_composite_alarms, judge_alarms_by_their_dimensions
 from local.emulated_deployments import add_deployments
 from local.emulated_faults import add_faults
 from local.emulated_headers import keep_headers
@@ -86,6 +86,7 @@ def drop_running_calls_at_stop() -> None:
 def main() -> None:
     """Serve until the process is ended."""
     add_composite_alarms()
+    judge_alarms_by_their_dimensions()
     add_deployments()
     keep_mails()
     keep_headers()

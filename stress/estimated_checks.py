@@ -9,6 +9,7 @@ from stress.ledger import CallLedger, CallSample
 from stress.model import Assertion, CheckEvidence, Estimate, Side
 from stress.report.formatting import format_estimate, format_number, format_share
 from stress.verdict import Decision, decide
+from stress.wording import describe_value
 
 Measured = Sequence[float] | Sequence[CallSample]  # values, or calls: then their latencies in milliseconds
 Counted = int | Sequence[CallSample]  # a number, or the calls themselves
@@ -27,7 +28,7 @@ class CheckFactory:
         expected = {status: count for status, count in sorted(wanted.items()) if count}
         found = dict(sorted(Counter(sample.status for sample in samples).items()))
         evidence = CheckEvidence("statuses", wanted=expected, samples=self._number(samples))
-        return Assertion(name, found == expected, str(expected), str(found), evidence=evidence)
+        return Assertion(name, found == expected, describe_value(expected), describe_value(found), evidence=evidence)
 
     def make_share_check(self, name: str, bar: float, events: Counted, trials: Counted, side: Side) -> Assertion:
         """Return the check of a share of calls, by its exact interval."""

@@ -15,6 +15,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from stress import sql
+from stress.commit_times import CommitTime, list_commit_times
 from stress.history import FILE, write_history
 from stress.ledger import CallLedger
 
@@ -57,13 +58,13 @@ class HistoryFacts:
                 after = self._clock.read_now()
                 self._readings.append({"before": before, "database": float(row[0]) if row else 0.0, "after": after})
 
-    async def write(self, ledger: CallLedger, folder: Path) -> Path:
-        """Write the history of all calls to this cloud; return its path."""
+    async def write(self, ledger: CallLedger, folder: Path) -> tuple[Path, list[CommitTime]]:
+        """Write the history of all calls to this cloud; return its path, and when the writes among them committed."""
         await self.read_clock()
         facts = await self._collect()
         samples = [sample for sample in ledger.samples if sample.api == self._cloud.api]
         await asyncio.to_thread(write_history, samples, facts, folder / FILE)
-        return folder / FILE
+        return folder / FILE, list_commit_times(samples, facts)
 
     async def _collect(self) -> dict[str, Sequence[Mapping[str, Any]]]:
         query = self._cloud.query_rows

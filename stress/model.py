@@ -59,7 +59,8 @@ class Assertion:
     """One check: what must hold, and what was found. Only these make a tick in the report.
 
     An undecided check neither passed nor failed: its interval contains the bar. `more_samples` is how many more would
-    probably decide it. `fails_if` says what would break it, and `control` names the control that does.
+    probably decide it. `fails_if` says what would break it, and `control` names the control that does. An `exact` one
+    holds only if the two texts are the same.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Assertion:
     evidence: CheckEvidence | None = None
     fails_if: str = ""
     control: str = ""
+    exact: bool = False
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from stress.load_generator import LoadGenerator
 from stress.model import Assertion, Chart, Estimate, Figure, Latency, ScenarioResult
 from stress.profiles import Profile
 from stress.reconciliation import ReconciliationLog
+from stress.wording import describe_value
 
 if TYPE_CHECKING:
     from stress.faults import FaultLog
@@ -51,11 +52,12 @@ class ScenarioContext:
 
     def check(self, name: str, *, holds: bool, wanted: object, found: object) -> bool:
         """Record a check; return whether it passed."""
-        return self._keep(Assertion(name, bool(holds), str(wanted), str(found)))
+        return self._keep(Assertion(name, bool(holds), describe_value(wanted), describe_value(found)))
 
     def check_equal(self, name: str, wanted: object, found: object) -> bool:
         """Check that what was found equals what was wanted."""
-        return self.check(name, holds=wanted == found, wanted=wanted, found=found)
+        texts = describe_value(wanted), describe_value(found)
+        return self._keep(Assertion(name, wanted == found, *texts, exact=True))
 
     def check_at_most(self, name: str, most: float, found: float, unit: str = "") -> bool:
         """Check that a figure stays within a limit."""

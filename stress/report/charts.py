@@ -262,14 +262,30 @@ def _draw_percentiles(latency: Latency, shown: range, x: Scale, floor: float) ->
     return [
         join_elements(
             (
+                _draw_interval(latency.intervals.get(name), shown, x, floor),
                 make_element("line", class_="percentile", x1=at, x2=at, y1=13, y2=floor),
                 make_element("text", name, class_="percentile-name", x=at + shift, y=10, text_anchor=anchor),
             )
         )
-        for name, value, shift, anchor in (("p50", latency.p50, 2, "end"), ("p95", latency.p95, -2, "start"))
+        for name, value, shift, anchor in _list_marked(latency)
         if value is not None
         for at in [x.find_pixel(find_bucket_position(value) - shown.start)]
     ]
+
+
+def _list_marked(latency: Latency) -> list[tuple[Percentile, float | None, int, str]]:
+    """Return the percentiles that a distribution marks: name, value, shift of the label in pixels, and its anchor."""
+    return [("p50", latency.p50, 2, "end"), ("p95", latency.p95, -2, "start")]
+
+
+def _draw_interval(ends: tuple[float, float] | None, shown: range, x: Scale, floor: float) -> Markup:
+    """Draw the interval of a percentile as a band behind its line; nothing without one."""
+    if ends is None:
+        return Markup("")
+    left, right = (
+        x.find_pixel(min(max(find_bucket_position(end), shown.start), shown.stop) - shown.start) for end in ends
+    )
+    return make_element("rect", class_="percentile-band", x=left, y=13, width=max(1.0, right - left), height=floor - 13)
 
 
 def find_bucket_position(value: float) -> float:

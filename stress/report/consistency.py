@@ -143,18 +143,21 @@ def find_contradictions(report: ReadinessReport) -> list[str]:
     return claims
 
 
-def summarise_evidence(results: Sequence[ScenarioResult]) -> str:
-    """Return the evidence of the verdict in a sentence, over all judged scenarios; empty if none was judged."""
-    judged = [result for result in results if judge_result(result) in ("PASS", "FAIL")]
+def summarise_evidence(report: ReadinessReport) -> str:
+    """Return the evidence of the verdict in sentences, over all judged scenarios; empty if none was judged."""
+    judged = [result for result in report.results if judge_result(result) in ("PASS", "FAIL")]
     if not judged:
         return ""
-    checks = [check.passed for result in judged for check in result.checks]
+    checks = [check for result in judged for check in result.checks]
+    detected = {control.name for control in report.controls if not control.doubt}
+    breakable = sum(check.control in detected for check in checks)
     reconciliations = [result.reconciliation for result in judged]
     differences = sum(len(one.differences) + one.more_differences for one in reconciliations)
     samples = format_number(sum(result.samples for result in judged))
     compared = format_number(sum(sum(one.compared.values()) for one in reconciliations))
     return (
-        f"{sum(checks)} of {len(checks)} checks held, on {samples} samples. {compared} comparisons "
+        f"{sum(check.passed for check in checks)} of {len(checks)} checks held, on {samples} samples; "
+        f"{breakable or 'none'} of them guard what a control has broken, and it was detected. {compared} comparisons "
         f"of what clients were answered with what is there found {format_number(differences) if differences else 'no'} "
         f"difference{'s' * (differences > 1)}."
     )

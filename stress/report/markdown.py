@@ -34,7 +34,7 @@ def format_markdown(report: ReadinessReport) -> str:
     parts = [
         f"## {consistency.MARKS[score.verdict]} {score.verdict}: {score.headline}",
         "\n".join(f"- {consistency.MARKS[status]} {escape_text(sentence)}" for status, sentence in score.rest),
-        escape_text(consistency.summarise_evidence(report.results)),
+        escape_text(consistency.summarise_evidence(report)),
         "\n".join(f"> **Contradiction.** {escape_text(claim)}" for claim in consistency.find_contradictions(report)),
         f"{escape_text(format_moment(report.started_at))}, {format_duration(report.duration_s)}, "
         f"profile {escape_text(report.profile)}, against {escape_text(report.target)}.",

@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from stress.model import ReadinessReport
-from stress.report import charts, consistency, formatting, timeline
+from stress.report import charts, consistency, formatting, near_misses, timeline
 
 FILE = "report.html"
 _HERE = Path(__file__).parent
@@ -42,7 +42,8 @@ def render_page(report: ReadinessReport) -> str:
         "page.html.j2",
         report=report,
         score=consistency.score_report(report),
-        evidence=consistency.summarise_evidence(report.results),
+        evidence=consistency.summarise_evidence(report),
+        misses=near_misses.find_near_misses(report),
         contradictions=consistency.find_contradictions(report),
         numbered=list(enumerate(report.results, 1)),
         faults=list(enumerate(report.timeline.faults, 1)),

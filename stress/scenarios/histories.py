@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from stress.commit_times import draw_commit_times
 from stress.fixtures import SignedInUser
 from stress.history_facts import judge_history
 from stress.ledger import CallSample, PlannedCall
@@ -85,7 +86,8 @@ async def finish(context: LocalScenarioContext) -> None:
     assert context.history is not None  # noqa: S101 - the run has begun it before its first call
     await wait_until_idle(context)
     context.show_progress("judging the history of all calls")
-    path = await context.history.write(context.ledger, context.state / "history")
+    path, times = await context.history.write(context.ledger, context.state / "history")
+    context.charts.append(draw_commit_times(times))
     record_verdict(context, await judge_history(path.parent))
 
 

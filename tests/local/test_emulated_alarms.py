@@ -61,9 +61,12 @@ def read_composite(clients: EmulatorClients) -> dict[str, Any]:
     return dict(found)
 
 
-def put(clients: EmulatorClients, name: str, value: float, at_ms: int) -> None:
+def put(
+    clients: EmulatorClients, name: str, value: float, at_ms: int, dimensions: tuple[tuple[str, str], ...] = ()
+) -> None:
     """Put one value of a metric."""
-    CloudWatch(clients.endpoint, REGION).put_metrics("Test", [MetricDatum("Test", name, "Count", at_ms, (), (value,))])
+    datum = MetricDatum("Test", name, "Count", at_ms, dimensions, (value,))
+    CloudWatch(clients.endpoint, REGION).put_metrics("Test", [datum])
 
 
 def test_a_composite_alarm_is_made_changed_and_rings(clients: EmulatorClients) -> None:
@@ -77,6 +80,29 @@ def test_a_composite_alarm_is_made_changed_and_rings(clients: EmulatorClients) -
     changed = read_composite(clients)
     assert (changed["AlarmName"], changed["StateValue"]) == (made["AlarmName"], "OK")
     assert "LeafAlarm" not in changed["AlarmRule"]
+
+
+def test_an_alarm_is_judged_by_its_own_dimensions_alone(clients: EmulatorClients) -> None:
+    """Messages in one queue don't ring the alarm on another; an alarm without dimensions watches a metric without."""
+    cloudwatch, now_ms = CloudWatch(clients.endpoint, REGION), int(time.time() * 1000)
+    queues: dict[str, tuple[tuple[str, str], ...]] = {"mine": (("QueueName", "mine"),), "none": ()}
+    for name, dimensions in queues.items():
+        cloudwatch.call(
+            "PutMetricAlarm", AlarmName=name, Namespace="Test", MetricName="Visible", Statistic="Maximum", Period=60,
+            EvaluationPeriods=1, Threshold=1, ComparisonOperator="GreaterThanOrEqualToThreshold",
+            Dimensions=[{"Name": key, "Value": value} for key, value in dimensions],
+        )  # fmt: skip
+
+    def read_states() -> dict[str, str]:
+        found = cloudwatch.call("DescribeAlarms", AlarmNames=list(queues))["MetricAlarms"]
+        return {alarm["AlarmName"]: alarm["StateValue"] for alarm in found}
+
+    put(clients, "Visible", 5, now_ms, (("QueueName", "another"),))
+    assert "ALARM" not in read_states().values()
+    put(clients, "Visible", 5, now_ms, queues["mine"])
+    assert read_states() == {"mine": "ALARM", "none": "INSUFFICIENT_DATA"}
+    put(clients, "Visible", 5, now_ms)
+    assert read_states()["none"] == "ALARM"
 
 
 def test_a_dashboard_names_the_alarm(clients: EmulatorClients) -> None:

@@ -70,6 +70,7 @@ class Rehearsal:
 
     watched: WatchedCloud
     folder: Path
+    began: float = 0.0  # epoch seconds
     results: dict[str, ReleaseResult] = field(default_factory=dict)
     reports: dict[str, list[str]] = field(default_factory=dict)
     tries: dict[str, dict[str, int]] = field(default_factory=dict)  # what calls came to meanwhile
@@ -97,7 +98,7 @@ class Rehearsal:
         load.start()
         wait_until(lambda: load.ledger.writes >= USERS and load.reads >= USERS, "the calls of all users")
         time.sleep(max(0.0, reported_at - time.time()))
-        began = self.watched.align(60)
+        self.began = self.watched.align(60)
         for planned in plan:
             before = load.copy_tries()
             self._release(planned)
@@ -109,7 +110,7 @@ class Rehearsal:
         self.writes, self.reads = load.ledger.writes, load.reads
         over_minutes = int((time.time() - last_s) / MINUTE_S)  # of those that alarms need to end
         ended = self.watched.watch(max(1, END_MINUTES - over_minutes))
-        self.told = list(self._list_told(began, ended))
+        self.told = list(self._list_told(ended))
 
     def _release(self, planned: PlannedRelease) -> None:
         code = make_release(self.folder / str(len(self.results)), planned.functions, planned.broken)
@@ -139,13 +140,13 @@ class Rehearsal:
     def _run_relay(self) -> None:
         invoke_function(self.cloud, "RelayFunction", read_event("RelayFunction"))
 
-    def _list_told(self, began: float, ended: float) -> Iterator[str]:
+    def _list_told(self, ended: float) -> Iterator[str]:
         """Yield the alarms that told people, or would if they went on ringing."""
-        in_progress = self.list_minutes_in_progress(began, ended)
+        in_progress = self.list_minutes_in_progress(ended)
         for name, watch in ALARMS.items():
             if watch.group == "release" or name in SCHEDULES:
                 continue
-            states = self.watched.list_states(name, began=began, ended=ended)
+            states = self.watched.list_states(name, began=self.began, ended=ended)
             minutes = [minute for minute, state in enumerate(states) if state == "ALARM"]
             told = [
                 minute
@@ -157,9 +158,9 @@ class Rehearsal:
             if states[-1] == "ALARM":
                 yield f"{name} rings still"
 
-    def list_minutes_in_progress(self, began: float, ended: float) -> list[bool]:
-        """Return of each minute between two times (epoch seconds) whether the alarm says that there is a release."""
-        return [state == "ALARM" for state in self.watched.list_states(IN_PROGRESS, began=began, ended=ended)]
+    def list_minutes_in_progress(self, ended: float) -> list[bool]:
+        """Return of each minute until a time (epoch seconds) whether the alarm says that there is a release."""
+        return [state == "ALARM" for state in self.watched.list_states(IN_PROGRESS, began=self.began, ended=ended)]
 
     def list_rolled_back(self) -> list[ReleaseResult]:
         """Return the results of the releases that were rolled back."""

@@ -114,7 +114,7 @@ def test_a_verdict_about_nothing_is_no_pass() -> None:
     """Something that was judged not once fails, and so does a file that can't be read."""
     context = make_context()
     histories.record_verdict(context, {**GOOD, "judged": {**GOOD["judged"], "mails": 0}})
-    assert [check.found for check in context.checks if not check.passed] == ["['mails']"]
+    assert [check.found for check in context.checks if not check.passed] == ["mails"]
     context = make_context()
     histories.record_verdict(context, {"verdict": "INVALID", "trouble": "it ends early"})
     assert sum(not check.passed for check in context.checks) == len(histories.PROMISES) + 2

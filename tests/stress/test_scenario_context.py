@@ -66,7 +66,7 @@ def test_an_answer_that_was_not_wanted_fails_it_though_nothing_else_looks(contex
     context.ledger.note(make_sample(make_call("claim"), 500, problem="internal"))
     result = context.build_result()
     assert result.status == "FAIL"
-    assert [c.found for c in result.checks if not c.passed] == ["{'claim: 500 internal': 1}"]
+    assert [c.found for c in result.checks if not c.passed] == ["1 × claim: 500 internal"]
     assert result.answers == {"201": 1, "500 internal": 1}
 
 
