@@ -63,7 +63,8 @@ def fill_in_token(answer: HttpResponse, *, address: str, signed_in: SignedIn | N
 
 def _describe(signed_in: SignedIn | None) -> str:
     who = f"Signed in as {escape(signed_in.email)}; every call here has their token." if signed_in else "Not signed in."
-    return f'<p class="local-sign-in">{who} <a href="/_local/#sign-in">Be somebody else</a></p>'
+    link = '<a href="/_local/#sign-in">Be somebody else</a>'
+    return f'<aside class="local-sign-in" aria-label="Sign-in">{who} {link}</aside>'
 
 
 def _quote(text: str) -> str:

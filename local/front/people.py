@@ -22,7 +22,7 @@ TERMS = "2026-01"
 # What each may do, as the page says it beside the button.
 ABILITIES: Mapping[Role, str] = {
     "member": "files claims, adds documents, follows them",
-    "agent": "sees the members they brought in, and commissions",
+    "agent": "sees their own members and commissions",
     "staff": "decides about agents and claims",
     "admin": "as staff; pays commissions, repeats failed jobs",
 }

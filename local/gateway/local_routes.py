@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from urllib.parse import unquote
 from uuid import uuid4
 
-from local.dashboard.page import read_range_s, render_dashboard
+from local.dashboard.page import read_range_s, render_dashboard, wants_reload
 from local.dashboard.widgets import Dashboard
 from local.front.routes import FrontRoutes
 from local.gateway.concurrency_route import ConcurrencyRoute
@@ -75,7 +75,9 @@ class LocalRoutes:
 
     async def _show_dashboard(self, request: HttpRequest) -> HttpResponse:
         try:
-            return render_dashboard(await self._dashboard(read_range_s(request.query)))
+            return render_dashboard(
+                await self._dashboard(read_range_s(request.query)), reloads=wants_reload(request.query)
+            )
         except OSError:
             return _make_json_response(503, {"message": "The emulator does not answer"})
 

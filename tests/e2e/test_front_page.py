@@ -154,6 +154,7 @@ def test_every_local_page_is_accessible_at_a_desk_and_on_a_phone(
             assert browser.find_elements(By.CSS_SELECTOR, ".problem") == []
             assert list_layout_faults(browser) == []
             assert list_axe_violations(browser) == []
-            browser.get(f"{cloud.origin}/_local/mail")
-            assert list_axe_violations(browser) == []
+            for page in ("mail", "dashboard"):
+                browser.get(f"{cloud.origin}/_local/{page}")
+                assert list_axe_violations(browser) == []
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

@@ -60,7 +60,7 @@ def test_a_view_says_first_what_is_wrong() -> None:
 def test_a_request_is_shown_with_what_came_of_it() -> None:
     """Function, jobs with their states and mails; a refusal by its type."""
     text = read_text(render_front(make_front_view(), api=API))
-    assert f"MembersFunction identity failed mail member-welcome done “{MARKUP}”" in text
+    assert f"MembersFunction identity failed, UserPoolGone mail member-welcome done “{MARKUP}”" in text
     assert "refused by the gateway: THROTTLED" in text
     page = render_front(make_front_view(), api=API).body.decode()
     assert f'href="/_local/requests/{REQUEST_ID}"' in page
