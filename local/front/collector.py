@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,6 +32,7 @@ from local.runtime.versions import FunctionFleet
 OPERATIONS = "AdminFunction"
 SHOWN_REQUESTS = 12
 SHOWN_MAILS = 8
+MOST_STEPS = 500  # of a trace: a load test may give all of its calls one
 # A part that takes longer is shown as not answering: an environment's start takes a second or two.
 PART_LIMIT_S = 10.0
 BUSY_S = 5.0  # how long a command waits for the one that is running
@@ -62,6 +63,7 @@ class FrontCollector:
         self._inbox = inbox
         self._database = database
         self._emulator = emulator
+        self._running: set[asyncio.Task[InvocationOutcome]] = set()
 
     async def collect(self) -> FrontView:
         """Return the whole page."""
@@ -89,7 +91,7 @@ class FrontCollector:
         """Return all that is known of an id: a request's, a trace's or the gateway's."""
         requests = await asyncio.to_thread(request_logs.find_requests, self._logs, wanted)
         ids = {wanted, *(line.request_id for line in requests)}
-        logged = await asyncio.to_thread(self._find_steps, ids)
+        logged = await asyncio.to_thread(request_logs.find_log_steps, self._logs, ids)
         mails = await _take(self._list_mails(), [])
         jobs, entries = await asyncio.gather(
             _take(asyncio.to_thread(self._database.list_jobs, ids), []),
@@ -98,10 +100,12 @@ class FrontCollector:
         ids |= {job.request_id for job in jobs.found}
         steps = [*map(_make_gateway_step, requests), *logged, *entries.found, *map(_make_job_step, jobs.found)]
         steps += [_make_mail_step(mail) for mail in mails.found if mail.request_id in ids]
-        problems = dict.fromkeys(part.problem for part in (mails, jobs, entries) if part.problem)
-        ordered = sorted(steps, key=lambda step: step.at)
-        joined = [_join_effects(line, jobs.found, mails.found) for line in requests]
-        return TraceView(wanted, joined, PagePart(ordered, "; ".join(problems)))
+        problems = [part.problem for part in (mails, jobs, entries) if part.problem]
+        if len(steps) > MOST_STEPS:
+            problems.append(f"there are {len(steps)} steps, of which the first {MOST_STEPS} are shown")
+        joined = [_join_effects(line, jobs.found, mails.found) for line in requests[:MOST_STEPS]]
+        ordered = sorted(steps, key=lambda step: step.at)[:MOST_STEPS]
+        return TraceView(wanted, joined, PagePart(ordered, "; ".join(dict.fromkeys(problems))))
 
     async def run_command(self, command: Mapping[str, str]) -> dict[str, Any]:
         """Return the operations function's answer to a command. Raise CommandRefused; OSError if it can't run."""
@@ -119,11 +123,23 @@ class FrontCollector:
         deadline = asyncio.get_running_loop().time() + BUSY_S
         while True:
             try:
-                return await self._fleet.pools[OPERATIONS].invoke(invocation)
+                return await self._invoke_to_its_end(invocation)
             except ThrottledError as error:
                 if asyncio.get_running_loop().time() > deadline:
                     raise OSError(f"{OPERATIONS} is busy") from error
                 await asyncio.sleep(RETRY_S)
+
+    async def _invoke_to_its_end(self, invocation: FunctionInvocation) -> InvocationOutcome:
+        """Return the outcome; an invocation that nobody waits for any more goes on by itself, as on AWS."""
+        task = asyncio.get_running_loop().create_task(self._fleet.pools[OPERATIONS].invoke(invocation))
+        self._running.add(task)
+        task.add_done_callback(self._forget_task)
+        return await asyncio.shield(task)
+
+    def _forget_task(self, task: asyncio.Task[InvocationOutcome]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # marks the exception as seen
 
     async def _list_circuits(self) -> Sequence[CircuitLine]:
         try:
@@ -142,11 +158,6 @@ class FrontCollector:
 
     def _list_environments(self) -> list[EnvironmentLine]:
         return [_make_environment(name, pool.read_status()) for name, pool in sorted(self._fleet.pools.items())]
-
-    def _find_steps(self, ids: Iterable[str]) -> list[TraceStep]:
-        found = [step for wanted in ids for step in request_logs.find_log_steps(self._logs, wanted)]
-        # A line can name two of the ids: its request and its trace.
-        return [step for number, step in enumerate(found) if step not in found[:number]]
 
 
 async def _take(work: Awaitable[T], none: T) -> PagePart[T]:

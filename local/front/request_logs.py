@@ -15,6 +15,7 @@ NOT_KNOWN = "-"  # as the gateway writes it
 RECENT_BYTES = 512 * 1024
 TRACE_BYTES = 8 * 1024 * 1024  # for one id, which may be older
 REQUEST = b'"request"'
+ID_FIELDS = ("request_id", "trace_id", "gateway_id")
 # fields of a log line that each line has, or that the page shows by its links
 COMMON_FIELDS = frozenset({
     "level", "location", "message", "timestamp", "service", "request_id", "trace_id", "span_id", "parent_span_id",
@@ -36,17 +37,17 @@ def read_tail(path: Path, most: int) -> list[bytes]:
 
 def read_recent_requests(logs: Path, count: int) -> list[RequestLine]:
     """Return the last requests, newest first."""
-    answers = list(_read_documents(read_tail(logs / f"{ACCESS_LOG}.log", RECENT_BYTES), b""))[-count:]
+    answers = list(_read_documents(read_tail(logs / f"{ACCESS_LOG}.log", RECENT_BYTES), b"{"))[-count:]
     return _join_functions(answers, list_function_logs(logs), RECENT_BYTES)
 
 
 def find_requests(logs: Path, wanted: str) -> list[RequestLine]:
     """Return the requests with an id, newest first: the client's, the gateway's, or that of their trace."""
-    gateway_ids = {document.get("gateway_id") for _, document in _find_lines(logs, wanted) if "gateway_id" in document}
+    named = {document["gateway_id"] for _, document in _find_lines(logs, {wanted}) if "gateway_id" in document}
     answers = [
         document
-        for document in _read_documents(read_tail(logs / f"{ACCESS_LOG}.log", TRACE_BYTES), b"")
-        if document["gateway_id"] in gateway_ids or wanted in (document["gateway_id"], document["trace_id"])
+        for document in _read_documents(read_tail(logs / f"{ACCESS_LOG}.log", TRACE_BYTES), b"{")
+        if document.get("gateway_id") in named | {wanted} or document.get("trace_id") == wanted
     ]
     return _join_functions(answers, list_function_logs(logs), TRACE_BYTES)
 
@@ -56,22 +57,23 @@ def list_function_logs(logs: Path) -> list[Path]:
     return sorted(logs.glob("*Function.log"))
 
 
-def find_log_steps(logs: Path, wanted: str) -> list[TraceStep]:
-    """Return what functions have logged with an id, in no order."""
+def find_log_steps(logs: Path, wanted: set[str]) -> list[TraceStep]:
+    """Return what functions have logged with one of these ids, in no order."""
     return [_make_step(path.stem, document) for path, document in _find_lines(logs, wanted) if "timestamp" in document]
 
 
-def _find_lines(logs: Path, wanted: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+def _find_lines(logs: Path, wanted: set[str]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    texts = [each.encode() for each in wanted]
     for path in list_function_logs(logs):
-        for document in _read_documents(read_tail(path, TRACE_BYTES), wanted.encode()):
-            if wanted in (document.get("request_id"), document.get("trace_id"), document.get("gateway_id")):
+        for document in _read_documents(read_tail(path, TRACE_BYTES), *texts):
+            if wanted & {document.get(name) for name in ID_FIELDS}:
                 yield path, document
 
 
-def _read_documents(lines: list[bytes], having: bytes) -> Iterator[dict[str, Any]]:
-    """Yield the JSON objects among the lines that contain these bytes; other lines are output of another kind."""
+def _read_documents(lines: list[bytes], *having: bytes) -> Iterator[dict[str, Any]]:
+    """Yield the JSON objects among the lines that contain one of these; other lines are output of another kind."""
     for line in lines:
-        if having in line:
+        if any(text in line for text in having):
             with contextlib.suppress(ValueError):
                 document = json.loads(line)
                 if isinstance(document, dict):

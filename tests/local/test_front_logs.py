@@ -55,6 +55,7 @@ def test_lines_of_other_kinds_are_passed_over(tmp_path: Path) -> None:
     (tmp_path / "MembersFunction.log").write_bytes(b'\xff "request"\n["request"]\n{"message": "request"}\n')
     write_access(tmp_path, 1)
     assert [line.gateway_id for line in read_recent_requests(tmp_path, 12)] == ["g1"]
+    assert [line.gateway_id for line in find_requests(tmp_path, "g1")] == ["g1"]
     assert read_recent_requests(tmp_path / "nowhere", 12) == []
 
 
@@ -69,7 +70,7 @@ def test_a_trace_is_found_by_each_of_its_ids(tmp_path: Path, wanted: str) -> Non
     write_line(tmp_path / "WorkerFunction.log", {**done, "request_id": "r11", "trace_id": "t11", "job_id": "k"})
     [request] = find_requests(tmp_path, wanted)
     assert (request.request_id, request.gateway_id) == ("r1", "g1")
-    steps = find_log_steps(tmp_path, "r1")
+    steps = find_log_steps(tmp_path, {"r1", "t1"})
     assert [(step.where, step.text) for step in steps] == [
         ("MembersFunction", "request"),
         ("WorkerFunction", "job_finished"),
