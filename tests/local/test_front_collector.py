@@ -17,6 +17,7 @@ from local.runtime.invocation import FunctionInvocation, InvocationOutcome, Thro
 from local.runtime.versions import FunctionFleet
 from tests.local.test_front_logs import write_access, write_call, write_line
 
+LIST = "circuits"  # the command and the name of its answer, no setting
 CIRCUIT = {"state": "closed", "forced": False, "since": None, "probe_at": None, "failures": 2, "generation": 0}
 
 
@@ -82,9 +83,9 @@ def trace(found: FrontCollector, wanted: str) -> TraceView:
 
 def test_a_view_reads_circuits_by_the_operators_command(tmp_path: Path) -> None:
     """And waits while another command runs; environments that start have no process yet."""
-    operations = ScriptedOperations({"circuits": {"storage": CIRCUIT, "email": {**CIRCUIT, "forced": True}}}, busy=2)
+    operations = ScriptedOperations({LIST: {"storage": CIRCUIT, "email": {**CIRCUIT, "forced": True}}}, busy=2)
     view = asyncio.run(make_collector(tmp_path, operations).collect())
-    assert operations.commands == [{"command": "circuits"}] * 3
+    assert operations.commands == [{"command": LIST}] * 3
     assert [(line.name, line.forced, line.since, line.failures) for line in view.circuits.found] == [
         ("email", True, "", 2), ("storage", False, "", 2),
     ]  # fmt: skip
@@ -107,7 +108,7 @@ def test_a_command_that_is_refused_says_why(tmp_path: Path, monkeypatch: pytest.
 def test_a_part_that_takes_too_long_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The page comes without it; the invocation goes on to its end, since an environment can't be interrupted."""
     monkeypatch.setattr(collector, "PART_LIMIT_S", 0.1)
-    slow = ScriptedOperations({"circuits": {}}, takes_s=0.3)
+    slow = ScriptedOperations({LIST: {}}, takes_s=0.3)
 
     async def collect() -> str:
         view = await make_collector(tmp_path, slow).collect()
