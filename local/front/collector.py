@@ -31,6 +31,7 @@ from local.runtime.versions import FunctionFleet
 
 OPERATIONS = "AdminFunction"
 SHOWN_REQUESTS = 12
+SHOWN_JOBS = 8
 SHOWN_MAILS = 8
 MOST_STEPS = 500  # of a trace: a load test may give all of its calls one
 # A part that takes longer is shown as not answering: an environment's start takes a second or two.
@@ -67,9 +68,10 @@ class FrontCollector:
 
     async def collect(self) -> FrontView:
         """Return the whole page."""
-        mails, outbox, queues, circuits, alarms = await asyncio.gather(
+        mails, outbox, jobs, queues, circuits, alarms = await asyncio.gather(
             _take(self._list_mails(), []),
             _take(asyncio.to_thread(self._database.count_jobs), []),
+            _take(asyncio.to_thread(self._database.list_unfinished_jobs, SHOWN_JOBS), []),
             _take(asyncio.to_thread(self._emulator.list_queues), []),
             _take(self._list_circuits(), []),
             _take(asyncio.to_thread(self._emulator.list_alarms), []),
@@ -79,6 +81,7 @@ class FrontCollector:
             at=format_time(time.time()),
             requests=requests,
             outbox=outbox,
+            jobs=jobs,
             queues=queues,
             circuits=circuits,
             environments=PagePart(self._list_environments()),

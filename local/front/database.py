@@ -28,6 +28,10 @@ class DatabaseReader:
         none = {"jobs": 0, "oldest_s": None}
         return [OutboxLine(state, **_pick(found.get(state, none), "jobs", "oldest_s")) for state in STATES]
 
+    def list_unfinished_jobs(self, count: int) -> list[JobLine]:
+        """Return the oldest jobs that are not done. Raise OSError."""
+        return [_make_job(row) for row in self._fetch("list_unfinished_jobs", count=count)]
+
     def list_jobs(self, ids: Iterable[str]) -> list[JobLine]:
         """Return the jobs that these requests or traces have caused, the oldest first. Raise OSError."""
         return [_make_job(row) for row in self._fetch("list_jobs", ids=list(ids), most=NEWEST)]

@@ -151,11 +151,12 @@ class DatabaseAccess:
 
 @dataclass(frozen=True, slots=True)
 class FrontView:
-    """The front page."""
+    """The front page; `jobs` are the oldest that are not done."""
 
     at: str
     requests: PagePart[Sequence[RequestLine]]
     outbox: PagePart[Sequence[OutboxLine]]
+    jobs: PagePart[Sequence[JobLine]]
     queues: PagePart[Sequence[QueueLine]]
     circuits: PagePart[Sequence[CircuitLine]]
     environments: PagePart[Sequence[EnvironmentLine]]
@@ -168,7 +169,7 @@ class FrontView:
         return asdict(self)
 
 
-PARTS = ("requests", "outbox", "queues", "circuits", "environments", "alarms", "mails", "database")
+PARTS = ("requests", "outbox", "jobs", "queues", "circuits", "environments", "alarms", "mails", "database")
 
 
 def format_time(seconds: float) -> str:

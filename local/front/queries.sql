@@ -6,6 +6,13 @@
 SELECT state, count(*) AS jobs, round(extract(epoch FROM now() - min(greatest(created_at, replayed_at))))::int AS oldest_s
 FROM outbox GROUP BY state
 
+-- name: list_unfinished_jobs
+-- Select the oldest jobs that are not done, each with why it waits or failed.
+SELECT id, kind, coalesce(payload->>'template', '') AS template, priority, state, attempts,
+       coalesce(last_error, '') AS error, created_at, coalesce(payload->'origin'->>'request_id', '') AS request_id
+FROM outbox WHERE state IN ('pending', 'queued', 'running', 'uncertain', 'failed')
+ORDER BY id LIMIT %(count)s
+
 -- name: list_jobs
 -- Select those of the newest jobs that requests with these ids or traces have caused.
 SELECT id, kind, coalesce(payload->>'template', '') AS template, priority, state, attempts,

@@ -1,5 +1,6 @@
 """The front page of a running local cloud, as a newcomer uses it in a browser."""
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,6 +9,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
+from shared.settings import Settings
 from tests.accessibility import list_axe_violations, list_layout_faults
 from tests.browser import open_chromium
 from tests.e2e.cloud import RunningCloud, wait_until
@@ -136,6 +138,34 @@ def test_a_button_holds_a_circuit_and_lets_it_go(browser: webdriver.Chrome, clou
             cloud.run_command("circuits", "--name", "storage", "--force", state)
     browser.get(f"{cloud.origin}/_local/")
     assert wait_for_element(browser, chosen).text == "auto"
+
+
+@pytest.mark.writes
+def test_a_held_mail_is_listed_with_its_reason(
+    browser: webdriver.Chrome, cloud: RunningCloud, users: CloudUsers
+) -> None:
+    """While its circuit is held open by the button; once it is let go the mail leaves, and is listed no more."""
+    listed = "#outbox .jobs li"
+    browser.get(f"{cloud.origin}/_local/")
+    try:
+        click(browser, "#circuits input[value=email] ~ .choice button[value=open]")
+        member = users.register()
+
+        def read_jobs() -> list[str]:
+            browser.get(f"{cloud.origin}/_local/")
+            return [each.text for each in browser.find_elements(By.CSS_SELECTOR, listed) if "circuit-open" in each.text]
+
+        [job] = wait_until(read_jobs, "the mail that waits")
+        assert "mail member-welcome · trace" in job
+        assert "pending, circuit-open" in job
+    finally:
+        for state in ("closed", "auto"):
+            cloud.run_command("circuits", "--name", "email", "--force", state)
+    time.sleep(2 * Settings().find_circuit_policy("email").refresh_s)  # environments believe for so long what they knew
+    cloud.query_rows("UPDATE outbox SET available_at = now() WHERE state = 'pending'")
+    users.register()  # its wake-up runs the relay for both
+    assert wait_until(lambda: cloud.list_mails(member["email"]), "the mail")
+    assert wait_until(lambda: not read_jobs(), "an outbox in which nothing waits")
 
 
 def test_every_local_page_is_accessible_at_a_desk_and_on_a_phone(

@@ -58,7 +58,9 @@ def test_a_page_is_used_at_every_width(
     dark = browser.execute_script("return getComputedStyle(document.body).backgroundColor") == "rgb(21, 22, 24)"
     assert dark == (scheme == "dark")
     assert list_complaints(browser) == []
-    assert list_fetched_addresses(browser) == {pages[name].as_uri()}
+    # The browser's own first tab may still be loading.
+    asked = {address for address in list_fetched_addresses(browser) if not address.startswith("chrome://")}
+    assert asked == {pages[name].as_uri()}
 
 
 @pytest.mark.parametrize("width", [DESK, PHONE])

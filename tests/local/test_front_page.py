@@ -67,6 +67,15 @@ def test_a_request_is_shown_with_what_came_of_it() -> None:
     assert 'href="/_local/mail?message=m1"' in page
 
 
+def test_what_is_held_is_listed_with_its_reason() -> None:
+    """The oldest first, each with the way to the request that wrote it; nothing is said if nothing is held."""
+    page = render_front(make_front_view(), api=API)
+    assert "Not done yet, the oldest first" in read_text(page)
+    assert "failed, UserPoolGone, 5 attempts" in read_text(page)
+    assert f'<a href="/_local/requests/{REQUEST_ID}">trace' in page.body.decode().partition('<ol class="jobs"')[2]
+    assert "Not done yet" not in read_text(render_front(make_front_view(jobs=PagePart([])), api=API))
+
+
 def test_what_others_wrote_is_text_on_the_pages() -> None:
     """Subjects, descriptions and ids are escaped; nothing is loaded, and nothing runs."""
     for answer in (
@@ -191,6 +200,7 @@ def test_a_part_that_does_not_answer_hides_no_other(gateway: RunningGateway) -> 
     assert reply.status == 200
     document = gateway.call("GET", "/_local/index.json").read_json()
     assert {name for name in PARTS if document[name].get("problem")} == {
+        "jobs",
         "outbox",
         "queues",
         "circuits",
