@@ -44,7 +44,7 @@ def make_front_view(**changes: object) -> FrontView:
         at=AT,
         requests=PagePart([make_request(), refused, broken]),
         outbox=PagePart([OutboxLine("pending", 3, 7400), OutboxLine("failed", 1, 95), OutboxLine("done", 0, None)]),
-        jobs=PagePart(make_request().jobs),
+        jobs=PagePart([replace(job, state="pending", attempts=0, error="circuit-open") for job in make_request().jobs]),
         queues=PagePart([QueueLine("QueueHigh", 2, 1, 0, False), QueueLine("DeadLetterHigh", 1, 0, 0, True)]),
         circuits=PagePart(
             [CircuitLine("email", "open", True, AT, "", 4), CircuitLine("identity", "closed", False, "", "", 0)]

@@ -67,11 +67,17 @@ def test_a_request_is_shown_with_what_came_of_it() -> None:
     assert 'href="/_local/mail?message=m1"' in page
 
 
+def test_every_part_leads_to_its_json() -> None:
+    """As a link of the part."""
+    page = render_front(make_front_view(), api=API).body.decode()
+    assert re.findall(r'href="/_local/(\w+)\.json"', page) == ["index", *PARTS]
+
+
 def test_what_is_held_is_listed_with_its_reason() -> None:
     """The oldest first, each with the way to the request that wrote it; nothing is said if nothing is held."""
     page = render_front(make_front_view(), api=API)
     assert "Not done yet, the oldest first" in read_text(page)
-    assert "failed, UserPoolGone, 5 attempts" in read_text(page)
+    assert "pending, circuit-open" in read_text(page)
     assert f'<a href="/_local/requests/{REQUEST_ID}">trace' in page.body.decode().partition('<ol class="jobs"')[2]
     assert "Not done yet" not in read_text(render_front(make_front_view(jobs=PagePart([])), api=API))
 
@@ -85,6 +91,7 @@ def test_what_others_wrote_is_text_on_the_pages() -> None:
         page, headers = answer.body.decode(), dict(answer.headers)
         assert MARKUP not in page
         assert MARKUP in read_text(answer)
+        assert "<a" not in read_text(answer), "a link of our own was escaped"
         assert re.findall(r"<script|<link (?!rel=\"icon\" href=\"data:,\")|url\(|@import", page) == []
         policy = headers["Content-Security-Policy"]
         assert policy.startswith("default-src 'none'; style-src 'sha256-")
