@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
+from selenium.webdriver.support.expected_conditions import staleness_of
 from selenium.webdriver.support.wait import WebDriverWait
 
 from shared.settings import Settings
@@ -33,10 +34,17 @@ def click(browser: webdriver.Chrome, selector: str) -> None:
     wait_for_element(browser, selector).click()
 
 
+def submit(browser: webdriver.Chrome, selector: str) -> None:
+    """Click what sends a form, and wait until its page has taken the place of this one."""
+    page = browser.find_element(By.TAG_NAME, "html")
+    click(browser, selector)
+    WebDriverWait(browser, WAIT_S).until(staleness_of(page))
+
+
 def sign_in(browser: webdriver.Chrome, cloud: RunningCloud, role: str) -> str:
     """Click the button of a role on the front page; return what the page then says of it."""
     browser.get(f"{cloud.origin}/")
-    click(browser, f"button[value={role}]")
+    submit(browser, f"button[value={role}]")
     assert wait_for_element(browser, ".notice").text == "Signed in. The docs page has the token."
     return wait_for_element(browser, ".you p").text
 
@@ -52,7 +60,7 @@ def test_a_button_signs_somebody_of_each_role_in(browser: webdriver.Chrome, clou
     path = {"member": "/members/me", "agent": "/agents/me"}.get(role, "/agents")
     assert cloud.make_client(token=token).get(path).status_code == 200
     assert cloud.get_token(role=role), "make token knows the role too"
-    click(browser, "form[action='/_local/sign-out'] button")
+    submit(browser, "form[action='/_local/sign-out'] button")
     assert wait_for_element(browser, ".notice").text == "Signed out."
     assert browser.find_elements(By.CSS_SELECTOR, ".you") == []
 
@@ -86,7 +94,7 @@ def test_a_registration_is_followed_from_its_request_to_its_mail(
     request_id = mail["headers"]["X-Request-Id"]
     browser.get(f"{cloud.origin}/_local/")
     wait_for_element(browser, "#find").send_keys(request_id)
-    click(browser, "form[action='/_local/requests'] button")
+    submit(browser, "form[action='/_local/requests'] button")
     WebDriverWait(browser, WAIT_S).until(lambda b: b.current_url.endswith(request_id))
     where = [each.text for each in browser.find_elements(By.CSS_SELECTOR, ".steps .where")]
     assert {"gateway", "audit", "MembersFunction", "outbox", "WorkerFunction", "inbox"} == set(where)
@@ -127,7 +135,7 @@ def test_a_button_holds_a_circuit_and_lets_it_go(browser: webdriver.Chrome, clou
     chosen = "#circuits input[value=storage] ~ .choice button[aria-pressed=true]"
     browser.get(f"{cloud.origin}/_local/")
     try:
-        click(browser, "#circuits input[value=storage] ~ .choice button[value=open]")
+        submit(browser, "#circuits input[value=storage] ~ .choice button[value=open]")
         assert wait_for_element(browser, ".notice").text.startswith("The circuit is held open.")
         assert wait_for_element(browser, chosen).text == "open"
         assert "The circuit storage is open, because somebody holds it" in wait_for_element(browser, ".state").text
@@ -148,7 +156,7 @@ def test_a_held_mail_is_listed_with_its_reason(
     listed = "#outbox .jobs li"
     browser.get(f"{cloud.origin}/_local/")
     try:
-        click(browser, "#circuits input[value=email] ~ .choice button[value=open]")
+        submit(browser, "#circuits input[value=email] ~ .choice button[value=open]")
         member = users.register()
 
         def read_jobs() -> list[str]:
