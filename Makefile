@@ -17,7 +17,7 @@ report = $(if $(1),$(if $(wildcard $(1)/report.json),$(1),$(error there is no re
 .PHONY: help up down url reset token circuits logs psql migrate release environments dev-environments stress-environments \
 	stress stress-controls controls-tenth stress-compare stress-keep verify quick test ci nightly chaos guarantees figures forget lint style names routes generated types \
 	imports template checkov spectral clients unit settings contract docs rules exhaustive mutations mutants integration one-by-one one-by-one-all local e2e alarms timed schemathesis \
-	harness readiness openapi reference ci-page \
+	harness readiness axe openapi reference ci-page \
 	oldest-python requirements events sam sam-events sam-local sam-lint sam-build sam-environment deploy released
 
 # A target is listed if its line has a comment after ##; a line that begins with ##@ is a heading.
@@ -47,7 +47,7 @@ url: environments ## Print the API's address: make -s url
 reset: environments ## Delete its state
 	@$(LOCAL) reset
 
-token: environments ## Print an access token: make -s token ROLE=staff|admin, or EMAIL=… of somebody registered
+token: environments ## Print an access token: make -s token ROLE=member|agent|staff|admin, or EMAIL=… of somebody registered
 	@$(LOCAL) token $(if $(ROLE),--role $(ROLE)) $(if $(EMAIL),--email $(EMAIL))
 
 circuits: environments ## Show the circuits, or force one: NAME=email|identity|storage FORCE=open|closed|auto
@@ -174,6 +174,10 @@ imports: dev-environments ## Check who may import what
 template: dev-environments ## Check template.yaml and what it deploys
 	@$(BIN)/cfn-lint template.yaml templates/database.yaml
 	@$(BIN)/pytest tests/template
+
+# Tests of pages ask axe-core only where it is installed. It is one script without dependencies, pinned by its hash; .ci/run has it.
+axe: ## Install axe-core by npm, by which tests judge pages
+	@npm ci --prefix tests/axe --no-audit --no-fund --silent
 
 # In an environment of its own, which takes half a minute to install; the check takes six seconds. One run answers both:
 # what is found beside the checks that are left out, and whether each of these would still find something.

@@ -13,10 +13,12 @@ from typing import NoReturn
 
 from local import backups, circuits, postgres, restored_server, supervisor, tokens, unprivileged
 from local.deploy import DeployFailed
+from local.front import people
 from local.layer_build import BuildFailed, build_layer
 from local.processes import ProcessCrashed, end_recorded
 from local.release.command import ReleaseFailed, format_result, run_release
 from local.runtime.variables import VariableOverride
+from local.stack import Stack
 from local.state_folder import (
     DEFAULT_PORT,
     LAST_PORT,
@@ -112,7 +114,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--to", type=read_moment, help=TO_HELP)
     parser.add_argument("--no-checkpoints", action="store_true", help=CHECKPOINTS_HELP)
     parser.add_argument("--variable", type=check_variable, action="append", default=[], help=VARIABLE_HELP)
-    parser.add_argument("--role", choices=("staff", "admin"), help="of the token's owner")
+    parser.add_argument("--role", choices=people.ROLES, help="of the token's owner")
     parser.add_argument("--email", default="", help="of the token's owner")
     parser.add_argument("--name", default="", help="of the circuit to force")
     parser.add_argument("--code", default="", help="a folder or git revision with the functions, for release")
@@ -203,7 +205,12 @@ def reset(state_folder: StateFolder, _options: argparse.Namespace) -> None:
 def show_token(state_folder: StateFolder, options: argparse.Namespace) -> None:
     """Print an access token and nothing else."""
     require_running(state_folder)
-    print(tokens.get_token(state_folder, role=options.role, email=options.email))
+    if options.role in people.REGISTERED_ROLES:
+        front_url = build_front_url(state_folder.read_state())
+        owner = people.sign_in_person(Stack.load(state_folder.stack), front_url, role=options.role, email=options.email)
+        print(owner.access_token)
+    else:
+        print(tokens.get_token(state_folder, role=options.role, email=options.email))
 
 
 def show_circuits(state_folder: StateFolder, options: argparse.Namespace) -> None:

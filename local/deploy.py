@@ -60,7 +60,7 @@ def build_parameters(*, database_port: int, front: str, authority: Path | None) 
         "DatabaseAuth": "trust",
         "MailSender": "no-reply@interdomestik.test",
         "DeskMailbox": "desk@interdomestik.test",
-        "AppUrl": front,
+        "AppUrl": f"{front}/_local/#sign-in",  # the front page stands for the application that mails lead to
         "EventSources": "DISABLED",  # local.events polls and schedules, the emulator must not
         "ServiceVersion": "local",
     }

@@ -166,7 +166,7 @@ def ignore_signals() -> Iterator[None]:
 def format_ready_line(port: int) -> str:
     """Return the last line of a start."""
     front_url = f"http://127.0.0.1:{port}"
-    pages = {"docs": "/api/docs", "mail": "/_local/mail", "dashboard": "/_local/dashboard"}
+    pages = {"start": "/", "docs": "/api/docs", "mail": "/_local/mail", "dashboard": "/_local/dashboard"}
     return "   ".join([f"ready  {front_url}/api", *(f"{name} {front_url}{path}" for name, path in pages.items())])
 
 
@@ -306,6 +306,7 @@ def start_gateway(supervisor: Supervisor, ports: dict[str, int]) -> None:
         "--minute",
         str(supervisor.options.minute_s),
     ]
+    options += ["--database", make_servers(state_folder, ports)[0].build_dsn()]
     if control := ports.get("database_proxy_control"):
         options += ["--database-proxy", f"http://127.0.0.1:{control}"]
     options += [f"--variable={each}" for each in supervisor.options.variables]

@@ -24,7 +24,9 @@ class TokenError(Exception):
 def get_token(state_folder: StateFolder, *, role: str | None, email: str) -> str:
     """Return an access token of a staff member (created if missing) or of a registered person. Raise TokenError."""
     if not role and not email:
-        raise TokenError("say who: make -s token ROLE=staff|admin [EMAIL=…], or EMAIL=… of a registered person")
+        raise TokenError(
+            "say who: make -s token ROLE=member|agent|staff|admin [EMAIL=…], or EMAIL=… of a registered person"
+        )
     stack = Stack.load(state_folder.stack)
     identity = EmulatorClients(stack.endpoint_url).get("cognito-idp")
     if role:

@@ -1,4 +1,4 @@
-"""The dashboard as one page without scripts; it loads nothing from anywhere and reloads itself."""
+"""The dashboard as one page without scripts; it loads nothing from anywhere, and reloads itself for whoever asks."""
 
 from datetime import UTC, datetime
 from html import escape
@@ -23,16 +23,21 @@ def read_range_s(query: str) -> float:
     return 60.0 * next((minutes for minutes in RANGES_MIN if str(minutes) == wanted), RANGES_MIN[0])
 
 
-def render_dashboard(dashboard: Dashboard) -> HttpResponse:
+def wants_reload(query: str) -> bool:
+    """Return whether a query string asks for a page that reloads itself: not by default, since reading takes time."""
+    return bool(parse_qs(query).get("reload"))
+
+
+def render_dashboard(dashboard: Dashboard, *, reloads: bool = False) -> HttpResponse:
     """Return the page of a dashboard."""
     ringing = _list_ringing(dashboard)
     told = f"{len(ringing)} of its alarms ring" if ringing else "no alarm rings"
     page = PAGE.substitute(
-        refresh_s=REFRESH_S,
+        refresh=f'<meta http-equiv="refresh" content="{REFRESH_S}">' if reloads else "",
         name=escape(dashboard.name),
         told=told,
         tone="alarm" if ringing else "ok",
-        ranges=_render_ranges(dashboard.end - dashboard.start),
+        ranges=_render_ranges(dashboard.end - dashboard.start, reloads=reloads),
         until=datetime.fromtimestamp(dashboard.end, UTC).strftime("%H:%M:%S"),
         widgets="".join(_render_widget(widget, dashboard) for widget in dashboard.widgets),
     )
@@ -49,11 +54,15 @@ def _list_ringing(dashboard: Dashboard) -> set[str]:
     return {alarm.name for alarms in lists for alarm in alarms if alarm.state == RINGS}
 
 
-def _render_ranges(shown_s: float) -> str:
-    links = []
+def _render_ranges(shown_s: float, *, reloads: bool) -> str:
+    links, kept = [], "&amp;reload=1" if reloads else ""
     for minutes in RANGES_MIN:
         here = ' aria-current="true"' if round(shown_s / 60) == minutes else ""
-        links.append(f'<a href="?minutes={minutes}"{here}>{minutes} minutes</a>')
+        links.append(f'<a href="?minutes={minutes}{kept}"{here}>{minutes} minutes</a>')
+    shown = f"?minutes={shown_s / 60:.0f}"
+    links.append(
+        f'<a href="{shown}">stay still</a>' if reloads else f'<a href="{shown}&amp;reload=1">reload by itself</a>'
+    )
     return " · ".join(links)
 
 
@@ -71,7 +80,7 @@ def _render_content(widget: Widget, dashboard: Dashboard) -> str:
             return draw_chart(widget, start=dashboard.start, end=dashboard.end)
         case AlarmWidget():
             items = "".join(map(_render_alarm, widget.alarms)) or '<li class="ok">none</li>'
-            return f"<section><h3>{escape(widget.title)}</h3><ul>{items}</ul></section>"
+            return f"<section><h2>{escape(widget.title)}</h2><ul>{items}</ul></section>"
         case HeadingWidget():
             return f"<h2>{escape(widget.text)}</h2>"
 

@@ -141,6 +141,14 @@ def load_dashboard(cloudwatch: "CloudWatch", name: str, *, start: float, end: fl
     return Dashboard(name, [_fill_widget(widget, points, alarms) for widget in widgets], start, end)
 
 
+def load_listed_alarms(cloudwatch: "CloudWatch", name: str) -> list[AlarmState]:
+    """Return the alarms that a dashboard lists, in its order. Raise OSError and MetricsRejected."""
+    widgets = parse_widgets(cloudwatch.call("GetDashboard", DashboardName=name)["DashboardBody"])
+    arns = dict.fromkeys(arn for widget in widgets if isinstance(widget, AlarmWidget) for arn in widget.arns)
+    alarms = _load_alarms(cloudwatch)
+    return [alarms[arn] for arn in arns if arn in alarms]
+
+
 def _read_points(result: Mapping[str, Any]) -> list[Point]:
     return [(float(at), float(value)) for at, value in zip(result["Timestamps"], result["Values"], strict=True)]
 

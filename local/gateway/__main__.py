@@ -12,6 +12,10 @@ from pathlib import Path
 import uvloop
 
 from local.dashboard.widgets import Dashboard, load_dashboard
+from local.front.collector import FrontCollector
+from local.front.database import DatabaseReader
+from local.front.emulator_reader import EmulatorReader
+from local.front.routes import FrontRoutes
 from local.gateway.access_log import AccessLog
 from local.gateway.authorizer import Authorizer
 from local.gateway.http_fetch import fetch
@@ -44,6 +48,7 @@ def parse_arguments() -> argparse.Namespace:
         help="[FunctionLogicalId:]NAME=VALUE, more for the functions' environment",
     )
     parser.add_argument("--database-proxy", default="", help="address of the control port of the database's proxy")
+    parser.add_argument("--database", default="", help="how the front page reaches the database, as its owner")
     parser.add_argument("--minute", type=float, default=60.0, help="seconds that stand for a minute of AWS's metrics")
     parser.add_argument(
         "--lambda-python", default=str(ROOT / ".venvs/lambda/bin/python"), help="Python with awslambdaric"
@@ -60,7 +65,9 @@ class Gateway:
         platform = RuntimePlatform(options.lambda_python, stack.endpoint_url, os.environ.get("AWS_REGION", REGION))
         functions = override_variables(stack.functions, options.variable)
         self._environments = FunctionFleet(functions, platform, lambda name: FunctionLog(options.logs / f"{name}.log"))
-        self._local_routes = LocalRoutes(self._environments, self._read_inbox, self._load_dashboard, self._read_status)
+        self._local_routes = LocalRoutes(
+            self._environments, self._read_inbox, self._load_dashboard, self._read_status, self._make_front()
+        )
         self._events: RestartingProcess | None = None
 
     async def run(self) -> None:
@@ -69,6 +76,7 @@ class Gateway:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         server = await serve(self._handle, port=self._options.port, max_body=BODY_LIMIT)
+        self._port = server.port
         access_log = AccessLog(self._stack.access_log_format, FunctionLog(self._options.logs / "access.log"))
         authorizer = Authorizer(self._stack, fetch)
         self._pipeline = RequestPipeline(
@@ -92,6 +100,17 @@ class Gateway:
         if self._local_routes.is_local_path(request.path):
             return await self._local_routes.handle(request)
         return await self._pipeline.handle(request)
+
+    def _make_front(self) -> FrontRoutes:
+        stack, options = self._stack, self._options
+        collector = FrontCollector(
+            options.logs,
+            self._environments,
+            self._read_inbox,
+            DatabaseReader(options.database),
+            EmulatorReader(stack.endpoint_url),
+        )
+        return FrontRoutes(stack, collector, lambda: self._port, self._handle)
 
     async def _drain(self, deadline: float) -> None:
         with contextlib.suppress(TimeoutError):

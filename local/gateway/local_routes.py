@@ -1,4 +1,4 @@
-"""The routes below /_local that AWS does not have: inbox, dashboard, releases, status; and two operations of Lambda."""
+"""The routes that AWS does not have: front page, inbox, dashboard, releases, status; and two operations of Lambda."""
 
 import asyncio
 import json
@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable
 from urllib.parse import unquote
 from uuid import uuid4
 
-from local.dashboard.page import read_range_s, render_dashboard
+from local.dashboard.page import read_range_s, render_dashboard, wants_reload
 from local.dashboard.widgets import Dashboard
+from local.front.routes import FrontRoutes
 from local.gateway.code_route import CODE_PATH, CodeRoute
 from local.gateway.concurrency_route import ConcurrencyRoute
 from local.gateway.release_routes import ReleaseRoutes
@@ -40,11 +41,13 @@ class LocalRoutes:
         inbox: Inbox,
         dashboard: LoadDashboard,
         status: Callable[[], dict[str, object]],
+        front: FrontRoutes,
     ) -> None:
         self._environments = environments
         self._inbox = inbox
         self._dashboard = dashboard
         self._status = status
+        self._front = front
         self._queued: set[asyncio.Task[None]] = set()
         self._releases = ReleaseRoutes(environments)
         self._concurrency = ConcurrencyRoute(environments)
@@ -52,7 +55,7 @@ class LocalRoutes:
 
     def is_local_path(self, path: str) -> bool:
         """Return whether a path is a local route rather than the API's."""
-        return path.startswith(("/_local/", "/2015-03-31/", "/2017-10-31/"))
+        return path in ("/", "/_local") or path.startswith(("/_local/", "/2015-03-31/", "/2017-10-31/"))
 
     async def handle(self, request: HttpRequest) -> HttpResponse:
         """Return the response of a local route; refuse a request that a web page of another site could have sent."""
@@ -70,11 +73,13 @@ class LocalRoutes:
             return await self._show_mail(request)
         if request.path == "/_local/dashboard":
             return await self._show_dashboard(request)
-        return _make_json_response(404, {"message": "Not found"})
+        return await self._front.handle(request) or _make_json_response(404, {"message": "Not found"})
 
     async def _show_dashboard(self, request: HttpRequest) -> HttpResponse:
         try:
-            return render_dashboard(await self._dashboard(read_range_s(request.query)))
+            return render_dashboard(
+                await self._dashboard(read_range_s(request.query)), reloads=wants_reload(request.query)
+            )
         except OSError:
             return _make_json_response(503, {"message": "The emulator does not answer"})
 

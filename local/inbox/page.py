@@ -16,6 +16,11 @@ POLICY = (
 )
 
 
+# A click on a link of the mail opens it in the place of this page; nothing else of the mail can do so.
+SANDBOX = "allow-top-navigation-by-user-activation"
+OPEN_OUTSIDE = '<base target="_top">'
+
+
 def render_page(messages: list[InboxMessage], *, query: str, listed: int) -> HttpResponse:
     """Return the page: the newest `listed` messages, and the one in `?message=`, or the newest."""
     wanted = parse_qs(query).get("message", [""])[0]
@@ -37,6 +42,12 @@ def render_page(messages: list[InboxMessage], *, query: str, listed: int) -> Htt
     return HttpResponse(200, headers, page.encode("utf-8", "replace"))
 
 
+def _lead_out(html: str) -> str:
+    """Return a mail's HTML whose links leave the frame."""
+    head, tag, rest = html.partition("<head>")
+    return f"{head}{tag}{OPEN_OUTSIDE}{rest}" if tag else OPEN_OUTSIDE + html
+
+
 def _render_row(message: InboxMessage, *, chosen: bool) -> str:
     current = ' aria-current="true"' if chosen else ""
     return (
@@ -51,7 +62,7 @@ def _format_time(message: InboxMessage) -> str:
 
 
 def _render_message(message: InboxMessage) -> str:
-    frame = f'<iframe title="HTML part" sandbox="" srcdoc="{escape(message.html)}"></iframe>'
+    frame = f'<iframe title="HTML part" sandbox="{SANDBOX}" srcdoc="{escape(_lead_out(message.html))}"></iframe>'
     return (
         f"<header><h2>{escape(message.subject) or '(no subject)'}</h2>"
         f"<p>to {escape(', '.join(message.to))} · from {escape(message.sender)} · {_format_time(message)}</p></header>"

@@ -164,7 +164,7 @@ def test_the_local_dashboard_draws_the_deployed_one(browser: webdriver.Chrome, c
 
     titles = wait_until(find_charts, "a value on the dashboard")
     assert titles == [widget["properties"]["title"] for widget in widgets() if widget["type"] == "metric"]
-    headings = [each.text for each in browser.find_elements(By.TAG_NAME, "h2")]
+    headings = [each.text for each in browser.find_elements(By.CSS_SELECTOR, "main > div > h2")]
     assert headings == [w["properties"]["markdown"].lstrip("# ") for w in widgets() if w["type"] == "text"]
     lists = [each.text for each in browser.find_elements(By.TAG_NAME, "section")]
     assert "WakeSomebodyAlarm" in lists[0]

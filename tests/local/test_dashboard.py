@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from local.dashboard.charts import draw_chart, format_value, round_up
-from local.dashboard.page import RANGES_MIN, read_range_s, render_dashboard
+from local.dashboard.page import RANGES_MIN, read_range_s, render_dashboard, wants_reload
 from local.dashboard.widgets import (
     AlarmWidget,
     ChartWidget,
@@ -103,7 +103,18 @@ def test_the_page_shows_all_of_it_and_loads_nothing() -> None:
         assert shown in page
     assert "<more>" not in page
     assert re.findall(r"<script|<link|https?://|url\(|@import", page) == []
-    assert 'http-equiv="refresh"' in page
+    assert 'http-equiv="refresh"' not in page
+
+
+def test_the_page_reloads_itself_for_whoever_asks() -> None:
+    """Else it would take the place away from somebody who reads slowly; each range keeps what was asked for."""
+    assert wants_reload("minutes=60&reload=1")
+    assert not wants_reload("minutes=60")
+    page = render_dashboard(load()[0], reloads=True).body.decode()
+    assert '<meta http-equiv="refresh" content="30">' in page
+    assert re.findall(r'<a href="(.*?)"', page) == [
+        "?minutes=15&amp;reload=1", "?minutes=60&amp;reload=1", "?minutes=180&amp;reload=1", "?minutes=15", "/_local/",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("query", "minutes"), [("", 15), ("minutes=60", 60), ("minutes=1e9", 15), ("minutes=", 15)])

@@ -122,7 +122,7 @@ def test_an_unknown_path_or_method_gets_the_templates_own_answer(
 
 
 @pytest.mark.parametrize("method", ["GET", "OPTIONS"])
-@pytest.mark.parametrize("path", ["/", "/apish/noop", "/other/noop"])
+@pytest.mark.parametrize("path", ["/index.html", "/apish/noop", "/other/noop"])
 def test_outside_the_stage_there_is_nothing(gateway: RunningGateway, path: str, method: str) -> None:
     """Another stage is forbidden, in words that nobody customised: on AWS too no API of ours is behind such a path."""
     reply = gateway.call(method, path)

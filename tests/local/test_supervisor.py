@@ -18,7 +18,8 @@ from local import processes
 ROOT = Path(__file__).resolve().parents[2]
 READY = re.compile(
     # to the letter
-    r"ready  (http://127\.0\.0\.1:\d+)/api   docs \1/api/docs   mail \1/_local/mail   dashboard \1/_local/dashboard\n"
+    r"ready  (http://127\.0\.0\.1:\d+)/api   start \1/   docs \1/api/docs   mail \1/_local/mail"
+    r"   dashboard \1/_local/dashboard\n"
 )
 END_S = 30.0
 STOP_S = 3.0  # what a person waits without wondering

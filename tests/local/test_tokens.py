@@ -135,5 +135,5 @@ def test_the_operators_functions_refusal_is_passed_on(cloud: tuple[StateFolder, 
 
 def test_without_a_role_or_an_address_the_usage_is_shown(cloud: tuple[StateFolder, FakeFront]) -> None:
     """One line says what to type."""
-    with pytest.raises(tokens.TokenError, match=r"ROLE=staff\|admin"):
+    with pytest.raises(tokens.TokenError, match=r"ROLE=member\|agent\|staff\|admin"):
         tokens.get_token(cloud[0], role=None, email="")

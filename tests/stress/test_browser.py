@@ -2,7 +2,6 @@
 
 import base64
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from stress.report import compare, page
 from stress.report.differences import LatencyDifference
 from tests.browser import open_chromium
 from tests.stress import sample, sample_extreme
+from tests.stylesheets import compute_contrast, read_colours
 
 DESK, PHONE = 1280, 360
 VERDICTS = {
@@ -148,26 +148,12 @@ def test_on_paper_the_page_is_light_and_whole(
 @pytest.mark.parametrize("paper", ["paper", "faint", "fail-wash", "invalid-wash"])
 def test_every_colour_of_text_stands_out(scheme: int, paper: str) -> None:
     """4.5 to 1 (WCAG AA) against whatever it may stand on; lines of charts 3 to 1 against the page."""
-    blocks = re.findall(r":root \{(.*?)\}", STYLE, re.DOTALL)
-    assert len(blocks) == 3
-    colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{3,8})", blocks[scheme]))
+    schemes = read_colours(STYLE)
+    assert len(schemes) == 3
+    colours = schemes[scheme]
     texts = ["ink", "dim", "pass", "fail", "invalid", "skipped"] if paper == "paper" else ["ink", "fail", "dim"]
     texts += ["invalid"] if paper == "invalid-wash" else []
     assert {name: ratio for name in texts if (ratio := compute_contrast(colours[name], colours[paper])) < 4.5} == {}
     if paper == "paper":
         lines = ("c1", "c2", "c3", "c4", "fail", "pass", "invalid")
         assert {name: ratio for name in lines if (ratio := compute_contrast(colours[name], colours[paper])) < 3} == {}
-
-
-def compute_contrast(one: str, other: str) -> float:
-    """WCAG's contrast ratio of two colours."""
-    bright, dark = sorted((compute_luminance(one), compute_luminance(other)), reverse=True)
-    return (bright + 0.05) / (dark + 0.05)
-
-
-def compute_luminance(colour: str) -> float:
-    """WCAG's relative luminance of #rgb or #rrggbb."""
-    digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
-    parts = [int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)]
-    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
