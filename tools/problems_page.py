@@ -35,11 +35,14 @@ def render() -> str:
 def list_calls() -> Mapping[str, list[str]]:
     """Return the calls that may be answered with each problem, by its type, as far as the description lists them."""
     found: dict[str, list[str]] = {}
-    for path, item in json.loads(TARGET.read_text(encoding="utf-8"))["paths"].items():
+    description = json.loads(TARGET.read_text(encoding="utf-8"))
+    shared = {f"#/components/responses/{name}": each for name, each in description["components"]["responses"].items()}
+    for path, item in description["paths"].items():
         for method, operation in item.items():
             for response in operation["responses"].values():
+                told = shared.get(response.get("$ref"), response)["description"]
                 for page in list_problem_pages():
-                    if f"`{page.urn}`" in response["description"]:
+                    if f"`{page.urn}`" in told:
                         found.setdefault(page.urn, []).append(f"`{method.upper()} {path}`")
     return found
 
