@@ -64,7 +64,10 @@ def test_a_registration_names_the_role_and_that_none_is_needed() -> None:
     client = make_client(members)
     client.container.__dict__["_verifier"] = lambda _token: MEMBER
     reply = client.call("POST", "/members", make_person(), key="k", headers={"Authorization": "Bearer token"})
-    assert (reply.status, "Only agents, staff and admins may do this, or without an access token" in reply.json["detail"]) == (403, True)
+    assert (
+        reply.status,
+        "Only agents, staff and admins may do this, or without an access token" in reply.json["detail"],
+    ) == (403, True)
 
 
 def test_a_transition_says_who_may_make_which() -> None:
