@@ -12,7 +12,7 @@ from tests.settings.test_sql_numbers import SCHEMA
 
 # What PostgreSQL itself says of each part of the schema that may hold a number.
 PARTS = """
-SELECT 'function ' || proname AS part, prosrc AS text FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+SELECT 'function ' || proname AS part, coalesce(pg_get_function_sqlbody(oid), prosrc) AS text FROM pg_proc WHERE pronamespace = 'public'::regnamespace
 UNION ALL
 SELECT 'view ' || relname, pg_get_viewdef(oid) FROM pg_class
 WHERE relnamespace = 'public'::regnamespace AND relkind IN ('v', 'm')
@@ -24,6 +24,10 @@ SELECT 'trigger ' || tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tg
 UNION ALL
 SELECT 'table ' || conrelid::regclass, pg_get_constraintdef(oid) FROM pg_constraint
 WHERE connamespace = 'public'::regnamespace AND conrelid <> 0 AND contype <> 'f'
+UNION ALL
+SELECT 'table ' || attrelid::regclass, 'SET STATISTICS ' || attstattarget
+FROM pg_attribute WHERE attstattarget > 0 AND attrelid IN (
+    SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p'))
 UNION ALL
 SELECT 'table ' || attrelid::regclass,
        format_type(atttypid, atttypmod) || ' ' || coalesce(pg_get_expr(adbin, adrelid), '')
