@@ -67,6 +67,7 @@ OTHER_NUMBERS = {
     "tests/integration/crash_recovery/test_lost_answers.py": "answers are lost on purpose; an open circuit hides it",
     "tests/integration/function_client.py": GENEROUS_LIMITS,
     "tests/integration/shared/test_failures_to_connect.py": "the shortest wait of libpq, for a silent server",
+    "tests/clients/conftest.py": GENEROUS_LIMITS,
     "tests/crash_recovery/environment.py": f"{GENEROUS_LIMITS}; and {MAIL}",
     "tests/rollback/rehearsal.py": f"{GENEROUS_LIMITS}; and {MAIL}",
     "tests/local/test_up_options.py": "the number that is set is the subject: the stand-in's pool follows it",
