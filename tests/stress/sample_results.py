@@ -238,7 +238,7 @@ def make_health() -> ScenarioResult:
                 evidence=CheckEvidence("percentile", 2000, percentile=0.95),
                 fails_if="A deep check waits for a dead service longer than its budget.",
                 control="patient-health",
-            ),  # fmt: skip
+            ),
             Assertion("Faults named", passed=True, wanted="6 of 6", found="6"),
             Assertion("Back to healthy after each", passed=True, wanted="within 10 s", found="at most 6.2 s"),
         ],
