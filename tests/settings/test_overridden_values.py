@@ -56,6 +56,7 @@ OTHER_NUMBERS = {
     "tests/e2e/cloud.py": MAIL,
     "tests/e2e/test_recursion.py": "circuits that open for a second make many rounds in one minute",
     "tests/e2e/test_mail_rate.py": "it states the template's own",
+    "tests/clients/conftest.py": GENEROUS_LIMITS,
     "tests/failover/client_fleet.py": GENEROUS_LIMITS,
     "tests/judge/test_history.py": "the limits of a made-up history, which the judge takes from the history itself",
     "tests/integration/failover/test_health.py": GENEROUS_LIMITS,
