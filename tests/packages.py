@@ -7,4 +7,4 @@ from tests.services import ROOT
 CONFIG = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 FOLDERS: list[str] = CONFIG["tool"]["pytest"]["ini_options"]["pythonpath"]
 # The functions and the layer: what is deployed.
-PACKAGES = tuple(ROOT / folder for folder in FOLDERS if folder.startswith(("layers/", "functions/")))
+PACKAGES = tuple(ROOT / folder for folder in FOLDERS if folder.startswith(("functions/", "layers/")))

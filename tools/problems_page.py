@@ -4,6 +4,7 @@ PYTHONPATH=layers/shared python -m tools.problems_page [--check]
 """
 
 import json
+import re
 import sys
 from collections.abc import Mapping
 
@@ -34,16 +35,15 @@ def render() -> str:
 
 def list_calls() -> Mapping[str, list[str]]:
     """Return the calls that may be answered with each problem, by its type, as far as the description lists them."""
-    found: dict[str, list[str]] = {}
     description = json.loads(TARGET.read_text(encoding="utf-8"))
-    shared = {f"#/components/responses/{name}": each for name, each in description["components"]["responses"].items()}
+    shared = description["components"].get("responses", {})
+    found: dict[str, list[str]] = {}
     for path, item in description["paths"].items():
         for method, operation in item.items():
             for response in operation["responses"].values():
-                told = shared.get(response.get("$ref"), response)["description"]
-                for page in list_problem_pages():
-                    if f"`{page.urn}`" in told:
-                        found.setdefault(page.urn, []).append(f"`{method.upper()} {path}`")
+                text = shared.get(response.get("$ref", "").rpartition("/")[2], response)["description"]
+                for urn in re.findall(r"`(urn:[^`]+)`", text):
+                    found.setdefault(urn, []).append(f"`{method.upper()} {path}`")
     return found
 
 

@@ -1,5 +1,6 @@
 """The generated Python client with its layer, against a local cloud whose answers are lost on the way."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,6 +14,7 @@ from tests.crash_recovery.lossy_proxy import LossyProxy
 from tests.e2e.cloud import RunningCloud
 from tests.e2e.cloud_users import CloudUsers
 from tests.sample_people import make_claim_body, make_person
+from tests.services import ROOT
 
 MEMBERS = 250
 AT_ONCE = 8
@@ -40,6 +42,15 @@ def test_a_thousand_calls_have_a_thousand_effects_though_every_fifth_answer_is_l
     with ThreadPoolExecutor(AT_ONCE) as pool:
         ids = list(pool.map(lambda _: change_member(anyone, staff), range(MEMBERS)))
     effects.require_each_once("python", ids)
+
+
+def test_the_example_in_the_documentation_imports_what_exists() -> None:
+    """The names of generated functions follow the description's operation ids."""
+    page = (ROOT / "docs/how-to/use-the-clients.md").read_text(encoding="utf-8")
+    [example] = re.findall(r"```python\n(.*?)```", page, re.S)
+    imports = [line for line in example.splitlines() if line.startswith("from ")]
+    assert len(imports) == 3
+    exec("\n".join(imports), {})
 
 
 def test_a_claim_with_a_document_is_filed_and_listed_page_by_page(cloud: RunningCloud, proxy: LossyProxy) -> None:

@@ -9,6 +9,7 @@ import pytest
 from tests.clients.effects import EffectCheck
 from tests.crash_recovery.lossy_proxy import LossyProxy
 from tests.e2e.cloud import RunningCloud
+from tests.e2e.cloud_users import CloudUsers
 from tests.services import ROOT
 
 CLIENT = ROOT / "build/clients/typescript"
@@ -37,3 +38,12 @@ def test_a_thousand_calls_have_a_thousand_effects_though_every_fifth_answer_is_l
     ids: list[str] = json.loads(run_node("tests/clients/change_members.mjs", *arguments))
     assert len(set(ids)) == MEMBERS
     effects.require_each_once("typescript", ids)
+
+
+def test_a_claim_with_a_document_is_filed_and_listed_page_by_page(cloud: RunningCloud, proxy: LossyProxy) -> None:
+    """Uploads and cursors too, with every fifth answer lost: three claims, three documents."""
+    _, signed_in = CloudUsers(cloud).make_member()
+    token = str(signed_in.headers["Authorization"]).removeprefix("Bearer ")
+    seen = json.loads(run_node("tests/clients/file_claims.mjs", f"{proxy.url}/api", token))
+    assert seen["documents"] == ["available"] * 3
+    assert seen["listed"] == seen["filed"][::-1]

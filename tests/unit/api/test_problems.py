@@ -3,11 +3,16 @@
 import re
 from pathlib import Path
 
+import psycopg
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError, ParamValidationError, ReadTimeoutError
+from psycopg import errors as pg
 
 from shared.api.problem_answers import describe_problem
 from shared.api.problems import CATALOGUE, URN
-from shared.database.errors import CONSTRAINT_PROBLEMS
+from shared.aws import error_codes
+from shared.aws.errors import BotoError, classify_error
+from shared.database.errors import CONSTRAINT_PROBLEMS, convert_to_answer
 from shared.errors import DependencyFailed, FieldError, Refusal, Unavailable
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -75,3 +80,36 @@ def test_field_errors_are_listed_as_pointers() -> None:
     """They have the form of RFC 9457's own example."""
     problem = describe_problem(Refusal("invalid-request", errors=(FieldError("/email", "is not one"),)), "r")
     assert problem.body["errors"] == [{"pointer": "/email", "detail": "is not one"}]
+
+
+SECRET = "besa@example.test is not in the table accounts"
+DATABASE_ERRORS = [cls for cls in vars(pg).values() if isinstance(cls, type) and issubclass(cls, psycopg.Error)]
+CODES = sorted(error_codes.REFUSED | error_codes.LATER | error_codes.OPERATOR | {"AnyOther"})
+SERVICE_ERRORS: list[BotoError] = [
+    *(ClientError({"Error": {"Code": code, "Message": SECRET}}, "PutItem") for code in CODES),
+    EndpointConnectionError(endpoint_url=SECRET),
+    ReadTimeoutError(endpoint_url=SECRET),
+    ParamValidationError(report=SECRET),
+]
+
+
+def require_words_of_ours(error: Exception) -> None:
+    body = describe_problem(error, "r").body
+    kind = CATALOGUE[str(body["type"]).removeprefix(URN)]
+    assert (body["title"], body["detail"]) == (kind.title, kind.detail)
+    assert SECRET not in str(body)
+
+
+@pytest.mark.parametrize("kind", DATABASE_ERRORS, ids=lambda kind: kind.__name__)
+def test_no_error_of_the_database_is_answered_with_its_words(kind: type[psycopg.Error]) -> None:
+    """Whether it stands for an answer or not; RAISE gives nothing but the name of a problem."""
+    assert len(DATABASE_ERRORS) > 200
+    error = kind(SECRET)
+    require_words_of_ours(convert_to_answer(error) or error)
+
+
+@pytest.mark.parametrize("error", SERVICE_ERRORS, ids=lambda error: str(type(error).__name__))
+def test_no_error_of_aws_is_answered_with_its_words(error: BotoError) -> None:
+    """Neither the library's sentence nor the service's."""
+    require_words_of_ours(classify_error(error))
+    require_words_of_ours(error)
