@@ -13,7 +13,7 @@ from datetime import date
 from uuid import UUID
 
 from members import service
-from members.model import MemberView
+from members.model import MemberQuery, MemberView
 from shared.api.call import Call, list_page
 from shared.api.responses import Answer
 from shared.fields.pagination import PageQuery
@@ -22,13 +22,13 @@ from shared.outbox.audit import Actor
 
 def answer(call: Call[PageQuery], member_id: UUID, today: date, actor: Actor) -> Answer:
     {call}
-    return list_page(call, "members", MemberView, service.list_members, number=None, email=None, today=today)
+    return list_page(call, "members", MemberView, service.list_members, query=MemberQuery(), today=today)
 """
 RIGHT = {
     "a write": "call.run_once(service.renew_membership, member_id, call.scope, today=today, actor=actor)",
     "a read": "call.read(service.read_member, member_id, call.scope, today=today)",
     "a list": 'list_page(call, "members", MemberView, service.list_members, '
-    'number="MEM-2026-000001", email=None, today=today)',
+    'query=MemberQuery(number="MEM-2026-000001"), today=today)',
 }
 WRONG = {
     "another type": "call.run_once(service.renew_membership, str(member_id), call.scope, today=today, actor=actor)",
@@ -39,7 +39,7 @@ WRONG = {
     "what is read taken for something else": "found: str = "
     "call.read(service.read_member, member_id, call.scope, today=today)",
     "an argument of a list too few": 'list_page(call, "members", MemberView, service.list_members, '
-    "number=None, email=None)",
+    "query=MemberQuery())",
     "a list that takes no page": 'list_page(call, "members", MemberView, service.read_member, today=today)',
     "a write that answers nothing": 'call.run_once(lambda tx: tx.run_after_commit("nudge"))',
 }

@@ -4,10 +4,15 @@ It needs the environment of `make spectral`.
 """
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tools.spectral import DESCRIPTION, lint
+
+pytestmark = pytest.mark.skipif(shutil.which("npm") is None, reason="there is no npm on this machine")
 
 # A rule, and what makes it find something: the place, and what stands there instead.
 BREAKS: dict[str, tuple[tuple[str, ...], Any]] = {
