@@ -37,8 +37,17 @@ _POLICY = "; ".join(
     )
 )
 
-# Only the open page keeps the token: after a reload one signs in again.
+# Only the open page keeps the token: after a reload one signs in again. The operations push the sections below them down
+# when they appear, so a section that a link names is scrolled to again, until the reader moves.
 _START = """
+const named = document.getElementById(location.hash.slice(1));
+if (named) {
+  const follow = new ResizeObserver(() => named.scrollIntoView());
+  follow.observe(document.getElementById("page"));
+  for (const move of ["wheel", "touchstart", "keydown", "pointerdown"]) {
+    addEventListener(move, () => follow.disconnect(), { once: true });
+  }
+}
 SwaggerUIBundle({
   url: "openapi.json", dom_id: "#page", deepLinking: true, filter: true, docExpansion: "list",
   persistAuthorization: false, validatorUrl: null, presets: [SwaggerUIBundle.presets.apis], layout: "BaseLayout"
