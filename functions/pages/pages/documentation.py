@@ -37,8 +37,8 @@ _POLICY = "; ".join(
     )
 )
 
-# Only the open page keeps the token: after a reload one signs in again. The operations push what is below them down when
-# they appear, so a section that a link names is scrolled to again, until the reader moves.
+# Only the open page keeps the token: after a reload one signs in again. The operations push down what is below them
+# when they appear, so a section that a link names is scrolled to again, until the reader moves.
 _START = """
 const named = document.getElementById(location.hash.slice(1));
 if (named) {
