@@ -200,4 +200,10 @@ def test_a_pause_is_never_shorter_than_asked_for_nor_longer_than_the_cap(attempt
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b"null", json.dumps({"type": 7}).encode()])
 def test_a_conflict_that_can_not_be_read_is_an_answer(body: bytes) -> None:
-    assert not is_repeated(409, body)
+    assert not is_repeated(409, body, 0)
+
+
+def test_a_fault_of_the_service_is_repeated_twice_and_then_returned() -> None:
+    client, server, _ = connect(httpx.Response(500))
+    assert (client.post("/members", json={}).status_code, len(server.requests)) == (500, 3)
+    assert len(set(server.keys)) == 1

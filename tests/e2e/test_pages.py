@@ -173,3 +173,12 @@ def test_the_local_dashboard_draws_the_deployed_one(browser: webdriver.Chrome, c
     assert errors(browser) == []
     assert hosts_asked(browser) <= {urlsplit(cloud.origin).netloc}
     assert browser.find_elements(By.TAG_NAME, "script") == []
+
+
+def test_a_problems_link_ends_at_its_section(cloud: RunningCloud, browser: webdriver.Chrome) -> None:
+    """Also after the operations have appeared above it and pushed it down."""
+    browser.get(f"{cloud.url}/docs#problem-stale-version")
+    wait_for_element(browser, "#problem-stale-version")
+    WebDriverWait(browser, WAIT_S).until(lambda b: len(b.find_elements(By.CSS_SELECTOR, ".opblock")) > 30)
+    look = "return document.getElementById('problem-stale-version').getBoundingClientRect().top"
+    WebDriverWait(browser, WAIT_S).until(lambda b: abs(b.execute_script(look)) < 5)

@@ -4,8 +4,11 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-# The gateway's and the service's own faults, refusals that ask to wait, and an answer that is still being made.
-_REPEATED = frozenset({429, 500, 502, 503, 504})
+# Answers that the gateway gives in place of a function, and refusals that ask to wait.
+_REPEATED = frozenset({429, 502, 503, 504})
+# A fault of the service is met by most repeats too: a few show whether it lasts, more would only add load.
+_FAULT = 500
+_REPEATS_OF_A_FAULT = 2
 _STILL_RUNNING = "urn:interdomestik:problem:request-in-progress"
 
 
@@ -28,8 +31,10 @@ class RetryPolicy:
         return draw() * min(self.cap_s, self.base_s * 2.0**attempt)
 
 
-def is_repeated(status: int, body: bytes) -> bool:
-    """Return whether a call that was answered like this is sent again."""
+def is_repeated(status: int, body: bytes, attempt: int) -> bool:
+    """Return whether a call that was answered like this is sent again; `attempt` counts from 0."""
+    if status == _FAULT:
+        return attempt < _REPEATS_OF_A_FAULT
     return status in _REPEATED or (status == 409 and _read_type(body) == _STILL_RUNNING)
 
 

@@ -67,7 +67,7 @@ class RetryingTransport(httpx.BaseTransport):
                 if not self._pause(attempt, None, deadline):
                     raise
             else:
-                if not is_repeated(response.status_code, response.content):
+                if not is_repeated(response.status_code, response.content, attempt):
                     return response
                 if not self._pause(attempt, response.headers.get("Retry-After"), deadline):
                     return response

@@ -1,7 +1,10 @@
 /** The decision whether a call is repeated, and when. */
 
-// The gateway's and the service's own faults, and refusals that ask to wait.
-const REPEATED = new Set([429, 500, 502, 503, 504]);
+// Answers that the gateway gives in place of a function, and refusals that ask to wait.
+const REPEATED = new Set([429, 502, 503, 504]);
+// A fault of the service is met by most repeats too: a few show whether it lasts, more would only add load.
+const FAULT = 500;
+const REPEATS_OF_A_FAULT = 2;
 const STILL_RUNNING = "urn:interdomestik:problem:request-in-progress";
 
 /** How long one call may take with all its repeats, and the pauses where the service names none; in milliseconds. */
@@ -22,8 +25,9 @@ export function choosePause(policy: RetryPolicy, attempt: number, retryAfter: st
   return draw * Math.min(policy.capMs, policy.baseMs * 2 ** attempt);
 }
 
-/** Return whether a call that was answered like this is sent again. */
-export function isRepeated(status: number, body: string): boolean {
+/** Return whether a call that was answered like this is sent again; `attempt` counts from 0. */
+export function isRepeated(status: number, body: string, attempt: number): boolean {
+  if (status === FAULT) return attempt < REPEATS_OF_A_FAULT;
   return REPEATED.has(status) || (status === 409 && readType(body) === STILL_RUNNING);
 }
 

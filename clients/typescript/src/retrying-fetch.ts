@@ -53,7 +53,7 @@ export function makeRetryingFetch(baseUrl: string, options: FetchOptions = {}): 
       }
       const pause = choosePause(policy, attempt, answer?.headers.get("Retry-After") ?? null, Math.random());
       const isOver = now() + pause >= deadline;
-      if (answer && (isOver || !isRepeated(answer.status, text))) {
+      if (answer && (isOver || !isRepeated(answer.status, text, attempt))) {
         learnVersion(request.method, path, answer, versions, findPath);
         return new Response(WITHOUT_BODY.has(answer.status) ? null : text, answer);
       }

@@ -70,6 +70,12 @@ test("a first request that still runs is waited for, and other refusals are answ
   }
 });
 
+test("a fault of the service is repeated twice and then returned", async () => {
+  const { send, requests } = connect([answer(500)]);
+  assert.equal((await send("POST", "/members")).status, 500);
+  assert.equal(requests.length, 3);
+});
+
 test("patience ends with the last answer or the last error", async () => {
   const refused = connect([answer(503, { "Retry-After": "1" })], { patienceMs: 10_000 });
   assert.equal((await refused.send("GET", "/members")).status, 503);

@@ -46,6 +46,20 @@ function renewKey(system, path, method) {
   }
 }
 
+// The operations push down what is below them when they appear, so a section that a link names is scrolled to again,
+// until the reader moves.
+function keepNamedSectionInView() {
+  const named = document.getElementById(location.hash.slice(1));
+  if (!named) {
+    return;
+  }
+  const follow = new ResizeObserver(() => named.scrollIntoView());
+  follow.observe(document.getElementById("page"));
+  for (const move of ["wheel", "touchstart", "keydown", "pointerdown"]) {
+    addEventListener(move, () => follow.disconnect(), { once: true });
+  }
+}
+
 const FreshKeys = {
   statePlugins: {
     spec: {
@@ -64,6 +78,7 @@ const FreshKeys = {
 };
 
 // Only the open page keeps the token: after a reload one signs in again.
+keepNamedSectionInView();
 SwaggerUIBundle({
   url: "openapi.json",
   dom_id: "#page",
