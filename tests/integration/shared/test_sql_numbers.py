@@ -12,7 +12,8 @@ from tests.settings.test_sql_numbers import SCHEMA
 
 # What PostgreSQL itself says of each part of the schema that may hold a number.
 PARTS = """
-SELECT 'function ' || proname AS part, coalesce(pg_get_function_sqlbody(oid), prosrc) AS text FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+SELECT 'function ' || proname AS part, coalesce(pg_get_function_sqlbody(oid), prosrc) AS text FROM pg_proc
+WHERE pronamespace = 'public'::regnamespace
 UNION ALL
 SELECT 'view ' || relname, pg_get_viewdef(oid) FROM pg_class
 WHERE relnamespace = 'public'::regnamespace AND relkind IN ('v', 'm')
