@@ -64,7 +64,7 @@ class People:
         )  # fmt: skip
         sample = filled.query_rows(
             "SELECT split_part(trim(name), ' ', 2) AS name FROM pg_stats, unnest(histogram_bounds::text::text[]) name"
-            " WHERE tablename = 'member_search' AND attname = 'names' AND name LIKE '% v_____aj%'"
+            " WHERE tablename = 'member_search' AND attname = 'names' AND name LIKE '%% v_____aj%%'"
         )
         self._sampled = [row["name"].split()[0] for row in sample]
 
