@@ -58,7 +58,7 @@ CREATE INDEX member_search_names ON member_search USING gin (names gin_trgm_ops)
 CREATE INDEX member_search_phone ON member_search USING gin (phone gin_trgm_ops);
 -- Whether few or many names have a part is told from a sample of them: a rare name that the usual sample of a hundred has
 -- by accident would be taken for one member in a hundred's, and looked for in all rows.
-ALTER TABLE member_search ALTER COLUMN names SET STATISTICS 1000, ALTER COLUMN phone SET STATISTICS 1000;
+ALTER TABLE member_search ALTER COLUMN names SET STATISTICS 3000, ALTER COLUMN phone SET STATISTICS 1000;
 
 -- With the member's row and after it, so that all transactions take their rows in one order (docs/decisions/0012).
 CREATE FUNCTION keep_member_search() RETURNS trigger

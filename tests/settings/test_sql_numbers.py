@@ -44,7 +44,7 @@ SCHEMA: dict[str, tuple[str, ...]] = {
     "function reminder_due": ("7", "7-days", "30", "30-days"),
     "function mail_facts": ("36",),  # characters of a UUID
     "function make_search_patterns": ("3", "3"),  # letters of a trigram
-    "table member_search": ("1000", "1000"),  # texts of the samples by which plans are chosen
+    "table member_search": ("3000", "1000"),  # texts of the samples by which plans are chosen
     "table agents": RATE,
     "table plans": MONEY,
     "rows plans": ("15", "20", "35", "5", "95", "10"),  # prices; people and vehicles covered
