@@ -77,8 +77,8 @@ const FreshKeys = {
   },
 };
 
-// Only the open page keeps the token: after a reload one signs in again.
 keepNamedSectionInView();
+// Only the open page keeps the token: after a reload one signs in again.
 SwaggerUIBundle({
   url: "openapi.json",
   dom_id: "#page",
