@@ -14,11 +14,9 @@ from tests.services import ROOT
 HOW_TO = (ROOT / "docs/how-to/add-an-endpoint.md").read_text(encoding="utf-8")
 STEP = re.compile(r"^In `([^`]+)`, (?:before `([^`]+)`|at the end)\n```\w+\n(.*?)```$", re.MULTILINE | re.DOTALL)
 TEMPLATE = "template.yaml"
-ENDPOINT_TESTS = (
-    "tests/integration/claims/test_transitions.py::test_staff_read_which_states_a_claim_may_go_to",
-    "tests/integration/access/test_permissions.py",
-    "tests/template/test_routes.py::test_the_contract_is_what_is_deployed",
-)
+OWN_TEST = "tests/integration/claims/test_transitions.py::test_staff_read_which_states_a_claim_may_go_to"
+PERMISSIONS = "tests/integration/access/test_permissions.py"
+DEPLOYED = "tests/template/test_routes.py::test_the_contract_is_what_is_deployed"
 LIMIT_S = 170
 
 
@@ -80,7 +78,8 @@ def test_the_how_to_leads_to_an_endpoint_that_all_checks_accept(tmp_path: Path, 
         ("python", "-m", "tools.api_page"),
         ("ruff", "check", "functions", "tools", "tests/integration", "tests/template"),
         ("ruff", "format", "--check", "functions", "tools", "tests/integration", "tests/template"),
-        ("pytest", "-q", "-k", "next or contract or operation", *ENDPOINT_TESTS),
+        ("pytest", "-q", OWN_TEST, DEPLOYED),
+        ("pytest", "-q", "-k", "next-states or operation or public or hole", PERMISSIONS),
     ):
         done = run(root, *command)
         assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
