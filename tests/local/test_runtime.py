@@ -258,6 +258,6 @@ def test_a_request_to_stop_waits_for_a_short_call_and_ends_a_long_one(gateway: R
         began = time.monotonic()
         gateway.process.send_signal(signal.SIGINT)
         assert gateway.process.wait(10) == 0
-        assert time.monotonic() - began < 2.0
+        assert time.monotonic() - began < 2.8
         assert short.result().status == 200
         assert isinstance(long.exception(), (OSError, http.client.HTTPException)) or long.result().status >= 500
