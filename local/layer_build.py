@@ -5,7 +5,9 @@ The result stands for /opt. Because of the links, a change of our own code needs
 
 import fcntl
 import hashlib
+import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -82,9 +84,18 @@ def install(root: Path, python: str, layer: Path) -> None:
 
 
 def compile_folders(python: str, *folders: Path) -> None:
-    """Compile the files that have changed; a file that doesn't compile fails later, when it is imported."""
+    """Compile the files that have changed; a file that doesn't compile fails later, when it is imported.
+
+    If this process is asked to stop meanwhile, the workers end with it: they are a process group.
+    """
     command = [python, "-m", "compileall", "-q", "-q", "-j", WORKERS, *map(str, folders)]
-    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    compiler = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, process_group=0)
+    try:
+        compiler.wait()
+    except BaseException:
+        os.killpg(compiler.pid, signal.SIGKILL)
+        compiler.wait()
+        raise
 
 
 def link_path(link: Path, target: Path) -> None:

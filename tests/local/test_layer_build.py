@@ -1,12 +1,15 @@
 """The build of the layer when several local clouds of one checkout start at the same moment."""
 
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
 
 import pytest
 
-from local.layer_build import BuildFailed, build_layer
+from local.layer_build import BuildFailed, build_layer, compile_folders
+from local.processes import read_start_time
+from tests.local.gateways import wait_until
 
 CLOUDS = 4
 # Stands for the interpreter: notes each run of pip, which takes long enough for the others to meet it.
@@ -65,3 +68,23 @@ def test_a_failed_build_leaves_the_lock_to_the_next(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(BuildFailed, match="no such package"):
             build_layer(tmp_path, str(python), report=lambda _text: None)
+
+
+def test_a_stop_while_files_are_compiled_ends_the_workers_too(tmp_path: Path) -> None:
+    """`make down` reaches the supervisor alone; a shell script stands for the compiler."""
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\nsleep 60 &\necho $! > {tmp_path}/worker\nwait\n")
+    python.chmod(0o755)
+
+    def request_stop(_signal: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    former = signal.signal(signal.SIGALRM, request_stop)
+    signal.setitimer(signal.ITIMER_REAL, 1.0)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            compile_folders(str(python), tmp_path)
+    finally:
+        signal.signal(signal.SIGALRM, former)
+    worker = int((tmp_path / "worker").read_text())
+    assert wait_until(lambda: read_start_time(worker) is None)
