@@ -82,7 +82,7 @@ class People:
 
     def pick_sampled(self) -> str:
         """Return a rare family name that is in the planner's sample, which takes it for a frequent one."""
-        return self._random.choice(self._sampled)
+        return str(self._random.choice(self._sampled))
 
 
 def list_kinds(people: People) -> dict[str, tuple[str, Callable[[], dict[str, str]]]]:
