@@ -15,6 +15,8 @@ from shared.settings import Settings
 TODAY = dt.datetime.now(dt.UTC).date().isoformat()
 EARLIEST = "1990-01-01"
 JOINERS = "\u200c\u200d"  # shown by the letters between which they stand
+# What a stack knows of all that would be right: one staff member at least, who is the caller, and one country.
+KNOWN = {"staff_id": "me", "country": Settings().country}
 NAMES = ("full_name", "city", "company_name", "name")
 
 
@@ -43,8 +45,8 @@ def fix_values(values: dict[str, Any]) -> None:
             values[name] = _add_letter(text) if name in NAMES else unicodedata.normalize("NFC", text)
     if "email" in values:
         values["email"] = _make_deliverable(str(values["email"]))
-    if "country" in values:
-        values["country"] = Settings().country  # the stack serves one; another is refused
+    values.pop("referral_code", None)  # other calls may have suspended the agent who has it
+    values.update({name: known for name, known in KNOWN.items() if values.get(name) is not None})
     if "incident_date" in values:
         values["incident_date"] = min(max(str(values["incident_date"]), EARLIEST), TODAY)
     if "amount" in values:
