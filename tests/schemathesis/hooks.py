@@ -15,8 +15,6 @@ from shared.settings import Settings
 TODAY = dt.datetime.now(dt.UTC).date().isoformat()
 EARLIEST = "1990-01-01"
 JOINERS = "\u200c\u200d"  # shown by the letters between which they stand
-# What a stack knows of all that would be right: one staff member at least, who is the caller, and one country.
-KNOWN = {"staff_id": "me", "country": Settings().country}
 NAMES = ("full_name", "city", "company_name", "name")
 
 
@@ -35,6 +33,7 @@ def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
         fix_values(case.query)
     if isinstance(case.body, dict):
         fix_values(case.body)
+        fix_references(case.body)
 
 
 def fix_values(values: dict[str, Any]) -> None:
@@ -45,8 +44,8 @@ def fix_values(values: dict[str, Any]) -> None:
             values[name] = _add_letter(text) if name in NAMES else unicodedata.normalize("NFC", text)
     if "email" in values:
         values["email"] = _make_deliverable(str(values["email"]))
-    values.pop("referral_code", None)  # other calls may have suspended the agent who has it
-    values.update({name: known for name, known in KNOWN.items() if values.get(name) is not None})
+    if "country" in values:
+        values["country"] = Settings().country  # the stack serves one; another is refused
     if "incident_date" in values:
         values["incident_date"] = min(max(str(values["incident_date"]), EARLIEST), TODAY)
     if "amount" in values:
@@ -54,6 +53,13 @@ def fix_values(values: dict[str, Any]) -> None:
     if "file_name" in values and values.get("content_type") in EXTENSIONS:
         stem = str(values["file_name"]).rpartition(".")[0]
         values["file_name"] = f"{stem}.{EXTENSIONS[values['content_type']][0]}"[-200:].lstrip()
+
+
+def fix_references(values: dict[str, Any]) -> None:
+    """Replace the ids and codes of what need not exist: the caller is a staff member; an agent may be suspended."""
+    values.pop("referral_code", None)
+    if values.get("staff_id") is not None:
+        values["staff_id"] = "me"
 
 
 def _replace_invisible(text: str) -> str:
