@@ -104,11 +104,8 @@ class MemberQuery(PageQuery):
 
     number: MemberNumber | None = Field(default=None, description="Only the member with this number.")
     email: Email | None = Field(default=None, description="Only the member with this email address.")
-    name: NamePart | None = Field(default=None, description="Only members whose names have these parts.")
-    phone: PhonePart | None = Field(
-        default=None,
-        description="Only members whose phone numbers have this part, however it is written.",
-    )
+    name: NamePart | None = None
+    phone: PhonePart | None = None
 
 
 class ReferringAgent(ResponseModel):
