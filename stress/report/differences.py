@@ -20,17 +20,21 @@ from stress.model import Estimate
 FALSE_CALLS = 0.05
 TAIL_SHARE = 0.95
 FEWEST = 8  # calls on each side; with fewer not even a doubling would be found
-Trend = Literal["slower", "faster", "slower at p95", "faster at p95", ""]
+Trend = Literal["slower", "faster", ""]
 Latencies = Mapping[tuple[str, str], Sequence[float]]  # milliseconds, by scenario and operation
 
 
 @dataclass(frozen=True)
 class LatencyDifference:
-    """The difference of an operation's latencies, B to A. `trend` is empty if there is none beyond chance."""
+    """The difference of an operation's latencies, B to A.
+
+    `trend` is of all calls, `tail_trend` of the slowest twentieth; each is empty if there is none beyond chance.
+    """
 
     p50_ratio: Estimate | TooFewSamples
     p95_ratio: Estimate | TooFewSamples
     trend: Trend
+    tail_trend: Trend = ""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class TestedDifference:
     """The result of one test: what it says if it says anything, and how often chance alone would say that."""
 
     operation: tuple[str, str]
+    is_tail: bool
     trend: Trend
     p_value: float
 
@@ -51,15 +56,17 @@ def find_differences(a: Latencies, b: Latencies) -> dict[tuple[str, str], Latenc
     both = [key for key in a if min(len(a[key]), len(b.get(key, ()))) >= FEWEST]
     tests = [test for key in both for test in _test_operation(key, a[key], b[key])]
     corrected = stats.false_discovery_control([test.p_value for test in tests]) if tests else []
-    called: dict[tuple[str, str], Trend] = {}
-    for test, p_value in zip(tests, corrected, strict=True):
-        if p_value <= FALSE_CALLS:
-            called.setdefault(test.operation, test.trend)
+    called = {
+        (test.operation, test.is_tail): test.trend
+        for test, p_value in zip(tests, corrected, strict=True)
+        if p_value <= FALSE_CALLS
+    }
     return {
         key: LatencyDifference(
             estimate_percentile_ratio(b[key], a[key], 0.5),
             estimate_percentile_ratio(b[key], a[key], TAIL_SHARE),
-            called.get(key, ""),
+            called.get((key, False), ""),
+            called.get((key, True), ""),
         )
         for key in both
     }
@@ -68,12 +75,12 @@ def find_differences(a: Latencies, b: Latencies) -> dict[tuple[str, str], Latenc
 def _test_operation(key: tuple[str, str], before: Sequence[float], after: Sequence[float]) -> list[TestedDifference]:
     ranks = stats.mannwhitneyu(after, before, alternative="two-sided")
     half = len(after) * len(before) / 2
-    found = [TestedDifference(key, "slower" if ranks.statistic > half else "faster", float(ranks.pvalue))]
+    found = [TestedDifference(key, False, "slower" if ranks.statistic > half else "faster", float(ranks.pvalue))]
     if min(len(before), len(after)) >= count_samples_needed(TAIL_SHARE):
         edge = compute_percentile([*before, *after], TAIL_SHARE)
         slow_before, slow_after = (int(np.sum(np.asarray(values) > edge)) for values in (before, after))
         table = [[slow_after, len(after) - slow_after], [slow_before, len(before) - slow_before]]
         rises = slow_after * len(before) > slow_before * len(after)
         p_value = float(stats.fisher_exact(table).pvalue)
-        found.append(TestedDifference(key, "slower at p95" if rises else "faster at p95", p_value))
+        found.append(TestedDifference(key, True, "slower" if rises else "faster", p_value))
     return found

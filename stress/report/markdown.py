@@ -16,7 +16,7 @@ from stress.report.formatting import (
     format_percentile,
     join_names,
 )
-from stress.report.timeline import format_when
+from stress.report.fault_marks import format_when, name_fault
 
 FILE = "report.md"
 MOST_CHARACTERS = 60_000  # a comment holds 65,536
@@ -154,8 +154,11 @@ def _format_latencies(results: Sequence[ScenarioResult]) -> str:
 
 
 def _format_faults(report: ReadinessReport) -> str:
-    rows = [[escape_text(fault.name), format_when(fault)] for fault in report.timeline.faults]
-    return _fold_section("Faults", format_table(["fault", "when"], rows)) if rows else ""
+    rows = [
+        [name_fault(index), escape_text(fault.name), format_when(fault)]
+        for index, fault in enumerate(report.timeline.faults)
+    ]
+    return _fold_section("Faults", format_table(["", "fault", "when"], rows)) if rows else ""
 
 
 def _format_controls(controls: Sequence[ControlRecord]) -> str:
