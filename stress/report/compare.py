@@ -27,14 +27,14 @@ from stress.report.markdown import escape_text, format_table
 from stress.report.page import render_template
 
 READING = (
-    "n is the number of samples, in brackets is the interval at 95 %. Noise is how far B / A would be from 1 by chance "
-    "if the runs did not differ, in view of how many ratios are on this page: of twenty pages of two equal runs, one "
-    "has a ratio outside of its noise. Chance is that of samples only: a busier machine is a difference too, and only "
-    "more runs tell it from one of the code."
+    "n is the number of samples; with each value stands its interval at 95 %. Noise is how far B / A would be from 1 by "
+    "chance if the runs did not differ, in view of how many ratios this page has: of twenty pages of two equal runs, "
+    "one has a ratio outside of its noise. That is the chance of samples only. A busier machine makes a difference too, "
+    "and only more runs tell it from the code's."
 )
 TESTED = (
-    "Slower and faster were tested on the raw calls: all calls by rank beside p50, the slowest twentieth beside p95. So "
-    "a word may stand beside a ratio within its noise, and “unclear” is one outside of it of which the test is not sure."
+    "Slower and faster were tested on the raw calls: beside p50 all calls by rank, beside p95 the slowest twentieth. So "
+    "a word may stand beside a ratio within its noise; “unclear” is a ratio outside of it that the test does not confirm."
 )
 NOT_TESTED = (
     "The raw calls of both runs are needed to tell a difference from chance: nothing is called slower or faster."
@@ -52,7 +52,7 @@ class ComparisonTable:
     rows: list[Row]
     empty: str
     words: int = 99
-    note: str = ""
+    notes: Sequence[str] = ()
     figures: Sequence[ComparedFigure] = ()
 
     @property
@@ -67,7 +67,7 @@ def compare(a: ReadinessReport, b: ReadinessReport, differences: Differences | N
     for part in build_tables(a, b, differences):
         rows = [[escape_text(cell) for cell in row] for row in part.rows]
         parts += [f"### {part.title}", format_table(part.headers, rows) if rows else part.empty]
-        parts += [part.note] if part.note else []
+        parts += part.notes
     return "\n\n".join(parts) + "\n"
 
 
@@ -105,7 +105,7 @@ def build_tables(
     """Return everything that is compared, most important first; without `differences` no latency is tested."""
     latencies, estimates = add_bands(compare_latencies(a, b, differences or {}), compare_estimates(a, b))
     rare = list_rare_operations(a, b)
-    few = f" Too few calls in both runs for a percentile, which needs 6: {', '.join(rare)}." if rare else ""
+    few = [f"Too few calls for p50, which needs 6 (those of A and of B): {', '.join(rare)}."] if rare else []
     return [
         ComparisonTable(
             "Verdicts", ("scenario", "A", "B", ""), list(_compare_verdicts(a, b)), "Neither run has a scenario."
@@ -119,7 +119,7 @@ def build_tables(
             [*_compare_settings(a.environment, b.environment), *_compare_settings(a.settings, b.settings)],
             "None: same environment, same settings.",
         ),
-        _make_table("Latencies", latencies, f"{READING} {NOT_TESTED if differences is None else TESTED}{few}"),
+        _make_table("Latencies", latencies, READING, NOT_TESTED if differences is None else TESTED, *few),
         _make_table("Figures and checks with an interval", estimates, AS_ABOVE if latencies else READING),
         ComparisonTable(
             "Other figures",
@@ -127,14 +127,14 @@ def build_tables(
             compare_counts(a, b),
             "None were measured.",
             words=2,
-            note=COUNTED,
+            notes=(COUNTED,),
         ),
     ]
 
 
-def _make_table(title: str, figures: Sequence[ComparedFigure], note: str) -> ComparisonTable:
+def _make_table(title: str, figures: Sequence[ComparedFigure], *notes: str) -> ComparisonTable:
     rows = [figure.format_row() for figure in figures]
-    return ComparisonTable(title, HEADERS, rows, "None were measured.", words=2, note=note, figures=figures)
+    return ComparisonTable(title, HEADERS, rows, "None were measured.", words=2, notes=notes, figures=figures)
 
 
 def _describe_run(report: ReadinessReport) -> str:

@@ -13,7 +13,7 @@ from stress.report.svg import Scale, make_element, make_path, make_svg
 WIDTH, HEIGHT = 180, 18
 LEGEND_HEIGHT = 34
 EDGE = 6  # pixels left and right of the scale, for a mark at its end
-REACHES = (1.25, 1.5, 2, 5, 10, 100)  # of the scale, to both sides of 1
+REACHES = (1.25, 1.5, 2, 3, 5, 10, 20, 50, 100)  # of the scale, to both sides of 1
 
 
 def choose_reach(ratios: Iterable[float]) -> float:
