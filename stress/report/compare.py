@@ -27,14 +27,15 @@ from stress.report.markdown import escape_text, format_table
 from stress.report.page import render_template
 
 READING = (
-    "n is the number of samples; with each value stands its interval at 95 %. Noise is how far B / A would be from 1 by "
-    "chance if the runs did not differ, in view of how many ratios this page has: of twenty pages of two equal runs, "
-    "one has a ratio outside of its noise. That is the chance of samples only. A busier machine makes a difference too, "
-    "and only more runs tell it from the code's."
+    "n is the number of samples; with each value stands its interval at 95 %. Noise is how far B / A would be from 1 "
+    "by chance if the runs did not differ, in view of how many ratios this page has: of twenty pages of two equal "
+    "runs, one has a ratio outside of its noise. That is the chance of samples only. A busier machine makes a "
+    "difference too, and only more runs tell it from the code's."
 )
 TESTED = (
-    "Slower and faster were tested on the raw calls: beside p50 all calls by rank, beside p95 the slowest twentieth. So "
-    "a word may stand beside a ratio within its noise; “unclear” is a ratio outside of it that the test does not confirm."
+    "Slower and faster were tested on the raw calls: beside p50 all calls by rank, beside p95 the slowest twentieth. "
+    "So a word may stand beside a ratio within its noise; “unclear” is a ratio outside of it that the test does not "
+    "confirm."
 )
 NOT_TESTED = (
     "The raw calls of both runs are needed to tell a difference from chance: nothing is called slower or faster."

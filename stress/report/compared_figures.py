@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from stress.estimates import TooFewSamples
 from stress.model import Assertion, Estimate, Figure, Latency, ReadinessReport, ScenarioResult
 from stress.report import consistency
 from stress.report.differences import FALSE_CALLS, LatencyDifference
@@ -69,7 +68,7 @@ def name_scenario(key: str, before: ScenarioResult | None, after: ScenarioResult
 
 
 def compare_latencies(a: ReadinessReport, b: ReadinessReport, differences: Differences) -> list[ComparedFigure]:
-    """Return p50 and p95 of each operation that has one in either run, with what its raw calls say, if they are known."""
+    """Return p50 and p95 of each operation that has one in either run, tested if its raw calls were."""
     return [
         row
         for key, before, after in list_pairs(a, b)
@@ -158,12 +157,10 @@ def _compare_operation(
         if all(side.text == NONE for side in sides):
             continue
         row = _compare_sides(scenario, f"{operation}, {name}", *sides)
-        ratio = None if tested is None else tested.p50_ratio if name == "p50" else tested.p95_ratio
-        if tested is None or ratio is None or isinstance(ratio, TooFewSamples):
+        if row.ratio is None or tested is None or (name == "p95" and not tested.is_tail_tested):
             yield replace(row, difference=UNTESTED if row.ratio else "")
         else:
-            trend = tested.trend if name == "p50" else tested.tail_trend
-            yield replace(row, ratio=ratio, difference=trend, is_tested=True)
+            yield replace(row, difference=tested.trend if name == "p50" else tested.tail_trend, is_tested=True)
 
 
 def _measure_latency(latency: Latency | None, name: ComparedPercentile) -> MeasuredSide:

@@ -35,8 +35,7 @@ def draw_fault_letters(faults: Sequence[FaultPeriod], time: Scale, top: float, r
     named = sorted(((fault.began_s, name_fault(index)) for index, fault in enumerate(faults)), key=lambda each: each[0])
     widths = [max(measure_text(name, LETTER_PX, bold=True) + PADDING, HEIGHT) for _, name in named]
     middles = [
-        clamp_middle(time.find_pixel(began), width, 0, right)
-        for (began, _), width in zip(named, widths, strict=True)
+        clamp_middle(time.find_pixel(began), width, 0, right) for (began, _), width in zip(named, widths, strict=True)
     ]
     spans = [(middle - width / 2, middle + width / 2) for middle, width in zip(middles, widths, strict=True)]
     levels = assign_levels(spans, GAP)

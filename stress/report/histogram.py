@@ -155,5 +155,7 @@ def _draw_interval(ends: tuple[float, float] | None, shown: range, x: Scale) -> 
 def _describe_spread(latency: Latency) -> str:
     limits = [*(f"to {format_number(limit)} ms" for limit in BUCKETS_MS), "beyond"]
     counted = [f"{count} {limit}" for count, limit in zip(latency.histogram, limits, strict=True) if count]
-    shown = [f"{name} {format_percentile(latency, name)} ms" for name, value in _list_marked(latency) if value is not None]
+    shown = [
+        f"{name} {format_percentile(latency, name)} ms" for name, value in _list_marked(latency) if value is not None
+    ]
     return f"{', '.join(shown) or 'Too few calls for a percentile'}. Calls: {', '.join(counted)}."

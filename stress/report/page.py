@@ -8,7 +8,18 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from stress.model import ReadinessReport
-from stress.report import charts, consistency, fault_marks, formatting, histogram, near_misses, ratio_picture, timeline
+from stress.report import (
+    charts,
+    check_rows,
+    consistency,
+    fault_marks,
+    formatting,
+    histogram,
+    near_misses,
+    ratio_picture,
+    recorded_values,
+    timeline,
+)
 
 FILE = "report.html"
 _HERE = Path(__file__).parent
@@ -21,6 +32,7 @@ _FUNCTIONS: tuple[Any, ...] = (
     formatting.format_interval,
     formatting.format_more,
     charts.draw_line_chart,
+    check_rows.fold_checks,
     histogram.draw_histogram,
     ratio_picture.draw_ratio,
     ratio_picture.draw_ratio_legend,
@@ -34,6 +46,8 @@ _FILTERS: tuple[Any, ...] = (
     formatting.flatten_setting,
     formatting.split_interval,
     fault_marks.format_when,
+    formatting.format_count,
+    recorded_values.mark_recorded,
     consistency.describe_checks,
 )
 

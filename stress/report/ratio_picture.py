@@ -35,7 +35,11 @@ def draw_ratio_legend(reach: float) -> Markup:
     example, band = Estimate(reach**0.7, reach**0.5, reach**0.9, 1), NoiseBand(reach**-0.3, reach**0.3)
     ticks = [
         make_element("text", text, class_="tick", x=scale.find_pixel(at), y=LEGEND_HEIGHT - 3, text_anchor=anchor)
-        for at, text, anchor in ((1 / reach, f"{1 / reach:.2g}", "start"), (1.0, "1", "middle"), (reach, format_tick(reach), "end"))
+        for at, text, anchor in (
+            (1 / reach, f"{1 / reach:.2g}", "start"),
+            (1.0, "1", "middle"),
+            (reach, format_tick(reach), "end"),
+        )
     ]
     text = f"Logarithmic, from {1 / reach:.2g} to {reach:g}"
     return make_svg(WIDTH, LEGEND_HEIGHT, "Scale of B / A", text, *_draw_parts(example, band, reach, "outside"), *ticks)
