@@ -26,6 +26,7 @@ FIRST_STEP = 2.0  # until the load has turned once
 STEP = 1.2
 OWN_FAULT = 500
 RATE_S = 3.0  # of arrivals in a trial: some hundred calls, so that one in a hundred can be told
+WARM_UP = -1  # the round that is not noted: a load of a new kind has environments and connections begin
 REST_S = 0.3  # before each trial
 REST_TIMEOUT_S = 30.0
 
@@ -135,11 +136,13 @@ async def _run_rounds(
     rounds: int,
     run_trial: RunTrial,
 ) -> None:
-    for number in range(rounds):
+    for number in range(WARM_UP, rounds):
         for system in systems if number % 2 == 0 else reversed(systems):
             await wait_until_rested(context)
             search = searches[system.name]
-            search.note(await run_trial(system, search.load, number))
+            samples = await run_trial(system, search.load, number)
+            if number > WARM_UP:
+                search.note(samples)
 
 
 async def wait_until_rested(context: LocalScenarioContext) -> None:

@@ -31,8 +31,8 @@ from stress.scenarios.mixed_load import (
 )
 
 # Where the searches begin: near what was found on two processors. Elsewhere they take a few rounds more.
-FIRST_BURSTS = {"before": 240.0, AFTER: 90.0}
-FIRST_RATES = {"before": 240.0, AFTER: 70.0}
+FIRST_BURSTS = {"before": 450.0, AFTER: 75.0}
+FIRST_RATES = {"before": 400.0, AFTER: 60.0}
 BURST_ROUNDS = 10
 RATE_ROUNDS = 10
 SLOW_MAIL_ROUNDS = 8
