@@ -45,7 +45,6 @@ CUT = """
         .filter(e => !e.closest("thead") || getComputedStyle(e.closest("thead")).position !== "absolute")
         .map(e => e.tagName + "." + e.className + " " + e.textContent.trim().slice(0, 40));
 """
-"""Letters of both alphabets and digits, the widest and the narrowest."""
 
 
 def make_crowded_report() -> ReadinessReport:
