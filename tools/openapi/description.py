@@ -22,6 +22,9 @@ DESCRIPTION = f"""Agents bring in members, members file claims, staff see them t
 The examples tell one story: Arta becomes an agent, Besa registers with her code, Besa's flight is cancelled, and Drita
 of the staff takes on her claim.
 
+Times are in UTC (RFC 3339, like `2026-11-02T07:12:00Z`), days are those of the stack's country, money is a decimal
+string, and ids are UUIDs. Unknown fields and wrong types are refused.
+
 How requests are repeated safely: [Idempotency keys](docs{ABOUT_KEYS.removeprefix("/docs")})."""
 
 HOW_TO_SIGN_IN = """An access token (JWT) of the stack's user pool, valid for one hour. ID tokens are refused.

@@ -202,18 +202,24 @@ class FieldProblem(BaseModel):
     """One error of one field."""
 
     pointer: str = Field(
-        description="RFC 6901 JSON pointer into the body, or the name of a parameter or header; truncated if too long",
+        description="RFC 6901 JSON pointer into the body, or the name of a parameter or header; truncated if too long.",
         max_length=MAX_POINTER_LENGTH,
     )
-    detail: str
+    detail: str = Field(description="What is wrong with it, in English for a developer.")
 
 
 class Problem(BaseModel):
     """Problem details (RFC 9457)."""
 
-    type: str = Field(description=f"Stable name of the problem, `{URN}<name>`")
-    title: str
-    status: int
-    detail: str
-    instance: str = Field(description="The request's id, as in X-Request-Id")
-    errors: list[FieldProblem] | None = Field(default=None, max_length=MAX_ERRORS)
+    type: str = Field(
+        description=f"The name of the problem, `{URN}<name>`: it never changes, so programs may go by it."
+    )
+    title: str = Field(description="What kind of problem it is, in English; the same each time.")
+    status: int = Field(description="The status of the answer (HTTP) again.")
+    detail: str = Field(description="What is wrong with this request, and what to do about it.")
+    instance: str = Field(description="The request's id, as in X-Request-Id: name it in questions about the request.")
+    errors: list[FieldProblem] | None = Field(
+        default=None,
+        max_length=MAX_ERRORS,
+        description="What is wrong with which fields; missing if it is not about fields.",
+    )
