@@ -74,7 +74,7 @@ class AgentChange(RequestModel):
     tier: Tier = Field(default=NOT_SENT, description="The new tier; it is shown, and commissions do not depend on it.")
     commission_rate: Rate | None = Field(
         default=NOT_SENT,
-        description="The share of prices that the agent earns, from 0 to 1: 0.25 is 25 %. Null is for the standard rates.",
+        description="The share of prices that the agent earns, from 0 to 1: 0.25 is 25 %. Null: the standard rates.",
     )
 
     @model_validator(mode="after")
