@@ -43,6 +43,8 @@ the answer. `UserPoolClientId` is an output of the stack:
 # The bodies of answers that no model describes: by media type.
 _RAW_SCHEMAS: Mapping[str, JSON] = {"application/json": {"type": "object"}, "text/html": {"type": "string"}}
 
+_RAW_ANSWERS: Mapping[str, str] = {"application/json": "This description.", "text/html": "The page."}
+
 # Keywords of a query's field that belong to the parameter, not to its values.
 _SAID_OF_PARAMETERS = ("description", "deprecated")
 
@@ -209,7 +211,7 @@ def _describe_success(operation: Operation, example: OperationExample, schemas: 
 def _describe_answer(operation: Operation) -> str:
     """Return what the answer is: the first paragraph about its model."""
     if operation.answer is None:
-        return operation.summary
+        return _RAW_ANSWERS[operation.media_type]
     return read_docstring(operation.answer).partition("\n\n")[0]
 
 

@@ -147,7 +147,9 @@ class ClaimQuery(PageQuery):
         default=None, description="Only claims assigned to the staff member with this id, or to the caller (`me`)."
     )
     stuck: Flag | None = Field(
-        default=None, description="Only claims that have been in their state for too long, or only the others."
+        default=None,
+        description="Only claims that have been in their state for too long, or only the others: more than 2 days in"
+        " submitted, 5 in verification, 3 in evaluation, 7 in negotiation, 30 in court.",
     )
 
 

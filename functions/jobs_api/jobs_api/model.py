@@ -38,7 +38,7 @@ class Dismissal(RequestModel):
 
 
 class JobView(ResponseModel):
-    """A job without its content. `last_error` is a code.
+    """A job, without the names, addresses and texts in it.
 
     `reason` says why the job is not done. `due`: its turn comes. `circuit-open`: its service is not called, since it
     failed or operators hold its circuit open. `mail-rate`: no more mails may leave now. `retry`: an attempt failed.

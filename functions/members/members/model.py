@@ -80,9 +80,13 @@ def _clean_phone_part(value: str) -> str:
     return f"+{digits[2:]}" if digits.startswith("00") else digits.removeprefix("0")
 
 
+NAME_PARTS = (
+    "Only members whose names have these parts, in any order, in Latin or Cyrillic letters, with or without marks:"
+    " `hoxha b`, `Хоџа` and `hodza` find Besa Hoxha. Parts of less than three letters count where a word begins."
+)
 NamePart = Annotated[
     str,
-    replace(make_name_format(2, 100), note="Only members whose names have these parts. Has a letter or a digit."),
+    replace(make_name_format(2, 100), note=NAME_PARTS),
 ]
 PhonePart = Annotated[
     str,

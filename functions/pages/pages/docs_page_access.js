@@ -8,6 +8,7 @@ const MENDS = [
   [".filter-container", (part) => makeLandmark(part, "search", "Operations by tag")],
   ["#servers", (select) => select.setAttribute("aria-label", "Server")],
   [".examples-select-element", (select) => select.setAttribute("aria-label", "Example")],
+  [".body-param__text", (field) => field.setAttribute("aria-label", "Request body")],
   [".responses-table[role=region]", (table) => table.setAttribute("aria-label", `Responses of ${nameOperation(table)}`)],
   [".modal-ux", (dialog) => makeLandmark(dialog, "dialog", "Authorization")],
   [".modal-ux-header h3", (heading) => heading.setAttribute("aria-level", "2")],

@@ -62,7 +62,9 @@ CATALOGUE: Mapping[str, ProblemKind] = {
         about="The detail says which roles may. Access ends with the account's role, even if a token still names it.",
     ),
     "membership-required": ProblemKind(
-        403, "A membership is required", "Renew the membership, then submit the claim again."
+        403,
+        "A membership is required",
+        "Renew the membership, or ask staff to resume it if it is paused; then submit the claim again.",
     ),
     "agent-not-active": ProblemKind(
         403, "The agent is not active", "This is open to agents whose application was approved."
@@ -86,10 +88,14 @@ CATALOGUE: Mapping[str, ProblemKind] = {
         "Read the claim again and choose a transition that its state allows.",
     ),
     "decision-not-allowed": ProblemKind(
-        409, "The agent's state does not allow this", "Read the agent again and choose a decision that it allows."
+        409,
+        "The agent's state does not allow this",
+        "Read the agent again and choose a decision that its state allows.",
     ),
     "commission-move-not-allowed": ProblemKind(
-        409, "The commission's state does not allow this", "Read it again; paid and void are final."
+        409,
+        "The commission's state does not allow this",
+        "Read the commission again and choose a decision that its state allows; paid and void are final.",
     ),
     "payout-too-early": ProblemKind(409, "The month is not over", "Make its payout run once it has ended."),
     "commission-agent-not-active": ProblemKind(
@@ -150,7 +156,9 @@ CATALOGUE: Mapping[str, ProblemKind] = {
         f" after {MAX_POINTER_LENGTH} characters. Texts that were sent are never quoted.",
     ),
     "referral-code-unknown": ProblemKind(422, "The referral code is unknown", "Check the code, or leave it out."),
-    "assignee-unknown": ProblemKind(422, "No such staff member", "Send the id of a staff account."),
+    "assignee-unknown": ProblemKind(
+        422, "No such staff member", "Send the id of a staff account, or `me` for your own."
+    ),
     "document-mismatch": ProblemKind(
         422,
         "The upload does not match its announcement",
