@@ -13,6 +13,7 @@ const MENDS = [
   [".modal-ux", (dialog) => makeLandmark(dialog, "dialog", "Authorization")],
   [".modal-ux-header h3", (heading) => heading.setAttribute("aria-level", "2")],
   [".modal-ux-content h4", (heading) => heading.setAttribute("aria-level", "3")],
+  [".modal-ux-content h6", (heading) => heading.setAttribute("aria-level", "4")],
   [".close-modal", (button) => button.setAttribute("aria-label", "Close")],
   // Their names differ from what they show, so that saying what is shown presses nothing.
   [".auth-btn-wrapper [aria-label]", (button) => button.removeAttribute("aria-label")],
