@@ -37,15 +37,18 @@ def describe_release(circuit: dict[str, Any], released: int | None) -> str:
     """Return when the jobs leave that wait for a circuit that was forced."""
     if released is None:
         return "Which jobs wait is not known: the database did not answer. They leave when they are next due."
-    if released and circuit["state"] == "closed":
-        return f"{released} waiting jobs leave now."
     if released:
-        return f"{released} waiting jobs leave now: one first, as the probe; the others once it has succeeded."
-    if not circuit["held_jobs"]:
+        leaving = "1 waiting job leaves now" if released == 1 else f"{released} waiting jobs leave now"
+        if released == 1 or circuit["state"] == "closed":
+            return f"{leaving}."
+        return f"{leaving}: one first, as the probe; the others once it has succeeded."
+    held = circuit["held_jobs"]
+    if not held:
         return "No job waits for it."
+    waiting = "1 job waits" if held == 1 else f"{held} jobs wait"
     if circuit["held_until"]:
-        return f"{circuit['held_jobs']} jobs wait: the first is tried at {circuit['held_until']}."
-    return f"{circuit['held_jobs']} jobs wait until the circuit is forced closed, or made automatic."
+        return f"{waiting}: the first is tried at {circuit['held_until']}."
+    return f"{waiting} until the circuit is forced closed, or made automatic."
 
 
 def format_table(found: dict[str, dict[str, Any]]) -> str:

@@ -65,30 +65,39 @@ class FrontCollector:
         self._database = database
         self._emulator = emulator
         self._running: set[asyncio.Task[InvocationOutcome]] = set()
+        # How each part is read that needs no other part.
+        self._readers: Mapping[str, Callable[[], Awaitable[Any]]] = {
+            "outbox": lambda: asyncio.to_thread(database.count_jobs),
+            "jobs": lambda: asyncio.to_thread(database.list_unfinished_jobs, SHOWN_JOBS),
+            "queues": lambda: asyncio.to_thread(emulator.list_queues),
+            "circuits": self._list_circuits,
+            "environments": self._list_environments,
+            "alarms": lambda: asyncio.to_thread(emulator.list_alarms),
+            "mails": self._list_mails,
+        }
 
     async def collect(self) -> FrontView:
         """Return the whole page."""
-        mails, outbox, jobs, queues, circuits, alarms = await asyncio.gather(
-            _take(self._list_mails(), []),
-            _take(asyncio.to_thread(self._database.count_jobs), []),
-            _take(asyncio.to_thread(self._database.list_unfinished_jobs, SHOWN_JOBS), []),
-            _take(asyncio.to_thread(self._emulator.list_queues), []),
-            _take(self._list_circuits(), []),
-            _take(asyncio.to_thread(self._emulator.list_alarms), []),
-        )
-        requests = await _take(self._list_requests(mails.found), [])
+        found = await asyncio.gather(*(_take(read(), []) for read in self._readers.values()))
+        parts = dict(zip(self._readers, found, strict=True))
+        mails = parts.pop("mails")
         return FrontView(
             at=format_time(time.time()),
-            requests=requests,
-            outbox=outbox,
-            jobs=jobs,
-            queues=queues,
-            circuits=circuits,
-            environments=PagePart(self._list_environments()),
-            alarms=alarms,
-            mails=replace(mails, found=mails.found[:SHOWN_MAILS]),
-            database=DatabaseAccess("make psql", self._database.conninfo),
+            requests=await _take(self._list_requests(mails.found), []),
+            mails=_shorten(mails),
+            database=self._describe_database(),
+            **parts,
         )
+
+    async def collect_part(self, name: str) -> PagePart[Any] | DatabaseAccess:
+        """Return one part of the page; what only other parts show is not read."""
+        if name == "database":
+            return self._describe_database()
+        if name == "requests":
+            mails = await _take(self._list_mails(), [])
+            return await _take(self._list_requests(mails.found), [])
+        part: PagePart[Any] = await _take(self._readers[name](), [])
+        return _shorten(part) if name == "mails" else part
 
     async def trace(self, wanted: str) -> TraceView:
         """Return all that is known of an id: a request's, a trace's or the gateway's."""
@@ -159,8 +168,15 @@ class FrontCollector:
         jobs = await _take(asyncio.to_thread(self._database.list_jobs, [line.request_id for line in requests]), [])
         return [_join_effects(line, jobs.found, mails) for line in requests]
 
-    def _list_environments(self) -> list[EnvironmentLine]:
+    async def _list_environments(self) -> list[EnvironmentLine]:
         return [_make_environment(name, pool.read_status()) for name, pool in sorted(self._fleet.pools.items())]
+
+    def _describe_database(self) -> DatabaseAccess:
+        return DatabaseAccess("make psql", self._database.conninfo)
+
+
+def _shorten(mails: PagePart[Sequence[MailLine]]) -> PagePart[Sequence[MailLine]]:
+    return replace(mails, found=mails.found[:SHOWN_MAILS])
 
 
 async def _take(work: Awaitable[T], none: T) -> PagePart[T]:
@@ -184,6 +200,8 @@ def read_circuits(answer: Mapping[str, Any]) -> list[CircuitLine]:
             since=circuit["since"] or "",
             probe_at=circuit["probe_at"] or "",
             failures=circuit["failures"],
+            held_jobs=circuit["held_jobs"],
+            held_until=circuit["held_until"] or "",
         )
         for name, circuit in sorted(answer["circuits"].items())
     ]

@@ -122,7 +122,10 @@ class OutboxLine:
 
 @dataclass(frozen=True, slots=True)
 class CircuitLine:
-    """A circuit breaker, as the operations function describes it; `forced` says that somebody holds it in its state."""
+    """A circuit breaker, as the operations function describes it; `forced` says that somebody holds it in its state.
+
+    `held_jobs` wait for it, None if the database did not answer; the first of them is tried at `held_until`, if ever.
+    """
 
     name: str
     state: str
@@ -130,6 +133,8 @@ class CircuitLine:
     since: str
     probe_at: str
     failures: int
+    held_jobs: int | None
+    held_until: str
 
 
 @dataclass(frozen=True, slots=True)

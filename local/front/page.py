@@ -1,12 +1,14 @@
 """The front page and the page of a trace, rendered by Jinja from the templates beside this module, without scripts."""
 
+from dataclasses import asdict
 from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from local.circuits import describe_release
 from local.front.docs_page import hash_source
-from local.front.model import FrontView, TraceView
+from local.front.model import CircuitLine, FrontView, TraceView
 from local.front.people import ABILITIES, ROLES, SignedIn, build_address
 from local.http_server import HttpResponse
 
@@ -23,28 +25,41 @@ FORCES = {
     "closed": "hold it closed: every job is tried",
     "auto": "let it open and close by itself",
 }
-# what a notice after a form says; an address can choose no other text
+# what a notice after a form says; an address can choose no other text, only a circuit and how many jobs were let go
 NOTICES = {
-    "open": "The circuit is held open. Jobs wait until it is closed or automatic again.",
-    "closed": "The circuit is held closed. The relay tries waiting jobs within a minute.",
-    "auto": "The circuit works by itself again. The relay tries waiting jobs within a minute.",
+    "open": "The circuit is held open.",
+    "closed": "The circuit is held closed.",
+    "auto": "The circuit works by itself again.",
     "signed-in": "Signed in. The docs page has the token.",
     "signed-out": "Signed out.",
+    "admin-needed": "Sign in as admin first: the list of jobs is open to admins only.",
 }
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86_400
 
 
 def render_front(
-    view: FrontView, *, api: str, signed_in: SignedIn | None = None, notice: str = "", problem: str = ""
+    view: FrontView,
+    *,
+    api: str,
+    signed_in: SignedIn | None = None,
+    notice: str = "",
+    circuit: str = "",
+    released: int | None = None,
+    problem: str = "",
 ) -> HttpResponse:
-    """Return the front page; `api` is the API's address, `problem` why a form had no effect."""
+    """Return the front page; `api` is the API's address, `problem` why a form had no effect.
+
+    `notice` is the effect of a form; if it forced a `circuit`, `released` jobs were let go, None if that is not known.
+    """
+    forced = next((line for line in view.circuits.found if line.name == circuit and notice in FORCES), None)
     return _render(
         "front.html.j2",
         status=502 if problem else 200,
         view=view,
         api=api,
         signed_in=signed_in,
-        notice=NOTICES.get(notice, ""),
+        notice=_write_notice(notice, forced, released),
+        lists_jobs=bool(forced and (forced.held_jobs or released)),
         problem=problem,
         people=[(role, build_address(role), ABILITIES[role]) for role in ROLES],
         forces=FORCES,
@@ -54,6 +69,11 @@ def render_front(
 def render_trace(view: TraceView) -> HttpResponse:
     """Return the page of a trace, with 404 if nothing is known of the id."""
     return _render("trace.html.j2", status=200 if view.steps.found or view.requests else 404, view=view)
+
+
+def _write_notice(notice: str, forced: CircuitLine | None, released: int | None) -> str:
+    text = NOTICES.get(notice, "")
+    return f"{text} {describe_release(asdict(forced), released)}" if forced else text
 
 
 def format_age(seconds: int | None) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import parse_qs, quote, unquote
+from urllib.parse import parse_qs, quote, unquote, urlencode
 
 from local.front.collector import CommandRefused, FrontCollector, read_circuits
 from local.front.docs_page import fill_in_token
@@ -23,7 +23,9 @@ TRACES = f"{FRONT}requests/"
 FIND = f"{FRONT}requests"
 COOKIE = "local_sign_in"
 JSON = ("Content-Type", "application/json")
+JOBS = f"{FRONT}jobs"
 LONGEST_ID = 200  # characters of an id that is looked up
+LONGEST_COUNT = 9  # digits of a number of jobs
 
 Form = dict[str, str]
 CallApi = Callable[[HttpRequest], Awaitable[HttpResponse]]
@@ -82,20 +84,25 @@ class FrontRoutes:
             return _redirect(TRACES + quote(wanted, safe="") if wanted else f"{FRONT}#requests")
         if path.startswith(TRACES):
             return await self._show_trace(request, path.removeprefix(TRACES))
+        if path == JOBS:
+            return await self._list_jobs(request)
         part = path.removeprefix(FRONT).removesuffix(".json")
         if part in PARTS and path == f"{FRONT}{part}.json":
-            return _respond_json((await self._collector.collect()).to_json()[part])
+            return _respond_json(asdict(await self._collector.collect_part(part)))
         return None
 
     async def _show_front(self, request: HttpRequest, *, problem: str = "") -> HttpResponse:
         view = await self._collector.collect()
         if _wants_json(request):
             return _respond_json(view.to_json())
+        query = {name: values[0] for name, values in parse_qs(request.query).items()}
         return render_front(
             view,
             api=f"{self._front_url}/{self._stack.stage}",
             signed_in=self._read_cookie(request),
-            notice=parse_qs(request.query).get("done", [""])[0],
+            notice=query.get("done", ""),
+            circuit=query.get("circuit", ""),
+            released=_read_count(query.get("released", "")),
             problem=problem,
         )
 
@@ -111,6 +118,17 @@ class FrontRoutes:
         address = f"/{self._stack.stage}/docs"
         answer = await self._call_api(HttpRequest("GET", address, "", [("Host", "127.0.0.1")], request.peer))
         return fill_in_token(answer, address=address, signed_in=self._read_cookie(request))
+
+    async def _list_jobs(self, request: HttpRequest) -> HttpResponse:
+        """Return what the API answers to `GET /jobs` with the query, called as the admin who is signed in."""
+        signed_in = self._read_cookie(request)
+        token = signed_in.access_token if signed_in and signed_in.role == "admin" else ""
+        headers = [("Host", "127.0.0.1"), ("Authorization", f"Bearer {token}")]
+        call = HttpRequest("GET", f"/{self._stack.stage}/jobs", request.query, headers, request.peer)
+        answer = await self._call_api(call) if token else None
+        if answer is None or answer.status == HTTPStatus.UNAUTHORIZED:
+            return _redirect(f"{FRONT}?done=admin-needed#sign-in")
+        return answer
 
     async def _sign_in(self, request: HttpRequest, form: Form) -> HttpResponse:
         role = next((role for role in ROLES if role == form.get("role")), None)
@@ -135,15 +153,19 @@ class FrontRoutes:
         return answer
 
     async def _force_circuit(self, request: HttpRequest, form: Form) -> HttpResponse:
-        state = form.get("state", "")
-        command = {"command": "force-circuit", "name": form.get("name", ""), "state": state}
+        name, state = form.get("name", ""), form.get("state", "")
+        command = {"command": "force-circuit", "name": name, "state": state}
         try:
             answer = await self._collector.run_command(command)
         except (CommandRefused, OSError) as error:
             return await self._refuse(request, f"No circuit was changed: {error}")
+        released = answer["released_jobs"]
         if _wants_json(request):
-            return _respond_json([asdict(line) for line in read_circuits(answer)])
-        return _redirect(f"{FRONT}?done={state if state in FORCES else ''}#circuits")
+            lines = [asdict(line) for line in read_circuits(answer)]
+            return _respond_json({"circuits": lines, "released_jobs": released})
+        done = {"done": state if state in FORCES else "", "circuit": name}
+        done |= {} if released is None else {"released": released}
+        return _redirect(f"{FRONT}?{urlencode(done)}#circuits")
 
     async def _refuse(self, request: HttpRequest, problem: str) -> HttpResponse:
         if _wants_json(request):
@@ -178,6 +200,10 @@ def _read_form(request: HttpRequest) -> Form:
             return {}
         return {str(k): str(v) for k, v in document.items()} if isinstance(document, dict) else {}
     return {name: values[0] for name, values in parse_qs(request.body.decode(errors="replace")).items()}
+
+
+def _read_count(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) <= LONGEST_COUNT else None
 
 
 def _redirect(location: str, status: HTTPStatus = HTTPStatus.SEE_OTHER) -> HttpResponse:

@@ -38,13 +38,17 @@ Short forms run in `make test`, long ones in `make chaos` from a seed that the f
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """A test, and the figure it records; `show` is a format string of the figure's fields."""
+    """A test, and the figure it records; `show` is a format string of the figure's fields.
+
+    `needs` is a program without which the test is skipped, and says so; most need none.
+    """
 
     test: str
     figure: str
     bar: str
     show: str
     long: bool
+    needs: str = ""
 
     def is_met(self, figure: Figure) -> bool:
         """Return whether a figure meets the limit."""
@@ -75,7 +79,14 @@ def read_guarantees(text: str) -> list[Guarantee]:
 
 def _read_proof(entry: Mapping[str, str]) -> Proof:
     test = entry["test"]
-    return Proof(test, entry["figure"], entry["bar"], entry["show"], long=test.startswith("tests/chaos/"))
+    return Proof(
+        test,
+        entry["figure"],
+        entry["bar"],
+        entry["show"],
+        long=test.startswith("tests/chaos/"),
+        needs=entry.get("needs", ""),
+    )
 
 
 def _list_values(of: Callable[[list[Any]], Any], figures: Sequence[Figure]) -> Figure:

@@ -1,6 +1,7 @@
 """The page of guarantees is up to date, and every measured figure meets its limit. Run after all other tests."""
 
 import os
+import shutil
 
 import pytest
 
@@ -51,4 +52,6 @@ def test_every_figure_of_the_last_run_meets_its_limit(evidence: Proof) -> None:
 @pytest.mark.parametrize("evidence", SHORT)
 def test_every_promise_was_measured_in_this_run(evidence: Proof) -> None:
     """A test that no longer records its figure proves nothing."""
+    if evidence.needs and shutil.which(evidence.needs) is None:
+        pytest.skip(f"its test needs {evidence.needs}, which this machine does not have")
     assert read_latest().get(evidence.figure, []) != []

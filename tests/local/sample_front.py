@@ -47,7 +47,10 @@ def make_front_view(**changes: object) -> FrontView:
         jobs=PagePart([replace(job, state="pending", attempts=0, error="circuit-open") for job in make_request().jobs]),
         queues=PagePart([QueueLine("QueueHigh", 2, 1, 0, False), QueueLine("DeadLetterHigh", 1, 0, 0, True)]),
         circuits=PagePart(
-            [CircuitLine("email", "open", True, AT, "", 4), CircuitLine("identity", "closed", False, "", "", 0)]
+            [
+                CircuitLine("email", "open", True, AT, "", 4, 3, ""),
+                CircuitLine("identity", "closed", False, "", "", 0, 0, ""),
+            ]
         ),
         environments=PagePart(
             [

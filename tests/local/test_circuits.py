@@ -12,6 +12,8 @@ PROBED = {"state": "open", "held_jobs": 2, "held_until": "2026-11-27T12:01:00Z"}
     ("circuit", "released", "words"),
     [
         ({"state": "closed", "held_jobs": 0}, 3, "3 waiting jobs leave now."),
+        ({"state": "open", "held_jobs": 0}, 1, "1 waiting job leaves now."),
+        ({**HELD_OPEN, "held_jobs": 1}, 0, "1 job waits until the circuit is forced closed, or made automatic."),
         ({"state": "open", "held_jobs": 0}, 3, "3 waiting jobs leave now: one first, as the probe;"),
         ({"state": "closed", "held_jobs": 0, "held_until": None}, 0, "No job waits for it."),
         (PROBED, 0, "2 jobs wait: the first is tried at 2026-11-27T12:01:00Z."),

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,14 +12,17 @@ from local.front import collector
 from local.front.collector import CommandRefused, FrontCollector
 from local.front.database import DatabaseReader
 from local.front.emulator_reader import EmulatorReader
-from local.front.model import TraceView
+from local.front.model import PARTS, DatabaseAccess, TraceView
 from local.inbox.messages import InboxMessage
 from local.runtime.invocation import FunctionInvocation, InvocationOutcome, ThrottledError
 from local.runtime.versions import FunctionFleet
 from tests.local.test_front_logs import write_access, write_call, write_line
 
 LIST = "circuits"  # the command and the name of its answer, no setting
-CIRCUIT = {"state": "closed", "forced": False, "since": None, "probe_at": None, "failures": 2, "generation": 0}
+CIRCUIT = {
+    "state": "closed", "forced": False, "since": None, "probe_at": None, "failures": 2, "generation": 0,
+    "held_jobs": 0, "oldest_held_s": 0.0, "held_until": None,
+}  # fmt: skip
 
 
 class ScriptedOperations:
@@ -91,6 +95,46 @@ def test_a_view_reads_circuits_by_the_operators_command(tmp_path: Path) -> None:
     ]  # fmt: skip
     [environment] = view.environments.found
     assert (environment.states, environment.pids, environment.invocations) == ({"idle": 1, "starting": 1}, [7], 6)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_by_itself_is_what_the_whole_view_has_of_it(tmp_path: Path, part: str) -> None:
+    """And nothing is read that only other parts show: the operations function is invoked for the circuits alone."""
+    write_access(tmp_path, 1)
+    write_call(tmp_path, 1)
+    operations = ScriptedOperations({LIST: {"storage": CIRCUIT}})
+    mails = [replace(make_mail(**{"X-Request-Id": "r1"}), id=f"m{number}") for number in range(20)]
+    found = make_collector(tmp_path, operations, *mails)
+    by_itself = asyncio.run(found.collect_part(part))
+    assert operations.commands == ([{"command": LIST}] if part == LIST else [])
+    assert by_itself == getattr(asyncio.run(found.collect()), part)
+    answers = {"requests", "circuits", "environments", "mails"}
+    assert isinstance(by_itself, DatabaseAccess) or bool(by_itself.found) == (part in answers), "an empty part is equal"
+
+
+def test_a_part_asks_only_those_who_know_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The emulator for its queues, the database for its jobs: each once, and nobody for the rest."""
+    asked: list[str] = []
+
+    def replace_by_note(owner: type, name: str) -> None:
+        def note(*_: object) -> list[Any]:
+            asked.append(name)
+            return []
+
+        monkeypatch.setattr(owner, name, note)
+
+    for name in ("count_jobs", "list_unfinished_jobs", "list_jobs"):
+        replace_by_note(DatabaseReader, name)
+    for name in ("list_queues", "list_alarms"):
+        replace_by_note(EmulatorReader, name)
+    for part, wanted in {
+        "outbox": ["count_jobs"], "jobs": ["list_unfinished_jobs"], "queues": ["list_queues"],
+        "alarms": ["list_alarms"], "requests": ["list_jobs"], "circuits": [], "environments": [], "mails": [],
+        "database": [],
+    }.items():  # fmt: skip
+        asked.clear()
+        asyncio.run(make_collector(tmp_path, ScriptedOperations({LIST: {}})).collect_part(part))
+        assert (part, asked) == (part, wanted)
 
 
 def test_a_command_that_is_refused_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,11 @@
 """The front page: what it shows of a view, what its JSON has, and what a gateway without anything behind it says."""
 
+import base64
 import json
 import re
 from collections.abc import Iterator
 from html import unescape
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +16,7 @@ from local.front.people import ROLES, read_sign_in
 from local.http_server import HttpResponse
 from local.inbox.messages import InboxMessage
 from local.inbox.page import render_page
-from tests.local.gateways import ROOT, RunningGateway, make_function, make_stack, run_gateway
+from tests.local.gateways import ROOT, RunningGateway, make_function, make_route, make_stack, run_gateway
 from tests.local.sample_front import MARKUP, REQUEST_ID, SIGNED_IN, make_front_view, make_trace_view
 
 API = "http://127.0.0.1:3000/api"
@@ -122,6 +124,37 @@ def test_the_notice_of_a_form_is_one_of_ours() -> None:
     """An address can't make the page say something."""
     assert "The circuit is held open." in read_text(render_front(make_front_view(), api=API, notice="open"))
     assert "anything" not in read_text(render_front(make_front_view(), api=API, notice="anything"))
+
+
+@pytest.mark.parametrize(
+    ("notice", "circuit", "released", "text"),
+    [
+        ("closed", "identity", 3, "The circuit is held closed. 3 waiting jobs leave now. List the jobs that wait"),
+        ("closed", "identity", 1, "The circuit is held closed. 1 waiting job leaves now. List the jobs that wait"),
+        ("closed", "identity", 0, "The circuit is held closed. No job waits for it."),
+        ("auto", "identity", None, "The circuit works by itself again. Which jobs wait is not known: the database"),
+        (
+            "open", "email", 0,
+            "The circuit is held open. 3 jobs wait until the circuit is forced closed, or made automatic. List the",
+        ),
+        ("closed", "nobody", 3, "The circuit is held closed. Sign in ?"),
+        ("signed-in", "identity", 3, "Signed in. The docs page has the token. Sign in ?"),
+    ],
+)  # fmt: skip
+def test_the_notice_of_a_circuit_says_which_jobs_leave(
+    notice: str, circuit: str, released: int | None, text: str
+) -> None:
+    """What `make circuits` says, with the way to their list; an address can't name another circuit."""
+    page = render_front(make_front_view(), api=API, notice=notice, circuit=circuit, released=released)
+    assert text in read_text(page)
+    told = page.body.decode().partition('role="status">')[2].partition("</p>")[0]
+    assert ('href="/_local/jobs?state=pending"' in told) == ("List the" in text)
+
+
+def test_a_circuit_leads_to_the_jobs_that_wait_for_it() -> None:
+    """With their number; nothing is said if none does, or if nobody knows."""
+    page = render_front(make_front_view(), api=API).body.decode()
+    assert re.findall(r'<a href="/_local/jobs\?state=pending">(.*?)</a>', page) == ["3 jobs wait"]
 
 
 def test_the_json_is_the_view() -> None:
@@ -275,6 +308,36 @@ def test_a_form_that_can_t_be_carried_out_says_why(gateway: RunningGateway) -> N
     )
     reply = gateway.call("POST", "/_local/sign-in", body=b"role=staff", Accept="application/json")
     assert (reply.status, reply.read_json()["message"][:19]) == (502, "Nobody was signed i")
+
+
+def make_token(role: str) -> str:
+    """Return a token whose claims name a role."""
+    claims = base64.urlsafe_b64encode(json.dumps({"cognito:groups": [role]}).encode()).decode()
+    return f"e30.{claims}.x"
+
+
+def test_the_list_of_jobs_is_the_api_s_own_for_the_admin_who_is_signed_in(tmp_path: Path) -> None:
+    """With their token and the query; others, and one whose token has ended, are told to sign in."""
+    jobs = make_route("GET", "/jobs", "echo")
+    with run_gateway(make_stack([make_function("echo")], [jobs]), tmp_path) as running:
+        cookie = f"local_sign_in_{running.port}=admin%40interdomestik.test|"
+        reply = running.call("GET", "/_local/jobs?state=pending", Cookie=cookie + make_token("admin"))
+        event = reply.read_json()["event"]
+        assert (event["path"], event["queryStringParameters"]) == ("/jobs", {"state": "pending"})
+        assert event["headers"]["Authorization"] == f"Bearer {make_token('admin')}"
+        for other in ("", make_token("staff")):
+            reply = running.call("GET", "/_local/jobs?state=pending", Cookie=cookie + other)
+            assert (reply.status, reply.headers["location"]) == (303, "/_local/?done=admin-needed#sign-in")
+        assert "Sign in as admin first" in running.call("GET", "/_local/?done=admin-needed").body.decode()
+
+
+def test_a_token_that_has_ended_leads_to_the_sign_in(tmp_path: Path) -> None:
+    """The authorizer refuses it, as on AWS."""
+    jobs = make_route("GET", "/jobs", "echo", authorized=True)
+    with run_gateway(make_stack([make_function("echo")], [jobs]), tmp_path) as running:
+        cookie = f"local_sign_in_{running.port}=x|{make_token('admin')}"
+        reply = running.call("GET", "/_local/jobs", Cookie=cookie)
+        assert (reply.status, reply.headers["location"]) == (303, "/_local/?done=admin-needed#sign-in")
 
 
 def test_a_sign_in_is_kept_for_this_page_and_ended_by_it(gateway: RunningGateway) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 JSON = Mapping[str, Any]
 
 _OPERATION_ID = re.compile(r"[a-z_]+(\.[a-z_]+)+")
+# What a description may add to a field's name without saying anything.
+_FILLERS = frozenset({"a", "an", "its", "of", "the"})
 _STORY = "tools/openapi/story"
 
 
@@ -55,10 +57,12 @@ class _DescriptionReader:
             yield from self._check_answer(f"{place}: answer {status}", self._follow(answer))
 
     def check_components(self) -> Iterator[str]:
-        """Yield the schemas without a description."""
+        """Yield the schemas, and the properties of schemas, without a description."""
         for name, schema in self._description["components"]["schemas"].items():
             if not schema.get("description"):
                 yield f"{name}: no description: write the model's docstring"
+            for field, described in schema.get("properties", {}).items():
+                yield from _check_property(f"{name}/{field}", field, described.get("description", ""))
 
     def _check_answer(self, place: str, answer: JSON) -> Iterator[str]:
         if not answer.get("description"):
@@ -79,6 +83,20 @@ class _DescriptionReader:
                 found = found[name]
             part = found
         return part
+
+
+def _check_property(place: str, field: str, text: str) -> Iterator[str]:
+    """Yield what is wrong with a property's description; what stands at the schema that it refers to isn't enough."""
+    if not text:
+        yield f"{place}: no description: Field(description=…) in its model"
+    elif _list_words(text) <= {*_list_words(field.replace("_", " ")), *_FILLERS}:
+        yield f"{place}: its description only repeats its name: say what it means, in which unit or format"
+    elif not text.endswith("."):
+        yield f"{place}: its description is no sentence: end it with a full stop"
+
+
+def _list_words(text: str) -> set[str]:
+    return set(re.findall(r"[a-z0-9]+", text.lower()))
 
 
 def _check_value(place: str, value: JSON) -> Iterator[str]:

@@ -22,6 +22,9 @@ DESCRIPTION = f"""Agents bring in members, members file claims, staff see them t
 The examples tell one story: Arta becomes an agent, Besa registers with her code, Besa's flight is cancelled, and Drita
 of the staff takes on her claim.
 
+Times are in UTC (RFC 3339, like `2026-11-02T07:12:00Z`), days are those of the stack's country, money is a decimal
+string, and ids are UUIDs. Unknown fields and wrong types are refused.
+
 How requests are repeated safely: [Idempotency keys](docs{ABOUT_KEYS.removeprefix("/docs")})."""
 
 HOW_TO_SIGN_IN = """An access token (JWT) of the stack's user pool, valid for one hour. ID tokens are refused.
@@ -39,6 +42,8 @@ the answer. `UserPoolClientId` is an output of the stack:
 
 # The bodies of answers that no model describes: by media type.
 _RAW_SCHEMAS: Mapping[str, JSON] = {"application/json": {"type": "object"}, "text/html": {"type": "string"}}
+
+_RAW_ANSWERS: Mapping[str, str] = {"application/json": "This description.", "text/html": "The page."}
 
 # Keywords of a query's field that belong to the parameter, not to its values.
 _SAID_OF_PARAMETERS = ("description", "deprecated")
@@ -206,7 +211,7 @@ def _describe_success(operation: Operation, example: OperationExample, schemas: 
 def _describe_answer(operation: Operation) -> str:
     """Return what the answer is: the first paragraph about its model."""
     if operation.answer is None:
-        return operation.summary
+        return _RAW_ANSWERS[operation.media_type]
     return read_docstring(operation.answer).partition("\n\n")[0]
 
 

@@ -105,7 +105,7 @@ def list_agents(call: Call[AgentQuery]) -> Answer:
     refusals=("not-found",),
 )
 def read_agent(call: Call[NoInput]) -> Answer:
-    """Read the agent; for that agent and for staff."""
+    """Read the record; staff also see who decided about the agent, and why."""
     return _build_answer(call.read(service.read_agent, call.ids.get("agent_id"), call.scope))
 
 

@@ -127,7 +127,7 @@ def list_transitions(call: Call[PageQuery]) -> Answer:
     refusals=("move-not-allowed",),
 )
 def transition_claim(call: Call[Transition]) -> Answer:
-    """Change the claim's state if the table of transitions permits it. A member may only withdraw their own claim."""
+    """Change the claim's state if a transition leads there, see ClaimState. A member may only withdraw their own."""
     facts = call.run_once(
         service.transition_claim, call.ids["claim_id"], call.input, call.scope, versions=call.versions, actor=call.actor
     )

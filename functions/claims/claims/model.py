@@ -73,13 +73,17 @@ def _check_incident_date(value: date, info: ValidationInfo) -> date:
 class NewClaim(RequestModel):
     """A claim as its member submits it."""
 
-    category: Category
-    title: Annotated[str, make_line_format(5, 200)]
-    company_name: CompanyName
-    description: Annotated[str, make_prose_format(20, 10_000)]
-    incident_date: Annotated[Date, AfterValidator(_check_incident_date)]
-    incident_country: Country
-    currency: Currency = "EUR"
+    category: Category = Field(description="What kind of trouble it is.")
+    title: Annotated[str, make_line_format(5, 200, about="What the claim is about, in one line")]
+    company_name: CompanyName = Field(
+        description="The insurer, airline, landlord or shop that the claim is against; has a letter or a digit."
+    )
+    description: Annotated[str, make_prose_format(20, 10_000, about="What happened, and what was tried")]
+    incident_date: Annotated[Date, AfterValidator(_check_incident_date)] = Field(
+        description="The day on which it happened: in 1990 or later, and not in the future."
+    )
+    incident_country: Country = Field(description="The country in which it happened.")
+    currency: Currency = Field(default="EUR", description="The currency of the amount.")
     amount: Amount  # after the currency, which decides the number of decimals
 
     @field_validator("amount")
@@ -106,9 +110,13 @@ class Transition(RequestModel):
         }
     )
 
-    to: ClaimState
-    reason: Annotated[str, make_prose_format(2, 2000)]
-    decline_code: DeclineCode | None = Field(default=None, validate_default=True)
+    to: ClaimState = Field(description="The state that the claim is to have.")
+    reason: Annotated[str, make_prose_format(2, 2000, about="Why, which the member can read, too")]
+    decline_code: DeclineCode | None = Field(
+        default=None,
+        validate_default=True,
+        description="Why the claim is rejected: required for rejected, and refused for any other state.",
+    )
 
     @field_validator("decline_code")
     @classmethod
@@ -124,7 +132,7 @@ class Transition(RequestModel):
 class Assignment(RequestModel):
     """The new assignee of a claim: a staff account, or `me`; null takes the claim from its assignee."""
 
-    staff_id: OwnOrId | None
+    staff_id: OwnOrId | None = Field(description="The id of a staff account, `me` for your own, or null for nobody.")
 
 
 class ClaimQuery(PageQuery):
@@ -139,16 +147,22 @@ class ClaimQuery(PageQuery):
         default=None, description="Only claims assigned to the staff member with this id, or to the caller (`me`)."
     )
     stuck: Flag | None = Field(
-        default=None, description="Only claims that have been in their state for too long, or only the others."
+        default=None,
+        description="Only claims that have been in their state for too long, or only the others: more than 2 days in"
+        " submitted, 5 in verification, 3 in evaluation, 7 in negotiation, 30 in court.",
     )
 
 
 class NewDocument(RequestModel):
     """A file that is about to be uploaded."""
 
-    content_type: ContentType
-    file_name: FileName  # after the type, which decides the extension
-    size: Annotated[int, Field(ge=1, le=MAX_DOCUMENT_BYTES), INTEGRAL]
+    content_type: ContentType = Field(description="The type of the file: its content is checked, too.")
+    file_name: FileName = Field(  # after the type, which decides the extension
+        description="The name of the file without its path; ends in an extension of its type."
+    )
+    size: Annotated[int, Field(ge=1, le=MAX_DOCUMENT_BYTES), INTEGRAL] = Field(
+        description="The length of the file in bytes, which the upload has to have exactly."
+    )
 
     @field_validator("file_name")
     @classmethod
@@ -162,75 +176,81 @@ class NewDocument(RequestModel):
 class Assignee(ResponseModel):
     """The staff member to whom the claim is assigned."""
 
-    id: UUID
-    full_name: str
+    id: UUID = Field(description="The id of the staff account.")
+    full_name: str = Field(description="The name of the staff member.")
 
 
 class Claimant(ResponseModel):
     """The member whose claim it is."""
 
-    id: UUID
-    number: str
-    full_name: str
+    id: UUID = Field(description="The id of the member.")
+    number: str = Field(description="The number of the member, like MEM-2026-000123.")
+    full_name: str = Field(description="The name of the member.")
 
 
 class ClaimView(ResponseModel):
     """A claim. `member` is whose it is, shown to staff; it is null for the member."""
 
-    id: UUID
-    number: str
-    state: ClaimState
-    category: Category
-    title: str
-    company_name: str
-    description: str
-    incident_date: date
-    incident_country: str
-    amount: str
-    currency: str
-    assignee: Assignee | None
-    member: Claimant | None = None  # missing in answers stored by earlier versions
-    created_at: datetime
-    updated_at: datetime
-    version: int
+    id: UUID = Field(description="The id of the claim, which paths take.")
+    number: str = Field(description="The number of the claim, like CLM-2026-000045, which people quote.")
+    state: ClaimState = Field(description="How far the claim is.")
+    category: Category = Field(description="What kind of trouble it is.")
+    title: str = Field(description="What it is about, in one line.")
+    company_name: str = Field(description="The insurer, airline, landlord or shop that it is against.")
+    description: str = Field(description="What happened, in the words of the member.")
+    incident_date: date = Field(description="The day on which it happened.")
+    incident_country: str = Field(
+        description="The country in which it happened, by its code in ISO 3166-1 alpha-2, or XK for Kosovo."
+    )
+    amount: str = Field(description="What is demanded, with as many decimals as the currency has, like 250.00.")
+    currency: str = Field(description="The currency of the amount, by its code in ISO 4217.")
+    assignee: Assignee | None = Field(description="Who of the staff works on it; null if nobody does.")
+    member: Claimant | None = Field(  # missing in answers stored by earlier versions
+        default=None, description="The member whose claim it is, shown to staff; null for the member."
+    )
+    created_at: datetime = Field(description="When it was submitted.")
+    updated_at: datetime = Field(description="When it was last changed.")
+    version: int = Field(description="1 at first, and 1 more after each change. The ETag is this number in quotes.")
 
 
 class TransitionView(ResponseModel):
     """One transition; `version` is the claim's version after it, `by` the role of the person who made it."""
 
-    version: int
-    from_state: ClaimState | None = Field(alias="from")
-    to_state: ClaimState = Field(alias="to")
-    reason: str | None
-    decline_code: DeclineCode | None
-    by: ActorRole
-    at: datetime
+    version: int = Field(description="The version of the claim after it.")
+    from_state: ClaimState | None = Field(alias="from", description="The state before; null for the submission.")
+    to_state: ClaimState = Field(alias="to", description="The state after.")
+    reason: str | None = Field(description="Why, in the words of who made it; null for the submission.")
+    decline_code: DeclineCode | None = Field(description="Why the claim was rejected; null unless it was.")
+    by: ActorRole = Field(description="The role of the person who made it.")
+    at: datetime = Field(description="When it was made.")
 
 
 class DocumentView(ResponseModel):
     """A document of a claim."""
 
-    id: UUID
-    claim_id: UUID
-    file_name: str
-    content_type: ContentType
-    size: int
-    state: DocumentState
-    created_at: datetime
-    updated_at: datetime
+    id: UUID = Field(description="The id of the document, which paths take.")
+    claim_id: UUID = Field(description="The id of the claim that it is evidence for.")
+    file_name: str = Field(description="The name of the file, as it was announced.")
+    content_type: ContentType = Field(description="The type of the file, as it was announced.")
+    size: int = Field(description="The length of the file in bytes, as it was announced.")
+    state: DocumentState = Field(description="Whether the file is there and was checked.")
+    created_at: datetime = Field(description="When it was announced.")
+    updated_at: datetime = Field(description="When its state last changed.")
 
 
 class UploadForm(ResponseModel):
     """A form to post the file with: first all `fields`, then the file as `file`."""
 
-    url: str
-    fields: dict[str, str]
+    url: str = Field(description="Where to post the form (multipart/form-data), within 15 minutes.")
+    fields: dict[str, str] = Field(description="The fields of the form by name: send all of them, unchanged.")
 
 
 class ExpiringUpload(ResponseModel):
     """The part of the answer to an announcement that expires."""
 
-    upload: UploadForm
+    upload: UploadForm = Field(
+        description="The form by which the file is uploaded; a repeat of the call gives a fresh one."
+    )
 
 
 class AnnouncedDocument(ExpiringUpload, DocumentView):
@@ -240,5 +260,5 @@ class AnnouncedDocument(ExpiringUpload, DocumentView):
 class DownloadView(ResponseModel):
     """A link to the file."""
 
-    url: str
-    expires_at: datetime
+    url: str = Field(description="Where to get the file, without a token; whoever has the link can.")
+    expires_at: datetime = Field(description="When the link ends.")

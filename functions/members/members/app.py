@@ -107,7 +107,7 @@ def list_members(call: Call[MemberQuery]) -> Answer:
     refusals=("not-found",),
 )
 def read_member(call: Call[NoInput]) -> Answer:
-    """Read the member; for that member and for staff."""
+    """Read the record: contact data, and the membership as it is today."""
     return _build_answer(
         call.read(service.read_member, call.ids.get("member_id"), call.scope, today=call.services.read_today())
     )

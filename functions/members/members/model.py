@@ -39,11 +39,15 @@ class NewMember(RequestModel):
     full_name: PersonName
     email: Email
     phone: Phone
-    country: HomeCountry
-    language: Language
-    plan: Plan = "standard"
-    terms_version: TermsVersion
-    referral_code: ReferralCode | None = None
+    country: HomeCountry = Field(description="The country of the member: the one that this stack serves.")
+    language: Language = Field(description="The language of the mails to the member.")
+    plan: Plan = Field(default="standard", description="What the membership covers and costs.")
+    terms_version: TermsVersion = Field(
+        description="The version of the terms that the member has accepted, like 2026-01."
+    )
+    referral_code: ReferralCode | None = Field(
+        default=None, description="The code of the agent who brought the member in, like ARTA-7K3F."
+    )
 
 
 class ContactChange(RequestModel):
@@ -53,7 +57,7 @@ class ContactChange(RequestModel):
 
     full_name: PersonName = NOT_SENT
     phone: Phone = NOT_SENT
-    language: Language = NOT_SENT
+    language: Language = Field(default=NOT_SENT, description="The new language of the mails to the member.")
 
     @model_validator(mode="after")
     def _check_not_empty(self) -> "ContactChange":
@@ -76,9 +80,13 @@ def _clean_phone_part(value: str) -> str:
     return f"+{digits[2:]}" if digits.startswith("00") else digits.removeprefix("0")
 
 
+NAME_PARTS = (
+    "Only members whose names have these parts, in any order, in Latin or Cyrillic letters, with or without marks:"
+    " `hoxha b`, `Хоџа` and `hodza` find Besa Hoxha. Parts of less than three letters count where a word begins."
+)
 NamePart = Annotated[
     str,
-    replace(make_name_format(2, 100), note="Only members whose names have these parts. Has a letter or a digit."),
+    replace(make_name_format(2, 100), note=NAME_PARTS),
 ]
 PhonePart = Annotated[
     str,
@@ -111,33 +119,37 @@ class MemberQuery(PageQuery):
 class ReferringAgent(ResponseModel):
     """The agent who brought the member in."""
 
-    id: UUID
-    full_name: str
+    id: UUID = Field(description="The id of the agent.")
+    full_name: str = Field(description="The name of the agent.")
 
 
 class Membership(ResponseModel):
     """The membership on the day of the call; `price` is the one at the registration."""
 
-    plan: Plan
-    state: MembershipState
-    starts_on: date = Field(description="First day of the uninterrupted membership")
-    ends_on: date = Field(description="Last paid day, included; a running pause will move it")
-    price: str
-    currency: str
-    cancel_at_period_end: bool
+    plan: Plan = Field(description="What the membership covers.")
+    state: MembershipState = Field(description="Whether it gives access to services today; see MembershipState.")
+    starts_on: date = Field(description="The first day of the uninterrupted membership.")
+    ends_on: date = Field(description="The last paid day, included; a running pause will move it.")
+    price: str = Field(description="What a year costs: the price of the plan at the registration, like 35.00.")
+    currency: str = Field(description="The currency of the price, by its code in ISO 4217.")
+    cancel_at_period_end: bool = Field(
+        description="Whether it was canceled: it then runs until it ends, and a renewal takes it back."
+    )
 
 
 class MemberView(ResponseModel):
     """A member."""
 
-    id: UUID
-    number: str
-    full_name: str
-    email: str
-    phone: str
-    country: HomeCountry
-    language: Language
-    agent: ReferringAgent | None
-    membership: Membership
-    created_at: datetime
-    version: int
+    id: UUID = Field(description="The id of the member, which paths and filters take.")
+    number: str = Field(description="The number of the member, like MEM-2026-000123, which people quote.")
+    full_name: str = Field(description="The name of the member.")
+    email: str = Field(description="The address for mails and for signing in, in lower case.")
+    phone: str = Field(description="The phone number in E.164, like +38344123456.")
+    country: HomeCountry = Field(description="The country in which the member registered.")
+    language: Language = Field(description="The language of the mails to the member.")
+    agent: ReferringAgent | None = Field(description="Who brought the member in; null if nobody did.")
+    membership: Membership = Field(description="What the member is entitled to, and until when.")
+    created_at: datetime = Field(description="When the member registered.")
+    version: int = Field(
+        description="1 at first, 1 more after each change, also of the membership. The ETag is this number in quotes."
+    )

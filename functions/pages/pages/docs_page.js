@@ -88,6 +88,6 @@ SwaggerUIBundle({
   persistAuthorization: false,
   validatorUrl: null,
   presets: [SwaggerUIBundle.presets.apis],
-  plugins: [FreshKeys],
+  plugins: [FreshKeys, ForEverybody],
   layout: "BaseLayout",
 });

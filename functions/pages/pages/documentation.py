@@ -44,21 +44,20 @@ _PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Interdomestik API</title>
 <link rel="icon" href="data:,">
-<style>{css}</style>
+{styles}
 </head>
 <body>
 <div id="page"></div>
 {keys}
 {problems}
-<script>{script}</script>
-<script>{start}</script>
+{scripts}
 </body>
 </html>
 """
 
 # Problems about keys link here (shared.api.problems).
-_KEYS = f"""<section id="{ABOUT_KEYS.partition("#")[2]}">
-<h2>Idempotency keys</h2>
+_KEYS = f"""<section id="{ABOUT_KEYS.partition("#")[2]}" aria-labelledby="about-keys">
+<h2 id="about-keys">Idempotency keys</h2>
 <p>Send <code>Idempotency-Key</code> with a new random value, such as a UUID, for each new request, and the same value
 when you repeat that request. However often it is repeated, it is done once. This page fills in a new key, and another
 one after each answer: put a request's key back to repeat it.</p>
@@ -125,12 +124,21 @@ class _DocumentationPage:
 
 @cache
 def _build_page() -> _DocumentationPage:
-    css, script = _read_asset("swagger-ui.css"), _read_asset("swagger-ui-bundle.js")
-    start = _read_own_file("docs_page.js")
-    policy = _POLICY.format(
-        scripts=f"{_hash_inline_source(script)} {_hash_inline_source(start)}", styles=_hash_inline_source(css)
+    styles = (_read_asset("swagger-ui.css"), _read_own_file("docs_page.css"))
+    scripts = (
+        _read_asset("swagger-ui-bundle.js"),
+        _read_own_file("docs_page_access.js"),
+        _read_own_file("docs_page.js"),
     )
-    html = _PAGE.format(css=css, script=script, start=start, keys=_KEYS, problems=render_problem_sections())
+    policy = _POLICY.format(
+        scripts=" ".join(map(_hash_inline_source, scripts)), styles=" ".join(map(_hash_inline_source, styles))
+    )
+    html = _PAGE.format(
+        styles="\n".join(f"<style>{style}</style>" for style in styles),
+        scripts="\n".join(f"<script>{script}</script>" for script in scripts),
+        keys=_KEYS,
+        problems=render_problem_sections(),
+    )
     return _DocumentationPage(html, policy)
 
 

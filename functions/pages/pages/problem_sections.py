@@ -9,7 +9,8 @@ from shared.api.problem_pages import ProblemPage, list_problem_pages
 def render_problem_sections() -> str:
     """Return the HTML of the sections, one for each problem, whose id is what its answers' Link header names."""
     sections = "\n".join(map(_render_section, list_problem_pages()))
-    return f'<section id="problems">\n<h2>Problems</h2>\n{sections}\n</section>'
+    heading = '<h2 id="about-problems">Problems</h2>'
+    return f'<section id="problems" aria-labelledby="about-problems">\n{heading}\n{sections}\n</section>'
 
 
 def _render_section(page: ProblemPage) -> str:

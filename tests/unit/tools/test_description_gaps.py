@@ -2,17 +2,18 @@
 
 import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from tools.openapi.__main__ import render_description
+from tools.openapi.__main__ import PUBLISHED, render_description
 from tools.openapi.completeness import UnnamedEnum, find_gaps
 from tools.openapi.enums import find_name
 from tools.openapi.story.all_examples import EXAMPLES
 
 JSON = dict[str, Any]
+CONDITIONS = ("if", "then", "else")
 COMPLETE: JSON = json.loads(render_description())
 
 
@@ -26,6 +27,12 @@ def take_parameter(description: JSON) -> JSON:
     """Return the filter of the list of claims by state."""
     parameters = description["paths"]["/claims"]["get"]["parameters"]
     return next(p for p in parameters if p["name"] == "state")
+
+
+def take_property(description: JSON) -> JSON:
+    """Return the property of an answer with what a claim demands, which has a type of its own."""
+    described: JSON = description["components"]["schemas"]["ClaimView"]["properties"]["amount"]
+    return described
 
 
 BREAKS: dict[str, tuple[Callable[[JSON], object], str]] = {
@@ -80,6 +87,18 @@ BREAKS: dict[str, tuple[Callable[[JSON], object], str]] = {
         lambda d: d["components"]["schemas"]["ClaimView"].pop("description"),
         "ClaimView: no description: write the model's docstring",
     ),
+    "description-of-a-property": (
+        lambda d: take_property(d).pop("description"),
+        "ClaimView/amount: no description: Field(description=…) in its model",
+    ),
+    "description-that-repeats-the-name": (
+        lambda d: take_property(d).update(description="The amount."),
+        "ClaimView/amount: its description only repeats its name",
+    ),
+    "description-that-is-no-sentence": (
+        lambda d: take_property(d).update(description="What is demanded from the company"),
+        "ClaimView/amount: its description is no sentence",
+    ),
 }
 
 
@@ -93,6 +112,35 @@ def test_what_is_missing_is_named(take: Callable[[JSON], object], gap: str) -> N
 
 def test_a_complete_description_has_no_gap() -> None:
     assert find_gaps(COMPLETE, EXAMPLES) == []
+
+
+def test_a_property_is_described_at_itself_though_the_schema_it_refers_to_is_too() -> None:
+    """Clients' generators and the documentation's page show what stands at the property."""
+    description = copy.deepcopy(COMPLETE)
+    properties = description["components"]["schemas"]["ClaimView"]["properties"]
+    properties["state"] = {"$ref": properties["state"]["$ref"]}
+    assert find_gaps(description, EXAMPLES) == ["ClaimView/state: no description: Field(description=…) in its model"]
+
+
+def test_every_property_of_every_schema_of_the_published_contract_is_described() -> None:
+    """Nested schemas count too: this looks for properties by itself, whatever the check above reads."""
+    published = json.loads(PUBLISHED.read_text(encoding="utf-8"))
+    found = dict(list_properties(published["components"]["schemas"], "schemas"))
+    assert len(found) > 250
+    assert [place for place, schema in found.items() if not schema.get("description")] == []
+
+
+def list_properties(part: Any, place: str) -> Iterator[tuple[str, JSON]]:
+    """Yield each property of the schemas in a part of a description; conditions (`if`) only name those that are."""
+    if isinstance(part, list):
+        for each in part:
+            yield from list_properties(each, place)
+    elif isinstance(part, dict):
+        for key, value in part.items():
+            if key == "properties" and "type" in part:
+                yield from ((f"{place}/{name}", schema) for name, schema in value.items())
+            if key not in CONDITIONS:
+                yield from list_properties(value, f"{place}/{key}")
 
 
 def test_an_enum_without_a_name_is_told_to_get_one() -> None:

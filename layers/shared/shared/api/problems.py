@@ -62,7 +62,9 @@ CATALOGUE: Mapping[str, ProblemKind] = {
         about="The detail says which roles may. Access ends with the account's role, even if a token still names it.",
     ),
     "membership-required": ProblemKind(
-        403, "A membership is required", "Renew the membership, then submit the claim again."
+        403,
+        "A membership is required",
+        "Renew the membership, or ask staff to resume it if it is paused; then submit the claim again.",
     ),
     "agent-not-active": ProblemKind(
         403, "The agent is not active", "This is open to agents whose application was approved."
@@ -86,10 +88,14 @@ CATALOGUE: Mapping[str, ProblemKind] = {
         "Read the claim again and choose a transition that its state allows.",
     ),
     "decision-not-allowed": ProblemKind(
-        409, "The agent's state does not allow this", "Read the agent again and choose a decision that it allows."
+        409,
+        "The agent's state does not allow this",
+        "Read the agent again and choose a decision that its state allows.",
     ),
     "commission-move-not-allowed": ProblemKind(
-        409, "The commission's state does not allow this", "Read it again; paid and void are final."
+        409,
+        "The commission's state does not allow this",
+        "Read the commission again and choose a decision that its state allows; paid and void are final.",
     ),
     "payout-too-early": ProblemKind(409, "The month is not over", "Make its payout run once it has ended."),
     "commission-agent-not-active": ProblemKind(
@@ -150,7 +156,9 @@ CATALOGUE: Mapping[str, ProblemKind] = {
         f" after {MAX_POINTER_LENGTH} characters. Texts that were sent are never quoted.",
     ),
     "referral-code-unknown": ProblemKind(422, "The referral code is unknown", "Check the code, or leave it out."),
-    "assignee-unknown": ProblemKind(422, "No such staff member", "Send the id of a staff account."),
+    "assignee-unknown": ProblemKind(
+        422, "No such staff member", "Send the id of a staff account, or `me` for your own."
+    ),
     "document-mismatch": ProblemKind(
         422,
         "The upload does not match its announcement",
@@ -202,18 +210,24 @@ class FieldProblem(BaseModel):
     """One error of one field."""
 
     pointer: str = Field(
-        description="RFC 6901 JSON pointer into the body, or the name of a parameter or header; truncated if too long",
+        description="RFC 6901 JSON pointer into the body, or the name of a parameter or header; truncated if too long.",
         max_length=MAX_POINTER_LENGTH,
     )
-    detail: str
+    detail: str = Field(description="What is wrong with it, in English for a developer.")
 
 
 class Problem(BaseModel):
     """Problem details (RFC 9457)."""
 
-    type: str = Field(description=f"Stable name of the problem, `{URN}<name>`")
-    title: str
-    status: int
-    detail: str
-    instance: str = Field(description="The request's id, as in X-Request-Id")
-    errors: list[FieldProblem] | None = Field(default=None, max_length=MAX_ERRORS)
+    type: str = Field(
+        description=f"The name of the problem, `{URN}<name>`: it never changes, so programs may go by it."
+    )
+    title: str = Field(description="What kind of problem it is, in English; the same each time.")
+    status: int = Field(description="The status of the answer (HTTP) again.")
+    detail: str = Field(description="What is wrong with this request, and what to do about it.")
+    instance: str = Field(description="The request's id, as in X-Request-Id: name it in questions about the request.")
+    errors: list[FieldProblem] | None = Field(
+        default=None,
+        max_length=MAX_ERRORS,
+        description="What is wrong with which fields; missing if it is not about fields.",
+    )

@@ -115,7 +115,8 @@ Email = Annotated[
         clean=_normalise_email,
         rules=(_check_deliverable,),
         described=f"^{_LOCAL}@({_DOMAIN}|{_IN_DOMAIN}*[^\\x00-\\x7f]{_IN_DOMAIN}*)$",
-        note="Kept in lower case, an international domain in its ASCII form; at most 64 characters before the @.",
+        note="An address for mails and for signing in. Kept in lower case, an international domain in its ASCII form;"
+        " at most 64 characters before the @.",
     ),
 ]
 Phone = Annotated[
@@ -125,11 +126,16 @@ Phone = Annotated[
         "a phone number in E.164, like +38344123456",
         rules=(_reject_trunk_zero,),
         described=_PHONE,
-        note="E.164, without the zero that is dialled inside a country only.",
+        note="A phone number in E.164, like +38344123456: without the zero that is dialled inside a country only.",
     ),
 ]
 Amount = Annotated[
-    str, TextFormat(_AMOUNT, "an amount, like 250.00", note="At most as many decimals as the currency has (ISO 4217).")
+    str,
+    TextFormat(
+        _AMOUNT,
+        "an amount, like 250.00",
+        note="An amount of money, like 250.00, with at most as many decimals as the currency has (ISO 4217).",
+    ),
 ]
 ReferralCode = Annotated[
     str,

@@ -31,5 +31,5 @@ class PageQuery(RequestModel):
 class Page(ResponseModel, Generic[T]):
     """One page of a list, newest first; `next_cursor` is null on the last page."""
 
-    items: list[T]
-    next_cursor: str | None
+    items: list[T] = Field(description="The records of this page, at most as many as `limit` says.")
+    next_cursor: str | None = Field(description="What to send as `cursor` for the next page; null on the last page.")

@@ -144,7 +144,7 @@ def make_name_format(least: int, most: int, *, person: bool = False) -> TextForm
         rules=(_reject_invisible, _require_letter, _reject_addresses)
         if person
         else (_reject_invisible, _require_letter_or_digit),
-        note="Has a letter, and no `://`." if person else "Has a letter or a digit.",
+        note="A person's full name, in one line; has a letter, and no `://`." if person else "Has a letter or a digit.",
     )
 
 
@@ -154,7 +154,7 @@ def make_place_format(least: int, most: int) -> TextFormat:
     return replace(form, rules=(_reject_invisible, _require_letter), note="Has a letter.")
 
 
-def _make_free_text_format(least: int, most: int, clean: Callable[[str], str], stripped: str) -> TextFormat:
+def _make_free_text_format(least: int, most: int, clean: Callable[[str], str], stripped: str, about: str) -> TextFormat:
     blank = f"\\s{stripped}"
     seen, end, inside = f"[^{blank}{_UNSEEN}]", f"[^{blank}]", f"[^{stripped}]"
     # Characters that are removed don't count, so the pattern counts the others, as far as validators can compile it.
@@ -167,13 +167,13 @@ def _make_free_text_format(least: int, most: int, clean: Callable[[str], str], s
         most,
         clean=clean,
         described=f"^[{blank}{_UNSEEN}]*{seen}{counted}{end}[{blank}]*$",
-        note=f"{least} to {most} characters, without control characters and white space at the ends: they are removed.",
+        note=f"{about}: {least} to {most} characters; control characters, and white space at the ends, are removed.",
         lengths=lengths,
     )
 
 
-def make_line_format(least: int, most: int) -> TextFormat:
-    """Return the format of one line of free text.
+def make_line_format(least: int, most: int, *, about: str = "One line of text") -> TextFormat:
+    """Return the format of one line of free text; `about` says in the API's description what it is for.
 
     Line ends and tabs become spaces, other control characters are removed.
     """
@@ -181,11 +181,11 @@ def make_line_format(least: int, most: int) -> TextFormat:
     def clean(value: str) -> str:
         return _strip_text(re.sub(_LINE_ENDS, " ", re.sub(f"[{_STRIPPED_IN_A_LINE}]", "", value)))
 
-    return _make_free_text_format(least, most, clean, _STRIPPED_IN_A_LINE)
+    return _make_free_text_format(least, most, clean, _STRIPPED_IN_A_LINE, about)
 
 
-def make_prose_format(least: int, most: int) -> TextFormat:
-    """Return the format of free text of several lines.
+def make_prose_format(least: int, most: int, *, about: str = "Text") -> TextFormat:
+    """Return the format of free text of several lines; `about` says in the API's description what it is for.
 
     Tabs and line ends stay, other control characters are removed.
     """
@@ -193,7 +193,7 @@ def make_prose_format(least: int, most: int) -> TextFormat:
     def clean(value: str) -> str:
         return _strip_text(re.sub(f"[{_STRIPPED}]", "", value))
 
-    return _make_free_text_format(least, most, clean, _STRIPPED)
+    return _make_free_text_format(least, most, clean, _STRIPPED, about)
 
 
 def _strip_text(value: str) -> str:
