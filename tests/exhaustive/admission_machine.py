@@ -19,7 +19,7 @@ from unittest import mock
 from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
 
 from shared.admission.gcra import compute_quota
-from shared.admission.ports import Admitted, KeyUse, LimitCharge, OverLimit, RateLimit, StoredAnswer
+from shared.admission.ports import Admitted, InProgress, KeyUse, LimitCharge, OverLimit, RateLimit, StoredAnswer
 from shared.api import execution
 from shared.api.call import Call
 from shared.api.responses import Answer
@@ -27,11 +27,12 @@ from shared.aws import dynamodb_admission
 from shared.aws import dynamodb_admission_items as items
 from shared.aws.dynamodb_admission import DynamoDbAdmissionStore
 from shared.database.pipeline import Database
+from shared.database.transaction import Committed
 from shared.deadline import Deadline
 from shared.errors import Refusal, Unavailable
 from shared.retry.backoff import Backoff
 from shared.retry.budget import RetryBudget
-from tests.exhaustive.key_table import Duplicate, KeyTable
+from tests.exhaustive.key_table import FIRST_USED_AT, Duplicate, KeyTable
 from tests.exhaustive.replay import LOST, Failure, Outside, PlayedConnection, Player
 from tests.exhaustive.search import Move
 from tests.exhaustive.state_table import TableInMemory
@@ -42,7 +43,7 @@ NOW = 1_000_000 * TICK
 OLDEST = -1 * TICK  # as long ago as a process that goes on began
 SECONDS_LEFT = LEASE_MARGIN_S = 0.5  # of an invocation when it takes the key: together a unit of time
 LEASE_S = 1.0  # of the calls that only the limit is searched with
-RECORD_LIFE_S = 1.0
+RECORD_LIFE_S = 2.0  # longer than a lease: a key may be known and nobody's
 LIMIT = RateLimit("write", burst=2, period_s=2)
 CHARGE = LimitCharge("client", LIMIT)
 
@@ -51,6 +52,8 @@ NO_EFFECT = "answered as done without an effect"
 OTHERS_ANSWER = "another request was answered with the key's answer"
 OVERWRITTEN = "an answer was overwritten or removed before its time"
 STOLEN = "a key was taken from its holder before the lease had expired"
+WRONG_ANSWER = "an answer was stored that is not the one of the key's row"
+TOLD_TO_WAIT = "a client was told to wait though its work was done before it asked"
 PASSED = "more requests passed in a window than the limit allows"
 NOT_CHARGED = "a request passed as charged and was not"
 NOT_ATOMIC = "a key was taken and nothing charged, or the other way round"
@@ -83,8 +86,10 @@ class CallRun(NamedTuple):
     began: int = 0
     script: tuple[tuple[int, Any], ...] = ()
     holds: bool = False
+    was_done: bool = False  # when the call began
     is_charged: bool = False
     has_conflicted: bool = False
+    has_overstepped: bool = False  # changed the record with the token of a call that is not its holder
 
 
 class Finished(NamedTuple):
@@ -108,7 +113,9 @@ class RefusedWrite(NamedTuple):
     is_transaction: bool
 
 
-_TIMES = frozenset({"free_at", "tat"})
+_TIMES = frozenset({"free_at", "known_until", "tat"})
+# A token of another call, as an item shows it, and what stands for it once that call is no longer the key's holder.
+_OTHER, _GONE = json.dumps({"S": "other"}), json.dumps({"S": "gone"})
 _UNREACHABLE = Failure(lambda: ConnectTimeoutError(endpoint_url="https://dynamodb.example.test"))
 _UNANSWERED = Failure(lambda: ReadTimeoutError(endpoint_url="https://dynamodb.example.test"))
 
@@ -228,10 +235,15 @@ class AdmissionMachine:
         """Return each step that the environment can take next."""
         if isinstance(environment, IdleCaller):
             for asks in self.asks:
-                yield self._begin_call(CallRun(asks, environment), shared)
+                yield self._begin_call(self._make_run(asks, environment, shared), shared)
             return
         yield self._make_move("is killed", IdleCaller(), shared, shared, environment, fault=True)
         yield from self._list_answers(environment, shared)
+
+    def _make_run(self, asks: str, environment: IdleCaller, shared: Shared) -> CallRun:
+        run = CallRun(asks, environment)
+        is_done = shared.row is not None and shared.row[0] == self._make_use(run).fingerprint
+        return run._replace(was_done=is_done)
 
     def _begin_call(self, run: CallRun, shared: Shared) -> Move:
         label, ended = f"begins: {run.asks}", self._play(run)
@@ -299,10 +311,13 @@ class AdmissionMachine:
         is_charged = bucket is not None and bucket is not held.get(bucket_key)
         if is_charged:
             charged = tuple(sorted((*charged, _find_asked(request))))
+        token = request.get("ExpressionAttributeValues", {}).get(":token", holder)
+        has_overstepped = token != holder and record is not held.get(record_key)
         value = None if record is None else freeze(record | {"holder": {"S": "other"}})
         after = shared._replace(record=value, tat=tat, charged=charged)
-        holds = record is not None and record["holder"]["S"] == "mine"
-        return after, answer, run._replace(holds=holds, is_charged=run.is_charged or is_charged)
+        holds = record is not None and record.get("holder") == {"S": "mine"}
+        sent = run._replace(holds=holds, is_charged=run.is_charged or is_charged, has_overstepped=has_overstepped)
+        return after, answer, sent
 
     def _go_on(
         self,
@@ -346,8 +361,8 @@ class AdmissionMachine:
         problem: str | None = None,
     ) -> Move:
         problem = problem or self._check(before, after, run)
-        # Another's key is taken over: nobody else holds it any more.
-        shift = "key" if after.record != before.record else None
+        # A key that was taken or given back has no holder but this environment any more.
+        shift = "key" if after.record != before.record and not _has_answer(after) else None
         return Move(label, environment, after, fault, problem, shift)
 
     def _check(self, before: Shared, after: Shared, run: CallRun | None) -> str | None:
@@ -356,9 +371,10 @@ class AdmissionMachine:
             return TWO_EFFECTS
         if self.is_answer_an_effect and not after.effects and _has_answer(after):
             return NO_EFFECT
-        is_kept = before.record is not None and dict(before.record)["free_at"] > 0
-        if is_kept and before.record != after.record and (_has_answer(before) or (run is not None and not run.holds)):
-            return OVERWRITTEN if _has_answer(before) else STOLEN
+        if self.is_answer_an_effect and not _is_answer_of_row(after):
+            return WRONG_ANSWER
+        if before.record != after.record and (problem := _check_record(before, after, run)):
+            return problem
         return PASSED if _has_passed_limit(after.charged) else None
 
     def _check_end(self, run: CallRun, result: Any, shared: Shared) -> str | None:
@@ -413,7 +429,10 @@ class AdmissionMachine:
     # ---- time and others ---------------------------------------------------------------------------------------------
     def apply_shift(self, environment: IdleCaller | CallRun, shift: str) -> IdleCaller | CallRun:
         """Return an environment after another one has changed the key's record."""
-        return environment._replace(holds=False) if isinstance(environment, CallRun) else environment
+        if isinstance(environment, IdleCaller):
+            return environment
+        script = tuple((time, _rename_holder(answer)) for time, answer in environment.script)
+        return environment._replace(holds=False, script=script)
 
     def pass_time(self, environment: IdleCaller | CallRun) -> IdleCaller | CallRun | None:
         """Return the environment a unit of time later; the runtime ends a call that takes too long."""
@@ -448,13 +467,17 @@ class AdmissionMachine:
 
 
 class KeyMachine(AdmissionMachine):
-    """Calls with one Idempotency-Key, of which some ask for something else."""
+    """Calls with one Idempotency-Key, of which some ask for something else.
+
+    `stores_answer` is the operation's option: whether the first call stores its answer before it gives it.
+    """
 
     asks: tuple[str, ...] = ("the call", "another call with the same key")
     is_answer_an_effect = True
 
-    def __init__(self, *, asks: tuple[str, ...] | None = None) -> None:
+    def __init__(self, *, asks: tuple[str, ...] | None = None, stores_answer: bool = False) -> None:
         self.asks = asks or self.asks
+        self._stores_answer = stores_answer
         self._table = KeyTable()
 
     def _run(self, run: CallRun, store: DynamoDbAdmissionStore, player: Player) -> Any:
@@ -471,16 +494,25 @@ class KeyMachine(AdmissionMachine):
         )  # fmt: skip
         parts = self._parts
         admission: Any = SimpleNamespace(
-            admit=lambda **asked: parts.run("admission", lambda: store.admit(**asked)),
+            admit=lambda **asked: parts.run(
+                "takeover" if asked.get("take_from") else "admission", lambda: store.admit(**asked)
+            ),
             complete=store.complete, release=store.release,
         )  # fmt: skip
-        services: Any = SimpleNamespace(admission_store=admission, database=database, wake_relay_soon=None)
+        runner: Any = SimpleNamespace(
+            run_once=database.run_once,
+            find_committed=lambda *asked, **more: parts.run(
+                "question", lambda: database.find_committed(*asked, **more)
+            ),
+        )
+        services: Any = SimpleNamespace(admission_store=admission, database=runner, wake_relay_soon=None)
         call: Call[Any] = Call(None, {}, None, None, "client", None, request, self._make_use(run), services)
         operation: Any = SimpleNamespace(
             is_write=True,
             limit=None,
-            run=lambda call: parts.run("work", lambda: _do_work(call)),
+            run=lambda call: _answer_work(call, *parts.run("work", lambda: _do_work(call))),
             media_type="application/json",
+            stores_answer=self._stores_answer,
         )
         try:
             return execution._admit_call(operation, call).status
@@ -504,6 +536,8 @@ class KeyMachine(AdmissionMachine):
         yield self._make_move(f"is killed right after {name}", IdleCaller(), shared, changed, run, fault=True)
 
     def _check_end(self, run: CallRun, result: Any, shared: Shared) -> str | None:
+        if result == "request-in-progress" and run.was_done and not self._stores_answer:
+            return TOLD_TO_WAIT
         if result != 200:
             return None
         if not shared.effects or shared.row is None:
@@ -518,7 +552,11 @@ class LimitMachine(AdmissionMachine):
 
     def _run(self, run: CallRun, store: DynamoDbAdmissionStore, player: Player) -> Any:
         use = self._make_use(run) if run.asks.endswith("with a key") else None
-        decision = self._parts.run("admission", lambda: store.admit(charge=CHARGE, use=use, lease_s=LEASE_S))
+        asked: dict[str, Any] = {"charge": CHARGE, "use": use, "lease_s": LEASE_S}
+        decision = self._parts.run("admission", lambda: store.admit(**asked))
+        if isinstance(decision, InProgress) and decision.has_lapsed:
+            holder = decision.holder
+            decision = self._parts.run("takeover", lambda: store.admit(**asked, take_from=holder))
         if use is not None and isinstance(decision, Admitted) and decision.token is not None:
             store.release(use, decision.token)
         return decision
@@ -542,6 +580,51 @@ def _has_answer(shared: Shared) -> bool:
     return shared.record is not None and json.loads(dict(shared.record)["phase"])["S"] != items.RUNNING
 
 
+def _read_stored(shared: Shared) -> Any:
+    """Return the answer that the key's record has, None if it has none."""
+    stored = dict(shared.record or ()).get("answer")
+    return None if stored is None else json.loads(stored)["M"]["body"]["S"]
+
+
+def _is_answer_of_row(shared: Shared) -> bool:
+    """Return whether the answer that the key's record has, if it has one, is that of the key's row."""
+    stored = _read_stored(shared)
+    return stored is None or (shared.row is not None and json.loads(stored) == shared.row[1])
+
+
+def _check_record(before: Shared, after: Shared, run: CallRun | None) -> str | None:
+    """Return the invariant that a change of the key's record breaks."""
+    record = dict(before.record or ())
+    if run is not None and run.has_overstepped:
+        return STOLEN
+    if _has_answer(before):
+        is_over = record["known_until"] <= 0 or (_has_answer(after) and _read_stored(before) == _read_stored(after))
+        return None if is_over else OVERWRITTEN
+    is_anothers = bool(record) and record["free_at"] > 0 and run is not None and not run.holds
+    # Whoever has found the row of the holder's work stores its answer, with the holder's token.
+    return STOLEN if is_anothers and not _has_answer(after) else None
+
+
+def _rename_holder(answer: Any) -> Any:
+    """Return an answer that a call has had, after its key's holder is no longer the one that it shows."""
+    match answer:
+        case RefusedWrite():
+            reasons = tuple((code, _rename_in_item(item)) for code, item in answer.reasons)
+            return answer._replace(reasons=reasons)
+        case (method, Item() as item):
+            return (method, _rename_in_item(item))
+        case Finished(part, ("decision", InProgress(retry_after_s, "other", has_lapsed))):
+            return Finished(part, ("decision", InProgress(retry_after_s, "gone", has_lapsed)))
+        case _:
+            return answer
+
+
+def _rename_in_item(item: Item | None) -> Item | None:
+    if item is None:
+        return None
+    return Item(tuple((name, _GONE if (name, each) == ("holder", _OTHER) else each) for name, each in item.attributes))
+
+
 def _has_passed_limit(times: tuple[int, ...]) -> bool:
     """Return whether more were charged in any window than the burst and what has come back in it."""
     interval = round(LIMIT.interval_s * TICK)
@@ -549,15 +632,22 @@ def _has_passed_limit(times: tuple[int, ...]) -> bool:
     return any(count > LIMIT.burst + window // interval for window, count in windows)
 
 
-def _do_work(call: Call[Any]) -> Answer:
-    """Make the effect: one row, whose number is the answer."""
+def _do_work(call: Call[Any]) -> tuple[str, bool]:
+    """Make the effect: one row, whose number is the answer; return that, and whether it was made before."""
 
     def use_case(tx: Any) -> Any:
         tx.add("INSERT INTO effects (made) VALUES (1)")
         return tx.fetch_answer("SELECT count(*) AS facts FROM effects")
 
     facts = call.run_once(use_case)
-    return Answer(200, raw=json.dumps(facts))
+    return json.dumps(facts), call.replayed
+
+
+def _answer_work(call: Call[Any], raw: str, is_replayed: bool) -> Answer:
+    """Return the answer of work that is done; the call knows of it, though the work's part may not be run again."""
+    call.first_used_at = FIRST_USED_AT if is_replayed else None
+    call.committed = Committed({}, frozenset(), call.first_used_at)
+    return Answer(200, raw=raw)
 
 
 def _find_asked(request: Any) -> int:

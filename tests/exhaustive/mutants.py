@@ -24,7 +24,7 @@ class Mutant:
     """
 
     name: str
-    machine: Literal["breaker", "key", "limit", "job"]
+    machine: Literal["breaker", "key", "stored-key", "limit", "job"]
     module: str
     shipped: str
     faulty: str
@@ -78,7 +78,8 @@ def _list_functions(namespace: dict[str, Any], module: str) -> Iterator[types.Fu
 
 
 _VIEW, _STATE, _CIRCUITS = "shared.circuit.local_view", "shared.circuit.state", "shared.aws.dynamodb_circuits"
-_ITEMS, _STORE, _PIPELINE = (
+_EXECUTION, _ITEMS, _STORE, _PIPELINE = (
+    "shared.api.execution",
     "shared.aws.dynamodb_admission_items",
     "shared.aws.dynamodb_admission",
     "shared.database.pipeline",
@@ -123,17 +124,25 @@ MUTANTS = (
     # ---- key ---------------------------------------------------------------------------------------------------------
     Mutant(
         "a key may be taken while its holder's lease lasts", "key", _ITEMS,
-        "attribute_not_exists(pk) OR free_at <= :now",
-        "attribute_not_exists(pk) OR free_at >= :now", admission.STOLEN, 1, 4,
+        "attribute_not_exists(pk) OR known_until <= :now",
+        "attribute_not_exists(pk) OR known_until >= :now", admission.STOLEN, 1, 4,
     ),
     Mutant(
-        "a former holder stores its answer", "key", _ITEMS,
+        "a repeat stores its answer in the name of a former holder", "key", _ITEMS,
         '"ConditionExpression": "holder = :token",', '"ConditionExpression": "attribute_not_exists(tat)",',
-        admission.STOLEN, 2, 7,
+        admission.STOLEN, 2, 8,
     ),
     Mutant(
         "a former holder releases the key", "key", _ITEMS,
-        '"holder = :token AND phase = :running"', '"attribute_not_exists(tat)"', admission.STOLEN, 2, 7,
+        '"holder = :token AND phase = :running"', '"attribute_not_exists(tat)"', admission.OVERWRITTEN, 2, 8,
+    ),
+    Mutant(
+        "a running key is taken whoever holds it", "key", _ITEMS,
+        "(holder = :from AND phase = :running AND free_at <= :now)", "(phase = :running)", admission.STOLEN, 2, 10,
+    ),
+    Mutant(
+        "a call that meets a running key does not ask the database", "key", _EXECUTION,
+        "if not operation.stores_answer and call.find_committed():", "if False:", admission.TOLD_TO_WAIT, 1, 5,
     ),
     Mutant(
         "the database does not keep the key", "key", _PIPELINE,
@@ -142,15 +151,20 @@ MUTANTS = (
     ),
     Mutant(
         "the table's answer is given to another request", "key", _ITEMS,
-        'if item["fingerprint"]["S"] != use.fingerprint:', "if False:", admission.OTHERS_ANSWER, 1, 6,
+        'if item["fingerprint"]["S"] != use.fingerprint:', "if False:", admission.OTHERS_ANSWER, 1, 9,
     ),
     Mutant(
         "the database's answer is given to another request", "key", _PIPELINE,
         'if row["fingerprint"] != use.fingerprint:', "if False:", admission.OTHERS_ANSWER, 1, 6,
     ),
     Mutant(
-        "an outage is stored as the key's answer", "key", "shared.api.execution",
+        "an outage is stored as the key's answer", "key", _EXECUTION,
         "if not is_final(error):", "if False:", admission.NO_EFFECT, 1, 4,
+    ),
+    Mutant(
+        "a former holder stores its answer", "stored-key", _ITEMS,
+        '"ConditionExpression": "holder = :token",', '"ConditionExpression": "attribute_not_exists(tat)",',
+        admission.STOLEN, 2, 8,
     ),
     # ---- limit -------------------------------------------------------------------------------------------------------
     Mutant(

@@ -70,6 +70,7 @@ CHOSEN: dict[str, Any] = {
     "operations.reconciliation:PAGE_TIME_S": 30.0,
     "operations.reconciliation:MAIL_BATCH": 200,
     "operations.reconciliation:RECORD_LIFE": timedelta(hours=25),
+    "operations.reconciliation:YOUNGEST_ROW": timedelta(seconds=90),
     "shared.aws.dynamodb_answered_keys:PAGE_ITEMS": 500,
     "shared.aws.listings:PAGE_OBJECTS": 1000,
     "shared.aws.listings:PAGE_IDENTITIES": 60,  # Cognito returns no more
@@ -109,6 +110,7 @@ CHOSEN: dict[str, Any] = {
     "relay.app:CLAIM_BATCH": 100,
     "relay.app:QUEUE_PATIENCE": timedelta(minutes=15),
     "relay.app:PUBLISH_PAUSE": timedelta(seconds=10),
+    "shared.outbox.waking:LATE_S": 0.3,
     "worker.job_runner:JOB_TIME_S": 20.0,
     "worker.job_runner:SPREAD_S": 2.0,
     "worker.job_runner:MOST_HOPS": 4,

@@ -1,4 +1,7 @@
-"""Lost writes: acknowledged before a disaster, absent from the restored database; and what operators learn of each."""
+"""Lost writes: acknowledged before a disaster, absent from the restored database; and what operators learn of each.
+
+Most keys' records hold no answer: then the write was begun, and acknowledged unless its call died.
+"""
 
 import json
 import re
@@ -22,7 +25,10 @@ _NUMBER = re.compile(r"([A-Z]{3})-[0-9]{4}-([0-9]{6,})")
 
 @dataclass(frozen=True, slots=True)
 class LostWrite:
-    """A write that was acknowledged and is absent; `fields` name it to operators and hold no personal data."""
+    """A write that is absent, and was acknowledged as far as anybody knows.
+
+    `fields` name it to operators and hold no personal data.
+    """
 
     key: AnsweredKey
     subject_id: UUID | None
@@ -48,6 +54,7 @@ class LostWrite:
             "request_id": origin.request_id if origin else None,
             "ids": list(origin.ids) if origin else None,
             "answered_at": format_time(self.key.answered_at),
+            "is_known_answered": self.key.is_known_answered,
             "status": answer.status if answer else None,
             "subject_id": str(self.subject_id) if self.subject_id else None,
             "number": self.number,

@@ -5,13 +5,14 @@ of the claimed jobs expires and the next relay claims them. A job published twic
 state.
 """
 
+import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from shared.aws.sqs import JobQueues, read_hops
+from shared.aws.sqs import JobQueues, read_expected_jobs, read_hops
 from shared.background import BackgroundInvocation, background_handler, repeat_until_empty
 from shared.clock import Clock
 from shared.container import get_container
@@ -33,6 +34,9 @@ PUBLISH_LEASE = timedelta(seconds=60)
 QUEUE_PATIENCE = timedelta(minutes=15)
 # SQS did not answer; the next scheduled or woken run finds the job due again.
 PUBLISH_PAUSE = timedelta(seconds=10)
+# The pauses between looks for a job whose wake-up came before its commit: half a second in all. A commit that takes
+# longer than LATE_S (shared/outbox/waking.py) is followed by another wake-up.
+EARLY_LOOKS_S = (0.02, 0.03, 0.05, 0.1, 0.1, 0.1, 0.1)
 
 
 def relay_batch(database: Database, queues: JobQueues, *, clock: Clock, deadline: Deadline, hops: int = 0) -> int:
@@ -73,15 +77,42 @@ def _mark_jobs(tx: Transaction, lease: datetime, sent: frozenset[UUID], unsent: 
 
 
 def relay_due_jobs(
-    event: dict[str, Any], database: Database, queues: JobQueues, *, clock: Clock, deadline: Deadline
+    event: dict[str, Any],
+    database: Database,
+    queues: JobQueues,
+    *,
+    clock: Clock,
+    deadline: Deadline,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> int:
-    """Send all due jobs to SQS and return how many it acknowledged. `event` has wake-ups, or is the schedule's."""
-    hops = read_hops(record["body"] for record in event.get("Records", ()))
+    """Send all due jobs to SQS and return how many it acknowledged. `event` has wake-ups, or is the schedule's.
+
+    A wake-up names jobs whose commit may still be under way: while some of them are missing, look again after a pause.
+    """
+    bodies = [record["body"] for record in event.get("Records", ())]
+    hops, missing = read_hops(bodies), read_expected_jobs(bodies)
 
     def relay() -> int:
         return relay_batch(database, queues, clock=clock, deadline=deadline, hops=hops)
 
-    return repeat_until_empty(relay, deadline)
+    published = 0
+    for pause_s in (0.0, *EARLY_LOOKS_S):
+        if pause_s >= deadline.seconds_left:
+            break
+        sleep(pause_s)
+        # Asked before the jobs are claimed: one that is there by then is claimed, by this relay or another.
+        missing = _find_missing_jobs(database, missing, deadline)
+        published += repeat_until_empty(relay, deadline)
+        if not missing:
+            break
+    return published
+
+
+def _find_missing_jobs(database: Database, jobs: frozenset[UUID], deadline: Deadline) -> frozenset[UUID]:
+    if not jobs:
+        return jobs
+    rows = database.run(lambda tx: tx.fetch_all(SQL["missing_jobs"], ids=list(jobs)), deadline).value
+    return frozenset(row["id"] for row in rows)
 
 
 @background_handler

@@ -2,13 +2,14 @@
 
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from datetime import date
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from shared.circuit.client import STORE_WAIT_S
 from shared.clock import Clock, convert_to_local_date, read_epoch_micros, read_monotonic, read_utc_now
@@ -194,9 +195,9 @@ class Container:
         """Return the claims of a token. Raise Refusal("unauthenticated"), Unavailable."""
         return self._verifier(token)
 
-    def wake_relay_soon(self) -> Callable[[], object]:
+    def wake_relay_soon(self, jobs: Collection[UUID]) -> Callable[[], object]:
         """Wake the relay from a background thread; the returned function waits until that has succeeded or failed."""
-        return self._background.submit(copy_context().run, self.queues.wake_relay).result
+        return self._background.submit(copy_context().run, partial(self.queues.wake_relay, jobs=jobs)).result
 
 
 @cache

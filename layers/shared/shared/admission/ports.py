@@ -100,9 +100,15 @@ class Replay:
 
 @dataclass(frozen=True, slots=True)
 class InProgress:
-    """The first call with this key has not finished; repeat the call after `retry_after_s` seconds."""
+    """A call has taken the key and stored no answer; the key's row in the database shows whether its work is done.
+
+    If it is not, repeat the call after `retry_after_s` seconds. `holder` is the token of the call that has the key, ""
+    if the store did not get to know it. `has_lapsed` says that its lease is over, so that the key may be taken from it.
+    """
 
     retry_after_s: float
+    holder: str = ""
+    has_lapsed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +130,18 @@ AdmissionDecision = Admitted | Replay | InProgress | KeyReused | OverLimit
 class AdmissionStore(Protocol):
     """The store of limits and keys, shared by all execution environments. It is fast, and its loss is tolerated."""
 
-    def admit(self, *, charge: LimitCharge | None, use: KeyUse | None, lease_s: float) -> AdmissionDecision:
-        """Take the key and charge the limit, both or neither; the key is held for at most `lease_s` seconds."""
+    def admit(
+        self, *, charge: LimitCharge | None, use: KeyUse | None, lease_s: float, take_from: str = ""
+    ) -> AdmissionDecision:
+        """Take the key and charge the limit, both or neither; the key is held for at most `lease_s` seconds.
+
+        The key stays known for its lifetime, also without an answer. After its lease it may be taken from the holder
+        with the token `take_from`, by a caller who has seen that the holder's work is not done.
+        """
         ...
 
     def complete(self, use: KeyUse, token: str, answer: StoredAnswer, *, first_used_at: datetime | None = None) -> None:
-        """Store the answer for the key's lifetime, unless another call has taken over the key since.
+        """Store the answer for the key's lifetime, unless another call than `token`'s holds the key.
 
         The lifetime begins at `first_used_at` if the answer is that of an earlier use, whose row in the database
         expires with it; otherwise now.

@@ -1,11 +1,13 @@
 """The items of the state table, as dictionaries: what is written, under which condition, and how it is read.
 
 A client's bucket   pk `limit#<name>#<sha256>`    tat
-A key's record      pk `key#<sha256>`             fingerprint holder phase free_at [origin] [answer | renewable]
+A key's record      pk `key#<sha256>`  fingerprint holder phase free_at known_until [origin] [answer | renewable]
 
-`tat` and `free_at` are epoch microseconds: when the bucket is full again, and when the key may be taken (the end of its
-holder's lease while the call runs, the end of the record's lifetime once it has an answer). `holder` is the fencing
-token. DynamoDB deletes an item some time after `expires_at` (epoch seconds), which is always later than the other two:
+`tat`, `free_at` and `known_until` are epoch microseconds: when the bucket is full again, when the key may be taken from
+its holder (at the end of a lease, while no answer is stored), and when the key is free for anything. A record of an
+earlier release has no `known_until`: its key is free at `free_at`. `holder` is the fencing token. `phase` stays
+`running` until an answer is stored, which may be never: the key's row in the database shows whether the work is done.
+DynamoDB deletes an item some time after `expires_at` (epoch seconds), which is always later than the others:
 deletion can be days late and never changes a decision, because the conditions check the time themselves. `renewable` is
 an answer without the part that expires, and the facts from which that part is made. `origin` is the call that took the
 key, by which operators find what a restored database has lost.
@@ -97,23 +99,35 @@ def _spend_busy(limit: RateLimit, now: int) -> tuple[str, str, Values]:
     return "tat + :interval", "tat > :now AND tat <= :latest", values
 
 
-def build_take_write(table: str, use: KeyUse, token: str, lease_ends: int, now: int) -> PutTypeDef:
-    """Return the write that takes a free key for `token` until `lease_ends`."""
+def build_take_write(
+    table: str, use: KeyUse, token: str, *, lease_ends: int, ends: int, now: int, take_from: str = ""
+) -> PutTypeDef:
+    """Return the write that takes a key for `token` until `lease_ends`, and makes it known until `ends`.
+
+    The key must be free, or held by `take_from`, whose lease is over.
+    """
     item: Values = {
         "pk": {"S": make_record_key(use)},
         "fingerprint": {"S": use.fingerprint},
         "holder": {"S": token},
         "phase": {"S": RUNNING},
         "free_at": _build_number(lease_ends),
-        "expires_at": _compute_expiry(lease_ends),
+        "known_until": _build_number(ends),
+        "expires_at": _compute_expiry(max(ends, lease_ends)),
     }
     if use.origin is not None:
         item["origin"] = _build_origin(use.origin)
+    free = "attribute_not_exists(pk) OR known_until <= :now"
+    condition = f"{free} OR (attribute_not_exists(known_until) AND free_at <= :now)"
+    values: Values = {":now": _build_number(now)}
+    if take_from:
+        condition += " OR (holder = :from AND phase = :running AND free_at <= :now)"
+        values |= {":from": {"S": take_from}, ":running": {"S": RUNNING}}
     return {
         "TableName": table,
         "Item": item,
-        "ConditionExpression": "attribute_not_exists(pk) OR free_at <= :now",
-        "ExpressionAttributeValues": {":now": _build_number(now)},
+        "ConditionExpression": condition,
+        "ExpressionAttributeValues": values,
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
     }
 
@@ -132,7 +146,7 @@ def build_answer_write(table: str, use: KeyUse, token: str, answer: StoredAnswer
     return {
         "TableName": table,
         "Key": {"pk": {"S": make_record_key(use)}},
-        "UpdateExpression": "SET phase = :phase, free_at = :ends, expires_at = :gone"
+        "UpdateExpression": "SET phase = :phase, free_at = :ends, known_until = :ends, expires_at = :gone"
         + (f", {attribute} = :answer" if answer is not None else ""),
         "ConditionExpression": "holder = :token",
         "ExpressionAttributeValues": values,
@@ -161,14 +175,19 @@ def is_held_by(item: Item | None, token: str) -> bool:
 
 def read_decision(item: Item | None, use: KeyUse, now: int) -> AdmissionDecision | None:
     """Return what a key's record means for another call with the key; None if the key is free."""
-    if not item or int(item["free_at"]["N"]) <= now:
+    if not item or read_end(item) <= now:
         return None
     if item["fingerprint"]["S"] != use.fingerprint:
         return KeyReused()
     if item["phase"]["S"] == RUNNING:
-        return InProgress(retry_after_s=RUNNING_RETRY_S)
+        return InProgress(RUNNING_RETRY_S, holder=item["holder"]["S"], has_lapsed=int(item["free_at"]["N"]) <= now)
     answer = read_answer(item)
     return Replay(answer) if answer else Admitted(quota=None, token=None)
+
+
+def read_end(item: Item) -> int:
+    """Return the time from which a key is free for anything."""
+    return int(item.get("known_until", item["free_at"])["N"])
 
 
 def _build_origin(origin: KeyOrigin) -> UniversalAttributeValueTypeDef:

@@ -6,9 +6,11 @@ statement's result, and a decision between statements is itself SQL: `require()`
 """
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
+from uuid import UUID
 
 from shared.admission.ports import KeyUse
 from shared.deadline import Deadline
@@ -56,8 +58,13 @@ class Transaction(Protocol):
         """
         ...
 
-    def run_after_commit(self, name: str) -> None:
-        """Request an action, by name, that is run right after the commit."""
+    @property
+    def jobs(self) -> AbstractSet[UUID]:
+        """Return the ids of the jobs that will be there after the commit, as far as they are known."""
+        ...
+
+    def run_after_commit(self, name: str, *jobs: UUID) -> None:
+        """Request an action, by name, that is run right after the commit; `jobs` are the new jobs that it is about."""
         ...
 
 
@@ -102,4 +109,10 @@ class TransactionRunner(Protocol):
         The guard's statements precede both the work and the stored answer. Raise what `run` raises, and
         Refusal("idempotency-key-reused") if the key was used for another request.
         """
+        ...
+
+    def find_committed(
+        self, use: KeyUse, deadline: Deadline, *, guard: Guard = require_nothing
+    ) -> Committed[Row] | None:
+        """Return the facts of the key's first run, None if none has committed; raise what `run_once` raises."""
         ...
