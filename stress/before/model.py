@@ -125,6 +125,7 @@ class ClaimRecord(BaseModel):
     amount: str
     currency: str
     assignee: PersonReference | None
+    member: None = None  # whose it is; shown to staff alone
     created_at: datetime
     updated_at: datetime
     version: int

@@ -156,8 +156,8 @@ def summarise_evidence(report: ReadinessReport) -> str:
     samples = format_number(sum(result.samples for result in judged))
     compared = format_number(sum(sum(one.compared.values()) for one in reconciliations))
     return (
-        f"{sum(check.passed for check in checks)} of {len(checks)} checks held, on {samples} samples; "
-        f"{breakable or 'none'} of them guard what a control has broken, and it was detected. {compared} comparisons "
+        f"{sum(check.passed for check in checks)} of {len(checks)} checks held, on {samples} samples; for "
+        f"{breakable or 'none'} of them a control was detected. {compared} comparisons "
         f"of what clients were answered with what is there found {format_number(differences) if differences else 'no'} "
         f"difference{'s' * (differences > 1)}."
     )

@@ -125,8 +125,7 @@ def test_the_documentation_fills_in_a_fresh_key_and_the_story(cloud: RunningClou
     wait_for_element(browser, f"{claims} button.opblock-summary-control").click()
     wait_for_element(browser, f"{claims} .try-out__btn").click()
     fields = browser.find_elements(By.CSS_SELECTOR, f"{claims} tr[data-param-name] :is(input, select)")
-    assert [field.get_attribute("value") for field in fields] == ["20", *[""] * (len(fields) - 1)]
-    assert len(fields) > 5, "each filter has its field"
+    assert [field.get_attribute("value") for field in fields] == ["20", "", "", "", "", "", ""]
     assert errors(browser) == []
 
 

@@ -3,6 +3,7 @@
 import fcntl
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,6 @@ import pytest
 from tests.services import ROOT
 
 LOCAL = str(ROOT / ".venvs/local/bin/python")
-STRESS = str(ROOT / ".venvs/stress/bin/python")
 END_S = 30.0
 MOMENT = "2026-11-26T21:30:00"
 
@@ -85,9 +85,9 @@ def test_a_target_of_make_says_which_variable_it_needs(tmp_path: Path, target: s
 
 def test_an_address_that_is_none_is_said_before_a_run_on_it() -> None:
     """And a run elsewhere that nobody confirms does not begin."""
-    wrong = run(STRESS, "-m", "stress", "run", "--target", "nonsense")
+    wrong = run(sys.executable, "-m", "stress", "run", "--target", "nonsense")
     assert (wrong.returncode, wrong.stderr) == (1, "nonsense is no address of an API: TARGET=https://…/api\n")
-    unasked = run(STRESS, "-m", "stress", "run", "--target", "https://api.example.test/api")
+    unasked = run(sys.executable, "-m", "stress", "run", "--target", "https://api.example.test/api")
     assert (unasked.returncode, unasked.stderr) == (1, "nobody answers: YES=1\n")
 
 
@@ -96,7 +96,7 @@ def test_an_address_that_is_none_is_said_before_a_run_on_it() -> None:
 )
 def test_a_name_that_does_not_exist_is_said_before_anything_runs(module: str, message: str) -> None:
     """Without the minutes that a run without any of its kind took."""
-    done = run(str(ROOT / ".venvs/dev/bin/python"), "-m", module, "nonsense")
+    done = run(sys.executable, "-m", module, "nonsense")
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr

@@ -6,6 +6,7 @@ import shlex
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from tools.stages import parse_groups
 MARKS = {"long": "pytest.mark.long", "timed": "pytest.mark.timed", "alarms": "alarm_cloud"}
 AGAIN = ("oldest-python", "one-by-one")  # run what others run, in another way
 CHAOS = "chaos"
+USED_ENVIRONMENT = re.compile(r"""ROOT / ["']\.venvs/([\w.]+)""")
+INSTALLED_ENVIRONMENTS = re.compile(r"-m local\.bootstrap(?: --\S+)*((?: +[\w.]+)+)$")
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ def is_within(file: str, path: str) -> bool:
     return file == path or file.startswith(f"{path}/")
 
 
+@cache
 def print_recipe(target: str) -> list[str]:
     """Return the commands that make would run for a target."""
     done = subprocess.run(
@@ -116,3 +120,34 @@ def test_a_tenth_of_the_controls_takes_five_minutes_and_each_night_runs_all() ->
 def test_make_itself_starts_the_stages(target: str) -> None:
     """A shell between them would die of CI's signal first, and CI be over before the stages have ended."""
     assert re.fullmatch(r"[\w./-]+ -m tools\.stages [\w ./,+-]+", find_command(target))
+
+
+def list_installed(stage: str) -> set[str]:
+    """Return the environments that a stage installs before its tests."""
+    found = [INSTALLED_ENVIRONMENTS.search(line.rstrip()) for line in print_recipe(stage)]
+    return {name for match in found if match for name in match[1].split()}
+
+
+def list_missing(text: str, installed: set[str]) -> set[str]:
+    """Return the environments of this checkout that a test's file uses, and that are not installed."""
+    return set(USED_ENVIRONMENT.findall(text)) - installed
+
+
+def test_each_stage_installs_the_environments_that_its_tests_use() -> None:
+    """A checkout in which somebody has worked has all of them; a fresh clone has what the stage installs."""
+    missing = {}
+    for stage in [*list_stages("ci"), CHAOS]:
+        paths = {path for run in list_commands(stage) for path in run.paths}
+        files = [file for path in paths for file in Path(ROOT, path).rglob("*.py")]
+        installed = list_installed(stage)
+        for file in files:
+            if found := list_missing(file.read_text(encoding="utf-8"), installed):
+                missing[stage, file.relative_to(ROOT).as_posix()] = found
+    assert missing == {}
+
+
+def test_an_environment_that_no_stage_installs_is_found() -> None:
+    """The text is the one that has passed wherever the report had been made before."""
+    installed = list_installed("local")
+    assert {"dev", "local", "emulator", "lambda", "databases"} <= installed
+    assert list_missing(f'{"ROOT"} / ".venvs/stress/bin/python"', installed) == {"stress"}

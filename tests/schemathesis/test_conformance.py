@@ -13,6 +13,7 @@ import pytest
 from shared.settings import DEFAULT_LIMITS
 from tests.e2e.cloud import ROOT, RunningCloud, run_cloud
 from tests.e2e.cloud_users import CloudUsers
+from tools.openapi.story.members import REGISTRATION
 
 LEAST_CALLS = 2_000
 CONFIG = Path(__file__).with_name("schemathesis.toml")
@@ -36,7 +37,12 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCloud]:
 def tokens(cloud: RunningCloud) -> dict[str, str]:
     """Somebody of each role; for all generated calls together every role's operations are reached."""
     people = CloudUsers(cloud)
-    clients = {"admin": people.make_staff("admin"), "member": people.make_member()[1], "agent": people.make_agent()[1]}
+    arta, agent = people.make_agent()
+    # The examples name the code of the story's agent.
+    cloud.query_rows(
+        "UPDATE agents SET referral_code = %s WHERE id = %s RETURNING id", REGISTRATION["referral_code"], arta["id"]
+    )
+    clients = {"admin": people.make_staff("admin"), "member": people.make_member()[1], "agent": agent}
     return {role: str(client.headers["Authorization"]) for role, client in clients.items()}
 
 

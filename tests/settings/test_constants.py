@@ -30,6 +30,7 @@ CONTRACT: dict[str, Any] = {
     "members.service:RENEWAL_RATE": Decimal("0.10"),
     "members.service:WITHDRAWAL_DAYS": 14,
     "members.service:MOST_WORDS": 4,
+    "members.model:LONGEST_PHONE_PART": 30,
     "shared.clock:LATEST_LOCAL_OFFSET": timedelta(hours=14),
     "shared.api.client_address:IPV6_PREFIX_BITS": 64,
     "shared.api.body:MAX_BODY_BYTES": 256 * 1024,

@@ -87,7 +87,7 @@ def test_the_evidence_counts_only_what_could_be_judged() -> None:
     """Checks, samples and comparisons of the INVALID scenario are left out; a control that proves nothing is too."""
     mixed = sample.make_mixed_report()
     assert consistency.summarise_evidence(mixed) == (
-        "20 of 22 checks held, on 5,720 samples; none of them guard what a control has broken, and it was detected. "
+        "20 of 22 checks held, on 5,720 samples; for none of them a control was detected. "
         "22,850 comparisons of what clients were answered with what is there found 7 differences."
     )
     assert "found no difference." in consistency.summarise_evidence(sample.make_passing_report())
@@ -99,9 +99,13 @@ def test_the_evidence_counts_checks_whose_control_was_detected() -> None:
     """A check without a control, and one whose control is older than the code, are not counted."""
     controlled = [replace(HELD, control=name) for name in ("limiter-open", "limiter-open", "another", "")]
     report = replace_result(sample.make_passing_report(), replace(sample_results.make_claims(), checks=controlled))
-    assert "; 2 of them guard what" in consistency.summarise_evidence(replace(report, controls=[sample.DETECTED]))
+    assert "; for 2 of them a control was detected. " in consistency.summarise_evidence(
+        replace(report, controls=[sample.DETECTED])
+    )
     older = replace(sample.DETECTED, guards_now={"service": "changed"})
-    assert "; none of them guard what" in consistency.summarise_evidence(replace(report, controls=[older]))
+    assert "; for none of them a control was detected. " in consistency.summarise_evidence(
+        replace(report, controls=[older])
+    )
 
 
 def test_nothing_tried_is_no_pass() -> None:

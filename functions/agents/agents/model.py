@@ -84,7 +84,7 @@ class AgentQuery(PageQuery):
     status: AgentState | None = Field(
         default=None,
         description="The name of `state` before; it ends with the next release. Ignored if `state` is given.",
-        deprecated=True,
+        json_schema_extra={"deprecated": True},  # pydantic's own mark would warn at each call
     )
 
 

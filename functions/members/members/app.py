@@ -84,6 +84,7 @@ def list_members(call: Call[MemberQuery]) -> Answer:
     query = call.input
     listing = f"members {query.number} {query.email}"
     if query.name is not None or query.phone is not None:
+        # A cursor is good for its own search only; without these filters it is the one of the release before.
         listing += f" {query.name} {query.phone}"
     today = call.services.read_today()
     return list_page(call, listing, MemberView, service.list_members, query=query, today=today)

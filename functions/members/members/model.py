@@ -62,8 +62,16 @@ class ContactChange(RequestModel):
         return self
 
 
+LONGEST_PHONE_PART = 30  # with what is written between the digits
+
+
 def _clean_phone_part(value: str) -> str:
-    """Return digits as E.164 has them: without what is written between them, and without the prefixes for dialling."""
+    """Return digits as E.164 has them: without what is written between them, and without the prefixes for dialling.
+
+    A text that is too long as it was sent stays as it is, so that its length is what is refused.
+    """
+    if len(value) > LONGEST_PHONE_PART:
+        return value
     digits = re.sub(r"[\s()./-]", "", value)
     return f"+{digits[2:]}" if digits.startswith("00") else digits.removeprefix("0")
 
@@ -78,7 +86,7 @@ PhonePart = Annotated[
         r"^\+?[0-9]+$",
         "part of a phone number, like 44 123 456",
         2,
-        30,
+        LONGEST_PHONE_PART,
         clean=_clean_phone_part,
         described=r"^[\s()./-]*(\+|00?)?([\s()./-]*[1-9]){2}([\s()./-]*[0-9])*[\s()./-]*$",
         note="Only members whose phone numbers have this part; spaces, punctuation and 0 or 00 in front don't count.",
@@ -96,11 +104,8 @@ class MemberQuery(PageQuery):
 
     number: MemberNumber | None = Field(default=None, description="Only the member with this number.")
     email: Email | None = Field(default=None, description="Only the member with this email address.")
-    name: NamePart | None = Field(default=None, description="Only members whose names have these parts.")
-    phone: PhonePart | None = Field(
-        default=None,
-        description="Only members whose phone numbers have this part, however it is written.",
-    )
+    name: NamePart | None = None
+    phone: PhonePart | None = None
 
 
 class ReferringAgent(ResponseModel):

@@ -106,6 +106,14 @@ def test_a_plus_does_not_stand_in_the_middle(client: ApiClient) -> None:
     assert member in find(client, phone="44123")
 
 
+def test_a_phone_part_is_as_long_as_it_was_sent(client: ApiClient) -> None:
+    """What is written between the digits counts for the length that the description states."""
+    member = register(client, "Besa", phone="+38344123456")
+    assert member in find(client, phone="44" + "/" * 28)
+    refused = client.call("GET", "/members", query={"phone": "44" + "/" * 29})
+    assert (refused.status, refused.json["errors"][0]["pointer"]) == (422, "phone")
+
+
 def test_filters_narrow_each_other_and_pages_go_on(client: ApiClient) -> None:
     """Each member on one page; a cursor is good for its own search only."""
     members = [register(client, f"Mirjeta Syla {n}", phone=f"+3834455566{n}") for n in range(5)]
