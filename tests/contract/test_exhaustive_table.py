@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from shared.admission.ports import KeyUse, LimitCharge, RateLimit, StoredAnswer
+from shared.admission.ports import KeyUse, LimitCharge, RateLimit, StoredAnswer, UnkeptAnswer
 from shared.aws import dynamodb_admission_items as items
 from shared.aws.dynamodb_circuits import DynamoDbCircuitStore
 from shared.circuit.state import (
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 NOW = 1_795_000_000_000_000
+FIRST_USED_AT = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=NOW)
 TABLE = "state"
 USE, OTHER_USE = KeyUse("scope", "key", "first"), KeyUse("scope", "key", "other")
 CHARGE = LimitCharge("client", RateLimit("write", burst=2, period_s=2))
@@ -56,6 +58,9 @@ def list_requests() -> Iterator[Request]:
             yield "put_item", take(token, now, take_from="mine")
         yield "update_item", dict(items.build_answer_write(TABLE, USE, token, ANSWER, NOW + 3_000_000))
         yield "update_item", dict(items.build_answer_write(TABLE, USE, token, None, NOW + 3_000_000))
+        for is_stored in (True, False):
+            facts = UnkeptAnswer(USE.scope, USE.key, token, '{"number": 1}', FIRST_USED_AT)
+            yield "update_item", dict(items.build_facts_write(TABLE, facts, 3_000_000, is_stored=is_stored))
         yield "delete_item", dict(items.build_release_write(TABLE, USE, token))
     for seen in (None, NOW - 1, NOW, NOW + 1, NOW + 2_000_000):
         yield "update_item", {**charge(seen), "ReturnValues": "UPDATED_NEW"}

@@ -1,7 +1,8 @@
 """The shipped admission of requests, by Idempotency-Key and by rate limit, as two machines to be searched.
 
 KeyMachine: whole calls with one key, from the admission to the stored answer (shared.api.execution, shared.database's
-run_once, shared.aws's DynamoDbAdmissionStore). LimitMachine: calls of one client that are charged to a limit, with and
+run_once, shared.aws's DynamoDbAdmissionStore), and relays that keep their answers (relay.answers, shared.aws's
+DynamoDbAnswerKeeper). LimitMachine: calls of one client that are charged to a limit, with and
 without a key (DynamoDbAdmissionStore, shared.admission.gcra). The table evaluates the shipped condition expressions
 (state_table.py), the database runs the shipped statements (key_table.py).
 
@@ -11,6 +12,7 @@ Times are microseconds relative to now. A process may outlast its lease.
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -18,21 +20,32 @@ from unittest import mock
 
 from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
 
+from relay import answers as relay_answers
 from shared.admission.gcra import compute_quota
-from shared.admission.ports import Admitted, InProgress, KeyUse, LimitCharge, OverLimit, RateLimit, StoredAnswer
+from shared.admission.ports import (
+    Admitted,
+    InProgress,
+    KeyUse,
+    LimitCharge,
+    OverLimit,
+    RateLimit,
+    StoredAnswer,
+    WorkDone,
+)
 from shared.api import execution
 from shared.api.call import Call
 from shared.api.responses import Answer
 from shared.aws import dynamodb_admission
 from shared.aws import dynamodb_admission_items as items
 from shared.aws.dynamodb_admission import DynamoDbAdmissionStore
+from shared.aws.dynamodb_answer_keeper import DynamoDbAnswerKeeper
 from shared.database.pipeline import Database
 from shared.database.transaction import Committed
 from shared.deadline import Deadline
 from shared.errors import Refusal, Unavailable
 from shared.retry.backoff import Backoff
 from shared.retry.budget import RetryBudget
-from tests.exhaustive.key_table import FIRST_USED_AT, Duplicate, KeyTable
+from tests.exhaustive.key_table import FIRST_USED_AT, Duplicate, KeyRow, KeyTable
 from tests.exhaustive.replay import LOST, Failure, Outside, PlayedConnection, Player
 from tests.exhaustive.search import Move
 from tests.exhaustive.state_table import TableInMemory
@@ -44,6 +57,8 @@ OLDEST = -1 * TICK  # as long ago as a process that goes on began
 SECONDS_LEFT = LEASE_MARGIN_S = 0.5  # of an invocation when it takes the key: together a unit of time
 LEASE_S = 1.0  # of the calls that only the limit is searched with
 RECORD_LIFE_S = 2.0  # longer than a lease: a key may be known and nobody's
+RELAY = "the relay"
+RELAY_S = 10.0  # that a relay has left: more than it needs to begin a write
 LIMIT = RateLimit("write", burst=2, period_s=2)
 CHARGE = LimitCharge("client", LIMIT)
 
@@ -52,6 +67,7 @@ NO_EFFECT = "answered as done without an effect"
 OTHERS_ANSWER = "another request was answered with the key's answer"
 OVERWRITTEN = "an answer was overwritten or removed before its time"
 STOLEN = "a key was taken from its holder before the lease had expired"
+FORGOTTEN = "nobody will keep the answer that a key's record waits for"
 WRONG_ANSWER = "an answer was stored that is not the one of the key's row"
 TOLD_TO_WAIT = "a client was told to wait though its work was done before it asked"
 PASSED = "more requests passed in a window than the limit allows"
@@ -62,10 +78,13 @@ REFUSED = "a request was refused although the bucket was full"
 
 
 class Shared(NamedTuple):
-    """The two items of the table, the key's row with its effects, and when the charged requests were asked."""
+    """The two items of the table, the key's row with its effects, and when the charged requests were asked.
+
+    The row's `holder` is "other" if it is the record's, "gone" if that is another by now.
+    """
 
     record: tuple[tuple[str, Any], ...] | None = None
-    row: tuple[str, str | None] | None = None
+    row: KeyRow | None = None
     effects: int = 0
     tat: int | None = None
     charged: tuple[int, ...] = ()
@@ -114,7 +133,8 @@ class RefusedWrite(NamedTuple):
 
 
 _TIMES = frozenset({"free_at", "known_until", "tat"})
-# A token of another call, as an item shows it, and what stands for it once that call is no longer the key's holder.
+# A token of another call, as an item shows it, and what stands for it once that call is no longer the key's holder; so it
+# is with the token of a row that a relay has read.
 _OTHER, _GONE = json.dumps({"S": "other"}), json.dumps({"S": "gone"})
 _UNREACHABLE = Failure(lambda: ConnectTimeoutError(endpoint_url="https://dynamodb.example.test"))
 _UNANSWERED = Failure(lambda: ReadTimeoutError(endpoint_url="https://dynamodb.example.test"))
@@ -130,6 +150,7 @@ def use_few_retries() -> Iterator[None]:
     with (
         mock.patch.object(dynamodb_admission, "CONTENTION_BACKOFF", Backoff(retries=1, base_s=0.1, cap_s=0.1)),
         mock.patch.object(dynamodb_admission, "UNAVAILABLE_PAUSE_S", 1.0),
+        mock.patch.object(relay_answers, "logger"),
         mock.patch.object(execution, "LEASE_MARGIN_S", LEASE_MARGIN_S),
         mock.patch.object(execution, "build_problem_answer", return_value=StoredAnswer(503, {}, "")),
     ):
@@ -234,7 +255,9 @@ class AdmissionMachine:
     def list_moves(self, environment: IdleCaller | CallRun, shared: Shared) -> Iterator[Move]:
         """Return each step that the environment can take next."""
         if isinstance(environment, IdleCaller):
-            for asks in self.asks:
+            # A relay without an answer to read does nothing, and it is a function of its own: it remembers no calls.
+            is_relay = environment == IdleCaller() and shared.row is not None and shared.row.holder is not None
+            for asks in (each for each in self.asks if each != RELAY or is_relay):
                 yield self._begin_call(self._make_run(asks, environment, shared), shared)
             return
         yield self._make_move("is killed", IdleCaller(), shared, shared, environment, fault=True)
@@ -242,8 +265,8 @@ class AdmissionMachine:
 
     def _make_run(self, asks: str, environment: IdleCaller, shared: Shared) -> CallRun:
         run = CallRun(asks, environment)
-        is_done = shared.row is not None and shared.row[0] == self._make_use(run).fingerprint
-        return run._replace(was_done=is_done)
+        is_done = shared.row is not None and shared.row.fingerprint == self._make_use(run).fingerprint
+        return run._replace(was_done=is_done and asks != RELAY)
 
     def _begin_call(self, run: CallRun, shared: Shared) -> Move:
         label, ended = f"begins: {run.asks}", self._play(run)
@@ -314,7 +337,7 @@ class AdmissionMachine:
         token = request.get("ExpressionAttributeValues", {}).get(":token", holder)
         has_overstepped = token != holder and record is not held.get(record_key)
         value = None if record is None else freeze(record | {"holder": {"S": "other"}})
-        after = shared._replace(record=value, tat=tat, charged=charged)
+        after = _outdate_row(shared, shared._replace(record=value, tat=tat, charged=charged))
         holds = record is not None and record.get("holder") == {"S": "mine"}
         sent = run._replace(holds=holds, is_charged=run.is_charged or is_charged, has_overstepped=has_overstepped)
         return after, answer, sent
@@ -375,6 +398,9 @@ class AdmissionMachine:
             return WRONG_ANSWER
         if before.record != after.record and (problem := _check_record(before, after, run)):
             return problem
+        is_waiting = after.record is not None and not _has_answer(after)
+        if before.row and before.row.holder == "other" and after.row and not after.row.holder and is_waiting:
+            return FORGOTTEN
         return PASSED if _has_passed_limit(after.charged) else None
 
     def _check_end(self, run: CallRun, result: Any, shared: Shared) -> str | None:
@@ -438,6 +464,8 @@ class AdmissionMachine:
         """Return the environment a unit of time later; the runtime ends a call that takes too long."""
         if isinstance(environment, IdleCaller):
             return _age_idle(environment)
+        if environment.asks == RELAY:
+            return environment  # it looks at no clock, and may be as slow as it likes
         if environment.began <= -self.longest_run * TICK:
             return IdleCaller()
         return environment._replace(
@@ -460,19 +488,20 @@ class AdmissionMachine:
         return int(isinstance(environment, CallRun) and environment.holds)
 
     def is_normal(self, environment: IdleCaller | CallRun, shared: Shared) -> bool:
-        """Return whether no call runs, the key is free or answered, and the bucket is full."""
+        """Return whether no call runs, the key is free or answered, its answer kept, and the bucket is full."""
         record = dict(shared.record or ())
         is_settled = not record or record["free_at"] <= 0 or json.loads(record["phase"])["S"] != items.RUNNING
+        is_settled = is_settled and not (shared.row and shared.row.holder)
         return isinstance(environment, IdleCaller) and is_settled and (shared.tat is None or shared.tat <= 0)
 
 
 class KeyMachine(AdmissionMachine):
-    """Calls with one Idempotency-Key, of which some ask for something else.
+    """Calls with one Idempotency-Key, of which some ask for something else, and relays that keep its answer.
 
     `stores_answer` is the operation's option: whether the first call stores its answer before it gives it.
     """
 
-    asks: tuple[str, ...] = ("the call", "another call with the same key")
+    asks: tuple[str, ...] = ("the call", "another call with the same key", RELAY)
     is_answer_an_effect = True
 
     def __init__(self, *, asks: tuple[str, ...] | None = None, stores_answer: bool = False) -> None:
@@ -488,6 +517,8 @@ class KeyMachine(AdmissionMachine):
             sleep=_ignore,
             uniform=lambda a, _b: a,
         )
+        if run.asks == RELAY:
+            return _run_relay(database, store)
         request: Any = SimpleNamespace(
             headers={"idempotency-key": "key"}, base_path="", request_id="r",
             deadline=Deadline(at=SECONDS_LEFT, clock=lambda: 0.0),
@@ -505,7 +536,7 @@ class KeyMachine(AdmissionMachine):
                 "question", lambda: database.find_committed(*asked, **more)
             ),
         )
-        services: Any = SimpleNamespace(admission_store=admission, database=runner, wake_relay_soon=None)
+        services: Any = SimpleNamespace(admission_store=admission, database=runner, wake_relay_soon=_wake_nobody)
         call: Call[Any] = Call(None, {}, None, None, "client", None, request, self._make_use(run), services)
         operation: Any = SimpleNamespace(
             is_write=True,
@@ -522,16 +553,19 @@ class KeyMachine(AdmissionMachine):
             return "unavailable"
 
     def _list_commits(self, run: CallRun, shared: Shared, statements: Any) -> Iterator[Move]:
-        after, answer = self._table.run(shared.row, shared.effects, statements)
-        changed = shared._replace(row=after[0], effects=min(after[1], 2))
+        (row, effects), answer = self._table.run(shared.row, shared.effects, statements)
+        if row is not None and row.holder == "mine":
+            row = row._replace(holder="other" if run.holds else "gone")
+        changed = shared._replace(row=row, effects=min(effects, 2))
         name = "the transaction" if changed != shared else "a transaction that changes nothing"
         yield self._go_on(run, shared, changed, f"commits {name}", answer)
         yield self._go_on(run, shared, shared, f"loses the connection before {name}", LOST, fault=True)
         if changed == shared:
             return
-        yield self._go_on(
-            run, shared, shared, "is refused by a rule", Failure(lambda: Refusal("claim-closed")), fault=True
-        )
+        if run.asks != RELAY:
+            yield self._go_on(
+                run, shared, shared, "is refused by a rule", Failure(lambda: Refusal("claim-closed")), fault=True
+            )
         yield self._go_on(run, shared, changed, f"loses the connection after {name}", LOST, fault=True)
         yield self._make_move(f"is killed right after {name}", IdleCaller(), shared, changed, run, fault=True)
 
@@ -542,7 +576,7 @@ class KeyMachine(AdmissionMachine):
             return None
         if not shared.effects or shared.row is None:
             return NO_EFFECT
-        return OTHERS_ANSWER if shared.row[0] != self._make_use(run).fingerprint else None
+        return OTHERS_ANSWER if shared.row.fingerprint != self._make_use(run).fingerprint else None
 
 
 class LimitMachine(AdmissionMachine):
@@ -582,14 +616,16 @@ def _has_answer(shared: Shared) -> bool:
 
 def _read_stored(shared: Shared) -> Any:
     """Return the answer that the key's record has, None if it has none."""
-    stored = dict(shared.record or ()).get("answer")
-    return None if stored is None else json.loads(stored)["M"]["body"]["S"]
+    record = dict(shared.record or ())
+    if "answer" in record:
+        return json.loads(record["answer"])["M"]["body"]["S"]
+    return json.loads(record["facts"])["S"] if "facts" in record else None
 
 
 def _is_answer_of_row(shared: Shared) -> bool:
     """Return whether the answer that the key's record has, if it has one, is that of the key's row."""
     stored = _read_stored(shared)
-    return stored is None or (shared.row is not None and json.loads(stored) == shared.row[1])
+    return stored is None or (shared.row is not None and stored == shared.row.answer)
 
 
 def _check_record(before: Shared, after: Shared, run: CallRun | None) -> str | None:
@@ -598,6 +634,8 @@ def _check_record(before: Shared, after: Shared, run: CallRun | None) -> str | N
     if run is not None and run.has_overstepped:
         return STOLEN
     if _has_answer(before):
+        if run is not None and run.asks == RELAY:
+            return OVERWRITTEN
         is_over = record["known_until"] <= 0 or (_has_answer(after) and _read_stored(before) == _read_stored(after))
         return None if is_over else OVERWRITTEN
     is_anothers = bool(record) and record["free_at"] > 0 and run is not None and not run.holds
@@ -615,8 +653,24 @@ def _rename_holder(answer: Any) -> Any:
             return (method, _rename_in_item(item))
         case Finished(part, ("decision", InProgress(retry_after_s, "other", has_lapsed))):
             return Finished(part, ("decision", InProgress(retry_after_s, "gone", has_lapsed)))
+        case Finished(part, ("decision", WorkDone(_, _, "other") as decision)):
+            return Finished(part, ("decision", replace(decision, holder="gone")))
+        case ((((_, _), *_), *_), *_):
+            return tuple(tuple(tuple(_rename_in_row(row)) for row in rows) for rows in answer)
         case _:
             return answer
+
+
+def _rename_in_row(row: Any) -> Iterator[tuple[str, Any]]:
+    return ((name, "gone" if (name, value) == ("holder", "other") else value) for name, value in row)
+
+
+def _outdate_row(before: Shared, after: Shared) -> Shared:
+    """Return what is there if the record is another call's, or gone: then the row's holder is no longer the record's."""
+    row = after.row
+    if row is None or row.holder is None or after.record == before.record or _has_answer(after):
+        return after
+    return after._replace(row=row._replace(holder="gone"))
 
 
 def _rename_in_item(item: Item | None) -> Item | None:
@@ -630,6 +684,19 @@ def _has_passed_limit(times: tuple[int, ...]) -> bool:
     interval = round(LIMIT.interval_s * TICK)
     windows = ((times[m] - first, m - n + 1) for n, first in enumerate(times) for m in range(n, len(times)))
     return any(count > LIMIT.burst + window // interval for window, count in windows)
+
+
+def _run_relay(database: Database, store: Any) -> int | str:
+    """Run a relay's keeping of answers; return how many it has kept."""
+    keeper = DynamoDbAnswerKeeper(store._client, "state", record_life_s=RECORD_LIFE_S)
+    try:
+        return relay_answers.keep_answers(database, keeper, Deadline(at=RELAY_S, clock=lambda: 0.0))
+    except Unavailable:
+        return "unavailable"
+
+
+def _wake_nobody(*_jobs: Any, **_delay: Any) -> Callable[[], object]:
+    return _ignore
 
 
 def _do_work(call: Call[Any]) -> tuple[str, bool]:
@@ -695,6 +762,9 @@ def _age_answer(answer: Any) -> Any:
         return answer._replace(reasons=reasons)
     if isinstance(answer, tuple) and len(answer) == 2 and isinstance(answer[1], Item):
         return (answer[0], Item(_age_item(answer[1].attributes)))
+    if isinstance(answer, Finished) and isinstance(answer.result[-1], WorkDone):
+        aged = replace(answer.result[-1], first_used_at=answer.result[-1].first_used_at - timedelta(seconds=1))
+        return Finished(answer.part, (*answer.result[:-1], aged))
     return answer
 
 
@@ -713,6 +783,8 @@ def _age_kept(kept: IdleCaller) -> IdleCaller:
 
 
 def _name_request(method: str, request: Any) -> str:
+    if method == "update_item" and "facts" in request["UpdateExpression"]:
+        return "its copy of the answer"
     if method == "update_item" and "phase" in request["UpdateExpression"]:
         return "its write of the answer"
     return {

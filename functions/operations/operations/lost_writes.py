@@ -1,6 +1,7 @@
 """Lost writes: acknowledged before a disaster, absent from the restored database; and what operators learn of each.
 
-Most keys' records hold no answer: then the write was begun, and acknowledged unless its call died.
+A record that holds no answer, nor what it was made of, tells of a write that was begun, and acknowledged unless its call
+died: the relay had not come to it.
 """
 
 import json
@@ -36,7 +37,7 @@ class LostWrite:
 
     @classmethod
     def from_key(cls, key: AnsweredKey) -> "LostWrite":
-        """Return the lost write of a key, with what its stored answer tells: the record's id and number."""
+        """Return the lost write of a key, with what its answer told: the record's id and number."""
         body = _read_body(key)
         return cls(key, _read_id(body.get("id")) or _find_path_subject(key), _read_number(body.get("number")))
 
@@ -55,7 +56,7 @@ class LostWrite:
             "ids": list(origin.ids) if origin else None,
             "answered_at": format_time(self.key.answered_at),
             "is_known_answered": self.key.is_known_answered,
-            "status": answer.status if answer else None,
+            "status": answer.status if answer else origin.status if origin and self.key.facts is not None else None,
             "subject_id": str(self.subject_id) if self.subject_id else None,
             "number": self.number,
         }
@@ -83,7 +84,7 @@ def format_time(moment: datetime) -> str:
 
 def _read_body(key: AnsweredKey) -> Mapping[str, Any]:
     try:
-        body = json.loads(key.answer.body) if key.answer else {}
+        body = json.loads(key.answer.body) if key.answer else key.facts
     except ValueError:  # an answer without content, as to a removed document
         return {}
     return body if isinstance(body, Mapping) else {}

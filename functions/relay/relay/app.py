@@ -1,4 +1,4 @@
-"""The relay, which moves committed jobs from the outbox to SQS, by priority.
+"""The relay, which moves committed jobs from the outbox to SQS, by priority, and keeps answers (answers.py).
 
 claim (one round trip, leased) → publish → mark (one round trip). If it is killed anywhere, nothing is lost: the lease
 of the claimed jobs expires and the next relay claims them. A job published twice is done once, since workers claim by
@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from relay.answers import KEEP_BATCH, keep_answers
 from shared.aws.sqs import JobQueues, read_expected_jobs, read_hops
 from shared.background import BackgroundInvocation, background_handler, repeat_until_empty
 from shared.clock import Clock
@@ -84,10 +85,12 @@ def relay_due_jobs(
     clock: Clock,
     deadline: Deadline,
     sleep: Callable[[float], None] = time.sleep,
+    keep: Callable[[], int] = lambda: 0,
 ) -> int:
     """Send all due jobs to SQS and return how many it acknowledged. `event` has wake-ups, or is the schedule's.
 
     A wake-up names jobs whose commit may still be under way: while some of them are missing, look again after a pause.
+    `keep` keeps a batch of answers; it comes after the jobs, so no mail waits for it, and again while a batch is full.
     """
     bodies = [record["body"] for record in event.get("Records", ())]
     hops, missing = read_hops(bodies), read_expected_jobs(bodies)
@@ -105,6 +108,8 @@ def relay_due_jobs(
         published += repeat_until_empty(relay, deadline)
         if not missing:
             break
+    while not deadline.has_passed and keep() == KEEP_BATCH:
+        published += repeat_until_empty(relay, deadline)
     return published
 
 
@@ -121,8 +126,10 @@ def handler(event: dict[str, Any], invocation: BackgroundInvocation) -> dict[str
     if "Records" not in event:
         count_scheduled_run("relay")
     container = get_container()
+    database, deadline = container.database, invocation.deadline
     published = relay_due_jobs(
-        event, container.database, container.queues, clock=container.clock, deadline=invocation.deadline
-    )
+        event, database, container.queues, clock=container.clock, deadline=deadline,
+        keep=lambda: keep_answers(database, container.answer_keeper, deadline),
+    )  # fmt: skip
     logger.info("jobs_relayed", extra={"count": published})
     return {"published": published}

@@ -37,7 +37,7 @@ def test_everything_that_leaves_a_request_has_a_crash_point_before_and_after_it(
     left = Counter(what for _, _, what in trace if what.startswith("sent"))
     assert left["sent connect"] == 1
     assert left["sent round trip"] >= 1
-    assert left["sent http"] >= 1, "admission"
+    assert left["sent http"] >= 2, "admission and completion"
 
 
 @EACH

@@ -83,9 +83,8 @@ def service(
 
 
 def read_key(service: RehearsedService, operation: str) -> AnsweredKey:
-    """The one key of an operation, as it is read when the lease of its call is over."""
-    keys = AnsweredKeys(clients.get_dynamodb(), service.environment["STATE_TABLE"], now=lambda: read_utc_now() + MINUTE)
-    found, _ = keys.read_page(None)
+    """The one answered key of an operation."""
+    found, _ = AnsweredKeys(clients.get_dynamodb(), service.environment["STATE_TABLE"]).read_page(None)
     [key] = [each for each in found if each.origin and each.origin.operation == operation]
     return key
 

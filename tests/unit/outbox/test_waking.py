@@ -6,22 +6,27 @@ from uuid import UUID, uuid4
 import pytest
 
 from relay.app import EARLY_LOOKS_S
-from shared.outbox.waking import LATE_S, RelayWaking
+from shared.outbox.waking import KEEP_DELAY_S, LATE_S, RelayWaking
 
 JOB, ANOTHER = uuid4(), uuid4()
 
 
 class WakingCall:
-    """A call with its wake-ups: `sent` are the jobs that each named, `awaited` how many were waited for."""
+    """A call with its wake-ups: `sent` are the jobs that each named, `awaited` how many were waited for.
+
+    `delays_s` are the seconds after which the relay gets each.
+    """
 
     def __init__(self) -> None:
         self.now = 0.0
         self.sent: list[set[UUID]] = []
         self.awaited = 0
+        self.delays_s: list[float] = []
         self.waking = RelayWaking(self._wake, lambda: self.now)
 
-    def _wake(self, jobs: Collection[UUID]) -> Callable[[], object]:
+    def _wake(self, jobs: Collection[UUID], *, delay_s: float = 0) -> Callable[[], object]:
         self.sent.append(set(jobs))
+        self.delays_s.append(delay_s)
         return self._wait
 
     def _wait(self) -> None:
@@ -37,7 +42,7 @@ def call() -> WakingCall:
 def test_the_relay_is_woken_once_while_the_transaction_is_under_way(call: WakingCall) -> None:
     """The answer waits for it, so nothing is left running."""
     call.waking.begin({JOB})
-    assert (call.sent, call.awaited) == ([{JOB}], 0)
+    assert (call.sent, call.awaited, call.delays_s) == ([{JOB}], 0, [0])
     call.now = LATE_S
     call.waking.finish(is_due=True)
     assert (call.sent, call.awaited) == ([{JOB}], 1)
@@ -66,6 +71,25 @@ def test_jobs_without_a_name_are_woken_for_after_the_commit(call: WakingCall) ->
     assert call.sent == []
     call.waking.finish(is_due=True)
     assert (call.sent, call.awaited) == ([set()], 1)
+
+
+def test_a_call_without_jobs_has_its_answer_kept_a_moment_after_its_commit(call: WakingCall) -> None:
+    """Its wake-up is sent beside the transaction, like any other, and costs it no time."""
+    call.waking.begin(set(), is_answer_kept=True)
+    call.waking.finish(is_due=False)
+    assert (call.sent, call.awaited, call.delays_s) == ([set()], 1, [KEEP_DELAY_S])
+
+
+def test_the_relay_comes_for_an_answer_after_any_commit_that_is_not_late() -> None:
+    """It would find nothing, and the answer would wait for the schedule."""
+    assert KEEP_DELAY_S > LATE_S
+
+
+def test_a_job_that_was_there_before_does_not_wait_for_the_wake_up_of_an_answer(call: WakingCall) -> None:
+    """An admin replays it."""
+    call.waking.begin(set(), is_answer_kept=True)
+    call.waking.finish(is_due=True)
+    assert (call.sent, call.delays_s) == ([set(), set()], [KEEP_DELAY_S, 0])
 
 
 def test_a_refused_call_waits_for_its_wake_up_and_sends_no_other(call: WakingCall) -> None:

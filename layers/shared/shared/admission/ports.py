@@ -7,7 +7,7 @@ count against the client's limit.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 # How long a key returns its first answer.
 KEY_LIFE_S = 24 * 3600.0
@@ -39,12 +39,13 @@ class LimitCharge:
 class KeyOrigin:
     """The call that used a key, for operators: its operation (`POST /claims`), its request id, the ids of its path.
 
-    It names records and requests, never people.
+    `status` is that of the operation's answer if it succeeds. It names records and requests, never people.
     """
 
     operation: str
     request_id: str
     ids: tuple[str, ...] = ()
+    status: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,20 @@ class StoredAnswer:
     headers: Mapping[str, str]
     body: str
     facts: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UnkeptAnswer:
+    """The answer that a key's row can give and that its record waits for, under the token `holder`.
+
+    `facts` are what the answer is made of, as JSON; the call was made at `first_used_at`.
+    """
+
+    scope: str
+    key: str
+    holder: str
+    facts: str
+    first_used_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +114,18 @@ class Replay:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkDone:
+    """The key was already used for the same request, and its answer is to be made of these facts.
+
+    `holder` is the token of the call that did the work, at `first_used_at`.
+    """
+
+    facts: Any
+    first_used_at: datetime
+    holder: str
+
+
+@dataclass(frozen=True, slots=True)
 class InProgress:
     """A call has taken the key and stored no answer; the key's row in the database shows whether its work is done.
 
@@ -124,7 +151,7 @@ class OverLimit:
     retry_after_s: float
 
 
-AdmissionDecision = Admitted | Replay | InProgress | KeyReused | OverLimit
+AdmissionDecision = Admitted | Replay | WorkDone | InProgress | KeyReused | OverLimit
 
 
 class AdmissionStore(Protocol):

@@ -87,6 +87,7 @@ class Call(Generic[I, S]):
     after_commit: set[str] = field(default_factory=set)
     first_used_at: datetime | None = None  # when the key was used first, if what it did then is answered again
     committed: Committed[Row] | None = None  # what the call's key has done, by this call or an earlier one
+    holder: str | None = None  # the token of its key's record, if the relay shall keep the answer there
     _waking: RelayWaking | None = None
 
     @property
@@ -158,13 +159,13 @@ class Call(Generic[I, S]):
 
         def run_use_case(tx: Transaction) -> Pending[Row]:
             pending = use_case(tx, *args, **kwargs)
-            self.waking.begin(tx.jobs)
+            self.waking.begin(tx.jobs, is_answer_kept=self.holder is not None)
             return pending
 
         committed = self.committed or self.services.database.run_once(
-            self.use, run_use_case, self.request.deadline, guard=self._add_access_check
+            self.use, run_use_case, self.request.deadline, guard=self._add_access_check, holder=self.holder
         )
-        self._note_committed(committed)
+        self.note_committed(committed)
         return committed.value
 
     @property
@@ -178,10 +179,11 @@ class Call(Generic[I, S]):
         """Return whether an earlier call with this key has committed; `run_once` then answers with its facts."""
         found = self.services.database.find_committed(self.use, self.request.deadline, guard=self._add_access_check)
         if found is not None:
-            self._note_committed(found)
+            self.note_committed(found)
         return found is not None
 
-    def _note_committed(self, committed: Committed[Row]) -> None:
+    def note_committed(self, committed: Committed[Row]) -> None:
+        """Note what the call's key has done; `run_once` then answers with its facts."""
         self.committed = committed
         self.after_commit |= committed.after_commit
         self.first_used_at = self.first_used_at or committed.first_used_at

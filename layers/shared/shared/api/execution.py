@@ -18,6 +18,7 @@ from shared.admission.ports import (
     OverLimit,
     Replay,
     StoredAnswer,
+    WorkDone,
 )
 from shared.api.auth.access import AccessRequirement, build_access_requirement, read_role
 from shared.api.auth.caller import STAFF, Caller, identify_caller
@@ -31,7 +32,7 @@ from shared.api.rate_limit_headers import build_quota_headers, make_limit_refusa
 from shared.api.roles import explain_forbidden
 from shared.api.services import Services
 from shared.crash_points import crash_point
-from shared.database.transaction import Pending, Transaction
+from shared.database.transaction import Committed, Pending, Transaction
 from shared.errors import Refusal
 from shared.outbox.jobs import WAKE_RELAY
 
@@ -148,14 +149,17 @@ def _admit_call(operation: Operation, call: Call[Any]) -> StoredAnswer:
     decision = _ask_store(call, charge, key_use)
     if isinstance(decision, InProgress) and key_use is not None:
         if not operation.stores_answer and call.find_committed():
-            return _answer_from_row(operation, call, key_use, decision.holder)
+            return _answer_of_facts(operation, call, key_use, decision.holder)
         if decision.has_lapsed:
             decision = _ask_store(call, charge, key_use, take_from=decision.holder)
     if isinstance(decision, Admitted):
         answer = _run_with_key(operation, call, key_use, decision.token)
         return _add_headers(answer, build_quota_headers(decision.quota))
-    if isinstance(decision, Replay) and call.is_by_staff:
+    if isinstance(decision, Replay | WorkDone) and call.is_by_staff:
         call.require_access()  # the stored answer is about other people: only for somebody who still works here
+    if isinstance(decision, WorkDone) and key_use is not None:
+        call.note_committed(Committed(decision.facts, frozenset(), decision.first_used_at))
+        return _answer_of_facts(operation, call, key_use, decision.holder)
     return _answer_not_admitted(decision)
 
 
@@ -166,8 +170,8 @@ def _ask_store(
     return call.services.admission_store.admit(charge=charge, use=key_use, lease_s=lease_s, take_from=take_from)
 
 
-def _answer_from_row(operation: Operation, call: Call[Any], key_use: KeyUse, holder: str) -> StoredAnswer:
-    """Return the answer made of what the key's first call has committed; store it, since that call did not."""
+def _answer_of_facts(operation: Operation, call: Call[Any], key_use: KeyUse, holder: str) -> StoredAnswer:
+    """Return the answer made of what the key's first call has committed; store it, so that later ones are the same."""
     answer = _make_answer(operation, call)
     if holder:
         call.services.admission_store.complete(key_use, holder, answer, first_used_at=call.first_used_at)
@@ -199,9 +203,11 @@ def _answer_not_admitted(decision: AdmissionDecision) -> StoredAnswer:
 def _run_with_key(operation: Operation, call: Call[Any], key_use: KeyUse | None, token: str | None) -> StoredAnswer:
     """Run the operation. Release the key after a refusal that can be lifted.
 
-    An answer is stored under the key only if the key's row can't give it: a final refusal, and what the operation makes
-    of more than its row. It is stored as well if the call turns out to be a repeat, since more may follow.
+    The relay keeps what the answer is made of. The answer itself is stored under the key only if the key's row can't give
+    it: a final refusal, and what the operation makes of more than its row. It is stored as well if the call turns out to
+    be a repeat, since more may follow.
     """
+    call.holder = None if operation.stores_answer else token
     try:
         answer = _make_answer(operation, call)
         is_stored = operation.stores_answer or call.replayed or call.committed is None

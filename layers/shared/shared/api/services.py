@@ -48,6 +48,6 @@ class Services(Protocol):
         """Return the claims of an access token. Raise Refusal("unauthenticated"), Unavailable."""
         ...
 
-    def wake_relay_soon(self, jobs: Collection[UUID]) -> Callable[[], object]:
-        """Start to wake the relay for jobs; the returned function waits until that has succeeded or failed."""
+    def wake_relay_soon(self, jobs: Collection[UUID], *, delay_s: float = 0) -> Callable[[], object]:
+        """Start to wake the relay for jobs, in `delay_s` seconds; the returned function waits until that has succeeded or failed."""
         ...

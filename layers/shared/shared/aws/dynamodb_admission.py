@@ -262,7 +262,7 @@ class DynamoDbAdmissionStore:
         if items.is_held_by(record, request.token):
             # Our own write, whose answer was lost: its charge is in the table, but not in the TAT remembered here.
             return Admitted(self._compute_quota(request, now), request.token)
-        decision = items.read_decision(record, request.use, now)
+        decision = items.read_decision(record, request.use, now, self._record_life)
         if isinstance(decision, InProgress) and decision.has_lapsed and decision.holder == request.take_from:
             return None
         return decision

@@ -1,12 +1,13 @@
 """The items of the state table, as dictionaries: what is written, under which condition, and how it is read.
 
 A client's bucket   pk `limit#<name>#<sha256>`    tat
-A key's record      pk `key#<sha256>`  fingerprint holder phase free_at known_until [origin] [answer | renewable]
+A key's record      pk `key#<sha256>`  fingerprint holder phase free_at known_until [origin] [answer | renewable] [facts]
 
 `tat`, `free_at` and `known_until` are epoch microseconds: when the bucket is full again, when the key may be taken from
 its holder (at the end of a lease, while no answer is stored), and when the key is free for anything. A record of an
 earlier release has no `known_until`: its key is free at `free_at`. `holder` is the fencing token. `phase` stays
-`running` until an answer is stored, which may be never: the key's row in the database shows whether the work is done.
+`running` until an answer is stored, by the relay as the `facts` of which a repeat makes it, or else by a repeat; until
+then the key's row in the database shows whether the work is done.
 DynamoDB deletes an item some time after `expires_at` (epoch seconds), which is always later than the others:
 deletion can be days late and never changes a decision, because the conditions check the time themselves. `renewable` is
 an answer without the part that expires, and the facts from which that part is made. `origin` is the call that took the
@@ -32,8 +33,10 @@ from shared.admission.ports import (
     RateLimit,
     Replay,
     StoredAnswer,
+    UnkeptAnswer,
+    WorkDone,
 )
-from shared.units import SECOND
+from shared.units import SECOND, convert_from_epoch_micros, convert_to_epoch_micros
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import (
@@ -153,6 +156,31 @@ def build_answer_write(table: str, use: KeyUse, token: str, answer: StoredAnswer
     }
 
 
+def build_facts_write(table: str, answer: UnkeptAnswer, life: int, *, is_stored: bool) -> UpdateTypeDef:
+    """Return the write that finishes a key whose record waits for this answer, until `life` after its first use.
+
+    A record that another call holds, or that has an answer, stays as it is.
+    """
+    ends = convert_to_epoch_micros(answer.first_used_at) + life
+    values: Values = {
+        ":token": {"S": answer.holder},
+        ":running": {"S": RUNNING},
+        ":phase": {"S": ANSWERED if is_stored else UNKEPT},
+        ":ends": _build_number(ends),
+        ":gone": _compute_expiry(ends),
+    }
+    if is_stored:
+        values[":facts"] = {"S": answer.facts}
+    return {
+        "TableName": table,
+        "Key": {"pk": {"S": make_record_key(KeyUse(answer.scope, answer.key, ""))}},
+        "UpdateExpression": "SET phase = :phase, free_at = :ends, known_until = :ends, expires_at = :gone"
+        + (", facts = :facts" if is_stored else ""),
+        "ConditionExpression": "holder = :token AND phase = :running",
+        "ExpressionAttributeValues": values,
+    }
+
+
 def build_release_write(table: str, use: KeyUse, token: str) -> DeleteTypeDef:
     """Return the write that removes a record still held by `token` and without an answer."""
     return {
@@ -173,16 +201,22 @@ def is_held_by(item: Item | None, token: str) -> bool:
     return item is not None and bool(item["holder"]["S"] == token)
 
 
-def read_decision(item: Item | None, use: KeyUse, now: int) -> AdmissionDecision | None:
-    """Return what a key's record means for another call with the key; None if the key is free."""
+def read_decision(item: Item | None, use: KeyUse, now: int, life: int) -> AdmissionDecision | None:
+    """Return what a key's record means for another call with the key; None if the key is free.
+
+    A stored answer ends `life` after the key's first use.
+    """
     if not item or read_end(item) <= now:
         return None
     if item["fingerprint"]["S"] != use.fingerprint:
         return KeyReused()
     if item["phase"]["S"] == RUNNING:
         return InProgress(RUNNING_RETRY_S, holder=item["holder"]["S"], has_lapsed=int(item["free_at"]["N"]) <= now)
-    answer = read_answer(item)
-    return Replay(answer) if answer else Admitted(quota=None, token=None)
+    if answer := read_answer(item):
+        return Replay(answer)
+    if "facts" in item:
+        return WorkDone(read_facts(item), convert_from_epoch_micros(read_end(item) - life), item["holder"]["S"])
+    return Admitted(quota=None, token=None)
 
 
 def read_end(item: Item) -> int:
@@ -192,7 +226,10 @@ def read_end(item: Item) -> int:
 
 def _build_origin(origin: KeyOrigin) -> UniversalAttributeValueTypeDef:
     ids: list[UniversalAttributeValueTypeDef] = [{"S": each} for each in origin.ids]
-    return {"M": {"operation": {"S": origin.operation}, "request_id": {"S": origin.request_id}, "ids": {"L": ids}}}
+    kept: Values = {"operation": {"S": origin.operation}, "request_id": {"S": origin.request_id}, "ids": {"L": ids}}
+    if origin.status is not None:
+        kept["status"] = _build_number(origin.status)
+    return {"M": kept}
 
 
 def read_origin(item: Item) -> KeyOrigin | None:
@@ -200,13 +237,20 @@ def read_origin(item: Item) -> KeyOrigin | None:
     if "origin" not in item:
         return None
     kept = item["origin"]["M"]
-    return KeyOrigin(kept["operation"]["S"], kept["request_id"]["S"], tuple(each["S"] for each in kept["ids"]["L"]))
+    status = int(kept["status"]["N"]) if "status" in kept else None
+    ids = tuple(each["S"] for each in kept["ids"]["L"])
+    return KeyOrigin(kept["operation"]["S"], kept["request_id"]["S"], ids, status)
 
 
 def read_answer(item: Item) -> StoredAnswer | None:
     """Return the answer that a record holds, without the part that expires; None if it was too large to store."""
     stored = item.get("answer") or item.get("renewable")
     return _read_stored_answer(stored["M"]) if stored else None
+
+
+def read_facts(item: Item) -> Any:
+    """Return the facts that the relay has stored; None if it has stored none."""
+    return json.loads(item["facts"]["S"]) if "facts" in item else None
 
 
 def _build_stored_answer(answer: StoredAnswer) -> UniversalAttributeValueTypeDef:

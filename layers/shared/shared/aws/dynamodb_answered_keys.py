@@ -7,15 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from shared.admission.ports import KEY_LIFE_S, KeyOrigin, StoredAnswer
 from shared.aws.dynamodb import has_condition_failed
-from shared.aws.dynamodb_admission_items import ANSWERED, RUNNING, UNKEPT, Item, read_answer, read_end, read_origin
+from shared.aws.dynamodb_admission_items import (
+    ANSWERED,
+    RUNNING,
+    UNKEPT,
+    Item,
+    read_answer,
+    read_end,
+    read_facts,
+    read_origin,
+)
 from shared.aws.errors import BOTO_ERRORS, classify_error
 from shared.clock import Clock, read_utc_now
-from shared.units import convert_to_epoch_micros
+from shared.units import convert_from_epoch_micros, convert_to_epoch_micros
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -25,16 +34,14 @@ if TYPE_CHECKING:
 PAGE_ITEMS = 500
 PREFIX = "key#"
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
 
 @dataclass(frozen=True, slots=True)
 class AnsweredKey:
     """The record of a key whose call was answered, or may have been.
 
     `record` is the SHA-256 of the key and its scope in hexadecimal; `holder` fences the record. `origin` is None for a
-    record of a release that did not keep it. `answer` is None if none is stored: the call was not repeated, or its
-    answer was too large. `answered_at` is when the key's first use was answered; if no answer is stored, when the use
+    record of a release that did not keep it. Most have no `answer` but the `facts` of which it was made; both are None
+    if it was too large, or if the relay has not come to it. `answered_at` is when the key's first use was answered, or
     began. `is_known_answered` is false for a call that may have ended without an answer, `is_over` for one whose lease
     lasts: it may be running.
     """
@@ -44,6 +51,7 @@ class AnsweredKey:
     answered_at: datetime
     origin: KeyOrigin | None
     answer: StoredAnswer | None
+    facts: Any = None
     is_known_answered: bool = True
     is_over: bool = True
 
@@ -107,7 +115,7 @@ class AnsweredKeys:
 
 
 def _read_record(item: Item, now: int) -> AnsweredKey:
-    answered_at = _EPOCH + timedelta(microseconds=read_end(item), seconds=-KEY_LIFE_S)
+    answered_at = convert_from_epoch_micros(read_end(item)) - timedelta(seconds=KEY_LIFE_S)
     is_known_answered = item["phase"]["S"] != RUNNING
     return AnsweredKey(
         item["pk"]["S"].removeprefix(PREFIX),
@@ -115,6 +123,7 @@ def _read_record(item: Item, now: int) -> AnsweredKey:
         answered_at,
         read_origin(item),
         read_answer(item),
+        read_facts(item),
         is_known_answered=is_known_answered,
         is_over=is_known_answered or int(item["free_at"]["N"]) <= now,
     )

@@ -114,16 +114,23 @@ class Database:
             attempt += 1
 
     def run_once(
-        self, use: KeyUse, use_case: UseCase[Row], deadline: Deadline, *, guard: Guard = require_nothing
+        self,
+        use: KeyUse,
+        use_case: UseCase[Row],
+        deadline: Deadline,
+        *,
+        guard: Guard = require_nothing,
+        holder: str | None = None,
     ) -> Committed[Row]:
         """Run a use case exactly once for its key: a second run returns the facts of the first one.
 
-        The guard's statements precede both the work and the stored answer. Raise what `run` raises, and
-        Refusal("idempotency-key-reused") if the key was used for another request.
+        The guard's statements precede both the work and the stored answer. `holder` is the token of the key's record,
+        if the relay shall keep the answer there. Raise what `run` raises, and Refusal("idempotency-key-reused") if the
+        key was used for another request.
         """
 
         def run_with_key(tx: Transaction) -> Pending[Row]:
-            tx.add(SQL["take_key"], scope=use.scope, key=use.key, fingerprint=use.fingerprint)
+            tx.add(SQL["take_key"], scope=use.scope, key=use.key, fingerprint=use.fingerprint, holder=holder)
             guard(tx)
             return use_case(tx)
 

@@ -102,12 +102,19 @@ class TransactionRunner(Protocol):
         ...
 
     def run_once(
-        self, use: KeyUse, use_case: UseCase[Row], deadline: Deadline, *, guard: Guard = require_nothing
+        self,
+        use: KeyUse,
+        use_case: UseCase[Row],
+        deadline: Deadline,
+        *,
+        guard: Guard = require_nothing,
+        holder: str | None = None,
     ) -> Committed[Row]:
         """Run a use case exactly once for its key; a second run returns the facts of the first one.
 
-        The guard's statements precede both the work and the stored answer. Raise what `run` raises, and
-        Refusal("idempotency-key-reused") if the key was used for another request.
+        The guard's statements precede both the work and the stored answer. `holder` is the token of the key's record,
+        if the relay shall keep the answer there. Raise what `run` raises, and Refusal("idempotency-key-reused") if the
+        key was used for another request.
         """
         ...
 
