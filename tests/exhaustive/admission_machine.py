@@ -496,12 +496,13 @@ class AdmissionMachine:
 
 
 class KeyMachine(AdmissionMachine):
-    """Calls with one Idempotency-Key, of which some ask for something else, and relays that keep its answer.
+    """Calls with one Idempotency-Key, of which some ask for something else.
 
-    `stores_answer` is the operation's option: whether the first call stores its answer before it gives it.
+    `stores_answer` is the operation's option: whether the first call stores its answer before it gives it. If relays are
+    among those that ask, they keep its answer.
     """
 
-    asks: tuple[str, ...] = ("the call", "another call with the same key", RELAY)
+    asks: tuple[str, ...] = ("the call", "another call with the same key")
     is_answer_an_effect = True
 
     def __init__(self, *, asks: tuple[str, ...] | None = None, stores_answer: bool = False) -> None:
@@ -555,7 +556,8 @@ class KeyMachine(AdmissionMachine):
     def _list_commits(self, run: CallRun, shared: Shared, statements: Any) -> Iterator[Move]:
         (row, effects), answer = self._table.run(shared.row, shared.effects, statements)
         if row is not None and row.holder == "mine":
-            row = row._replace(holder="other" if run.holds else "gone")
+            holder = "other" if run.holds else "gone"
+            row = row._replace(holder=holder if RELAY in self.asks else None)
         changed = shared._replace(row=row, effects=min(effects, 2))
         name = "the transaction" if changed != shared else "a transaction that changes nothing"
         yield self._go_on(run, shared, changed, f"commits {name}", answer)

@@ -24,7 +24,7 @@ class Mutant:
     """
 
     name: str
-    machine: Literal["breaker", "key", "stored-key", "limit", "job"]
+    machine: Literal["breaker", "key", "kept-key", "stored-key", "limit", "job"]
     module: str
     shipped: str
     faulty: str
@@ -84,7 +84,7 @@ _EXECUTION, _ITEMS, _STORE, _PIPELINE = (
     "shared.aws.dynamodb_admission",
     "shared.database.pipeline",
 )
-_WORKER, _RELAY = "worker.job_runner", "relay.app"
+_WORKER, _RELAY, _ANSWERS = "worker.job_runner", "relay.app", "relay.answers"
 
 MUTANTS = (
     # ---- breaker -----------------------------------------------------------------------------------------------------
@@ -146,7 +146,7 @@ MUTANTS = (
     ),
     Mutant(
         "the database does not keep the key", "key", _PIPELINE,
-        'tx.add(SQL["take_key"], scope=use.scope, key=use.key, fingerprint=use.fingerprint)', "pass",
+        'tx.add(SQL["take_key"], scope=use.scope, key=use.key, fingerprint=use.fingerprint, holder=holder)', "pass",
         admission.TWO_EFFECTS, 1, 5,
     ),
     Mutant(
@@ -165,6 +165,38 @@ MUTANTS = (
         "a former holder stores its answer", "stored-key", _ITEMS,
         '"ConditionExpression": "holder = :token",', '"ConditionExpression": "attribute_not_exists(tat)",',
         admission.STOLEN, 2, 8,
+    ),
+    Mutant(
+        "a relay keeps an answer under a key that is another call's", "kept-key", _ITEMS,
+        '"phase = :running AND holder = :token"', '"phase = :running"', admission.STOLEN, 1, 9,
+    ),
+    Mutant(
+        "a relay writes over the answer that a repeat has stored", "kept-key", _ITEMS,
+        '"phase = :running AND holder = :token"', '"holder = :token"', admission.OVERWRITTEN, 1, 10,
+    ),
+    Mutant(
+        "a relay marks an answer that it could not send", "kept-key", _ANSWERS,
+        "            break\n        if is_done:", "            is_done = True\n        if is_done:", admission.FORGOTTEN, 1, 7,
+    ),
+    Mutant(
+        "a relay marks an answer that met a repeat's admission", "kept-key", _ANSWERS,
+        "        if is_done:", "        if True:", admission.FORGOTTEN, 1, 7,
+    ),
+    Mutant(
+        "a relay marks the answers before it keeps them", "kept-key", _ANSWERS,
+        "    holders = _keep_each(keeper, rows, deadline)\n",
+        '    holders = [row["holder"] for row in rows]\n'
+        "    database.run(lambda tx: _mark_kept(tx, holders), deadline)\n"
+        "    _keep_each(keeper, rows, deadline)\n",
+        admission.FORGOTTEN, 1, 6,
+    ),
+    Mutant(
+        "no relay reads the answers that are to be kept", "kept-key", _ANSWERS,
+        "WHERE holder IS NOT NULL", "WHERE holder IS NULL", STUCK, 1, 3, "unkept_answers",
+    ),
+    Mutant(
+        "no relay marks what it has kept", "kept-key", _ANSWERS,
+        "SET holder = NULL", "SET holder = k.holder", STUCK, 1, 3, "mark_kept",
     ),
     # ---- limit -------------------------------------------------------------------------------------------------------
     Mutant(

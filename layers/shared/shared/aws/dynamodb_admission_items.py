@@ -176,7 +176,7 @@ def build_facts_write(table: str, answer: UnkeptAnswer, life: int, *, is_stored:
         "Key": {"pk": {"S": make_record_key(KeyUse(answer.scope, answer.key, ""))}},
         "UpdateExpression": "SET phase = :phase, free_at = :ends, known_until = :ends, expires_at = :gone"
         + (", facts = :facts" if is_stored else ""),
-        "ConditionExpression": "holder = :token AND phase = :running",
+        "ConditionExpression": "phase = :running AND holder = :token",
         "ExpressionAttributeValues": values,
     }
 
