@@ -3,6 +3,7 @@
 import pytest
 
 from tests.contract.dynamodb_clients import make_table
+from tests.crash_recovery.answers import add_write, kill_keepers, list_answer_differences
 from tests.crash_recovery.environment import CrashTestEnvironment, ProcessRunner
 from tests.crash_recovery.jobs import (
     JobProcesses,
@@ -51,6 +52,23 @@ def test_a_relay_killed_at_any_crash_point_loses_and_doubles_nothing(job_process
     record("kill_points_relay", killed=len(points), lost=lost, doubled=doubled, wrong=len(wrong))
     assert {job_processes.records.read_job(mail.id)["state"] for mail in mails} == {"done"}
     assert sent == [1] * len(points)
+    assert wrong == []
+
+
+def test_a_relay_killed_at_any_crash_point_of_its_answers_keeps_them_all(
+    job_processes: JobProcesses, crash_test: CrashTestEnvironment
+) -> None:
+    """Before, between and after the copies and before it marks them: the next relay keeps what is not kept."""
+    job_processes.recover()
+    first = [add_write(crash_test) for _ in range(2)]
+    points = job_processes.run_relay().points
+    assert list_answer_differences(crash_test, first) == []
+    writes = kill_keepers(job_processes, points)
+    unkept = len(list_answer_differences(crash_test, writes))
+    job_processes.run_relay()
+    wrong = list_answer_differences(crash_test, writes)
+    record("kill_points_answers", killed=len(points), unkept=unkept, wrong=len(wrong))
+    assert unkept > 0, "some died before they had kept theirs"
     assert wrong == []
 
 

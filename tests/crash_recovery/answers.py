@@ -1,0 +1,58 @@
+"""Keyed writes whose answers relays have to keep, and checks of their keys after kills."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from shared.admission.ports import KeyUse
+from shared.aws.dynamodb_admission import DynamoDbAdmissionStore
+from shared.aws.dynamodb_admission_items import make_record_key, read_facts
+from tests.contract.dynamodb_clients import LEASE_S, ignore_event, read_token
+from tests.crash_recovery.environment import CrashPoint, CrashTestEnvironment
+from tests.crash_recovery.jobs import JobProcesses
+
+WRITE = "INSERT INTO idempotency_keys (scope, key, fingerprint, answer, holder) VALUES (%s, %s, %s, %s, %s)"
+
+
+@dataclass(frozen=True)
+class AnsweredWrite:
+    """A write that was answered, and the facts of its answer."""
+
+    use: KeyUse
+    facts: Any
+
+
+def add_write(environment: CrashTestEnvironment) -> AnsweredWrite:
+    """Leave what a call leaves: its key's record, which waits for the answer, and its row."""
+    write = AnsweredWrite(KeyUse("scope", uuid4().hex, "asked"), {"id": str(uuid4())})
+    table = environment.environment["STATE_TABLE"]
+    store = DynamoDbAdmissionStore(environment.make_client("dynamodb"), table, observer=ignore_event)
+    token = read_token(store.admit(charge=None, use=write.use, lease_s=LEASE_S))
+    names = (write.use.scope, write.use.key, write.use.fingerprint)
+    environment.fresh_database.query_rows(WRITE, *names, json.dumps(write.facts), token)
+    return write
+
+
+def kill_keepers(job_processes: JobProcesses, points: Sequence[CrashPoint]) -> list[AnsweredWrite]:
+    """Kill a relay at each point; each relay has at least two answers of its own to keep."""
+    writes = []
+    for point in points:
+        writes += [add_write(job_processes.environment) for _ in range(2)]
+        assert job_processes.run_relay(kill=point).killed, point
+    return writes
+
+
+def list_answer_differences(environment: CrashTestEnvironment, writes: Sequence[AnsweredWrite]) -> list[str]:
+    """Describe in words each write whose answer is not kept as its row has it, or is still to be kept."""
+    table, client = environment.environment["STATE_TABLE"], environment.make_client("dynamodb")
+    waiting = {
+        row["key"] for row in environment.fresh_database.query_rows("SELECT key FROM idempotency_keys WHERE holder <> ''")
+    }
+    found = []
+    for write in writes:
+        item = client.get_item(TableName=table, Key={"pk": {"S": make_record_key(write.use)}}).get("Item", {})
+        if read_facts(item) != write.facts or write.use.key in waiting:
+            found.append(f"{write}: {item}")
+    return found
