@@ -1,15 +1,19 @@
 """Every write is answered again from its key's row alone, byte for byte, or has stored its answer."""
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 
-from shared.admission.ports import KeyUse
+from operations.lost_writes import LostWrite
+from relay.answers import keep_answers
+from shared.admission.ports import KeyOrigin, KeyUse, UnkeptAnswer
+from shared.aws.dynamodb_answered_keys import AnsweredKey
 from shared.database.transaction import Committed, Row
 from shared.deadline import Deadline
 from tests.api_client import ApiClient, LambdaContext
-from tests.databases import FreshDatabase, PostgresHandle
+from tests.databases import FreshDatabase, PostgresHandle, make_deadline
 from tests.fakes.relay_waker import FakeRelayWaker
 from tests.integration.function_client import make_client
 from tests.integration.proxy.test_round_trips import APIS, USE_CASES, Prepared, UseCaseRunner
@@ -55,6 +59,23 @@ class RefusingStore:
         self.presign_upload = store.presign_upload
 
 
+class KeptAnswers:
+    """The answers that a relay has kept."""
+
+    def __init__(self) -> None:
+        self.answers: list[UnkeptAnswer] = []
+
+    def keep(self, answer: UnkeptAnswer) -> bool:
+        """Keep an answer."""
+        self.answers.append(answer)
+        return True
+
+
+def read_origin(api: Any, operation: tuple[str, ...]) -> KeyOrigin:
+    """Return the origin of an operation's call, without ids in its path."""
+    return KeyOrigin(" ".join(operation), "request", (), api.operations[operation].status)
+
+
 def repeat_elsewhere(client: ApiClient, api: Any, event: Mapping[str, Any], fresh_database: FreshDatabase) -> Any:
     """Handle an event in another environment, which may only ask for the key's row; return its answer and database."""
     database, waker = FindingDatabase(fresh_database), FakeRelayWaker()
@@ -92,6 +113,24 @@ def test_a_repeat_in_another_environment_gets_the_first_answer(
     assert (answer["body"], answer["headers"].get("Location")) == (reply.body, reply.headers.get("Location"))
     assert answer["headers"].get("ETag") == reply.headers.get("ETag")
     assert (database.asked, waker.count) == (0 if stores_answer else 1, 0)
+
+
+@pytest.mark.parametrize("operation", USE_CASES, ids=" ".join)
+def test_the_relay_keeps_what_a_repeat_is_answered_of(postgres: PostgresHandle, operation: tuple[str, ...]) -> None:
+    """Of all but what stores its answer itself; operators find status, id and number in it after a restore."""
+    prepare, _ = USE_CASES[operation]
+    fresh_database = postgres.make_fresh_database()
+    client, api, _, reply = call_with_key(prepare, fresh_database)
+    keeper = KeptAnswers()
+    keep_answers(fresh_database.make_database(), keeper, make_deadline())
+    if api.operations[operation].stores_answer:
+        assert keeper.answers == []
+        return
+    [answer] = keeper.answers
+    kept = AnsweredKey("record", answer.holder, answer.first_used_at, read_origin(api, operation), None, json.loads(answer.facts))
+    lost, told = LostWrite.from_key(kept), reply.json
+    assert lost.fields["status"] == reply.status
+    assert (lost.number, str(lost.subject_id)) == (told.get("number"), told["id"])
 
 
 def test_only_what_does_more_than_one_transaction_stores_its_answer() -> None:

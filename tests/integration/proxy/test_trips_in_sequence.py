@@ -86,7 +86,7 @@ def test_a_keyed_write_takes_two_round_trips_in_sequence(wired: WiredService) ->
 
 
 def test_a_keyed_write_without_jobs_takes_the_same_two(wired: WiredService) -> None:
-    """There is nobody to wake."""
+    """The relay is woken for its answer alone."""
     member = wired.service.register()
     wired.service.do_jobs()
     token = wired.service.sign_in(member)
@@ -94,7 +94,7 @@ def test_a_keyed_write_without_jobs_takes_the_same_two(wired: WiredService) -> N
     reply, trips = wired.count_trips(change)
     record("trips_in_sequence", kind="keyed write", **trips._asdict())
     assert reply.status == 200
-    assert trips == TripCount(aws=1, database=1, in_sequence=2)
+    assert trips == TripCount(aws=2, database=1, in_sequence=2)
 
 
 def test_the_first_repeat_asks_the_database_and_stores_the_answer_and_the_next_takes_one(wired: WiredService) -> None:
@@ -106,6 +106,17 @@ def test_the_first_repeat_asks_the_database_and_stores_the_answer_and_the_next_t
     record("trips_in_sequence", kind="later repeat", **trips[1]._asdict())
     assert {(reply.status, reply.body) for reply in replies} == {(201, first.body)}
     assert trips == (TripCount(aws=2, database=1, in_sequence=3), TripCount(aws=1, database=0, in_sequence=1))
+
+
+def test_a_repeat_that_comes_after_the_relay_asks_no_database(wired: WiredService) -> None:
+    """It stores the answer that it has made, so that all later ones are the same."""
+    call = register("wired-4")
+    first, _ = wired.count_trips(call)
+    wired.service.relay_jobs()
+    replies, trips = zip(*(wired.count_trips(call) for _ in range(2)), strict=True)
+    record("trips_in_sequence", kind="first repeat after the relay", **trips[0]._asdict())
+    assert {(reply.status, reply.body) for reply in replies} == {(201, first.body)}
+    assert trips == (TripCount(aws=2, database=0, in_sequence=2), TripCount(aws=1, database=0, in_sequence=1))
 
 
 def test_a_read_takes_its_limit_and_one_transaction(wired: WiredService) -> None:
