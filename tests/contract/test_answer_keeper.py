@@ -1,4 +1,4 @@
-"""The contract of what keeps answers in the state table: a repeat makes its answer of them, and nobody's is overwritten."""
+"""The contract of what keeps answers in the state table: repeats are answered of them, and nothing is overwritten."""
 
 import json
 from dataclasses import dataclass, replace
@@ -194,7 +194,11 @@ def test_an_answer_that_dynamodb_rejects_is_not_tried_for_ever() -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [refuse("AccessDeniedException"), refuse("ThrottlingException"), ConnectTimeoutError(endpoint_url="https://x.test")],
+    [
+        refuse("AccessDeniedException"),
+        refuse("ThrottlingException"),
+        ConnectTimeoutError(endpoint_url="https://x.test"),
+    ],
     ids=["no permission", "throttled", "out of reach"],
 )
 def test_a_table_out_of_reach_is_an_error(error: Exception) -> None:

@@ -48,7 +48,8 @@ def list_answer_differences(environment: CrashTestEnvironment, writes: Sequence[
     """Describe in words each write whose answer is not kept as its row has it, or is still to be kept."""
     table, client = environment.environment["STATE_TABLE"], environment.make_client("dynamodb")
     waiting = {
-        row["key"] for row in environment.fresh_database.query_rows("SELECT key FROM idempotency_keys WHERE holder <> ''")
+        row["key"]
+        for row in environment.fresh_database.query_rows("SELECT key FROM idempotency_keys WHERE holder <> ''")
     }
     found = []
     for write in writes:

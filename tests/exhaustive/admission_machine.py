@@ -133,8 +133,8 @@ class RefusedWrite(NamedTuple):
 
 
 _TIMES = frozenset({"free_at", "known_until", "tat"})
-# A token of another call, as an item shows it, and what stands for it once that call is no longer the key's holder; so it
-# is with the token of a row that a relay has read.
+# A token of another call, as an item shows it, and what stands for it once that call is no longer the key's holder; so
+# it is with the token of a row that a relay has read.
 _OTHER, _GONE = json.dumps({"S": "other"}), json.dumps({"S": "gone"})
 _UNREACHABLE = Failure(lambda: ConnectTimeoutError(endpoint_url="https://dynamodb.example.test"))
 _UNANSWERED = Failure(lambda: ReadTimeoutError(endpoint_url="https://dynamodb.example.test"))
@@ -498,8 +498,8 @@ class AdmissionMachine:
 class KeyMachine(AdmissionMachine):
     """Calls with one Idempotency-Key, of which some ask for something else.
 
-    `stores_answer` is the operation's option: whether the first call stores its answer before it gives it. If relays are
-    among those that ask, they keep its answer.
+    `stores_answer` is the operation's option: whether the first call stores its answer before it gives it. If relays
+    are among those that ask, they keep its answer.
     """
 
     asks: tuple[str, ...] = ("the call", "another call with the same key")
@@ -668,7 +668,7 @@ def _rename_in_row(row: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _outdate_row(before: Shared, after: Shared) -> Shared:
-    """Return what is there if the record is another call's, or gone: then the row's holder is no longer the record's."""
+    """Return what is there after a step: if the record is another call's, or gone, the row's holder is gone too."""
     row = after.row
     if row is None or row.holder is None or after.record == before.record or _has_answer(after):
         return after

@@ -13,8 +13,8 @@ from shared.database.errors import KEY_CONSTRAINT
 from tests.exhaustive.sql_table import require, translate
 
 _SCHEMA = (
-    "CREATE TABLE idempotency_keys (scope TEXT, key TEXT, fingerprint TEXT, answer TEXT, holder TEXT, created_at TEXT DEFAULT '', "
-    "PRIMARY KEY (scope, key))",
+    "CREATE TABLE idempotency_keys (scope TEXT, key TEXT, fingerprint TEXT, answer TEXT, holder TEXT, "
+    "created_at TEXT DEFAULT '', PRIMARY KEY (scope, key))",
     "CREATE TABLE effects (made INT)",
 )
 
@@ -24,7 +24,7 @@ FIRST_USED_AT = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=1_000_000)
 
 
 class KeyRow(NamedTuple):
-    """The row of a key: the request's hash, the facts of its answer, and the token of the record that waits for them."""
+    """The row of a key: the request's hash, the answer's facts, and the token of the record that waits for them."""
 
     fingerprint: str
     answer: str | None

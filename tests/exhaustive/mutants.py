@@ -176,7 +176,8 @@ MUTANTS = (
     ),
     Mutant(
         "a relay marks an answer that it could not send", "kept-key", _ANSWERS,
-        "            break\n        if is_done:", "            is_done = True\n        if is_done:", admission.FORGOTTEN, 1, 7,
+        "            break\n        if is_done:", "            is_done = True\n        if is_done:",
+        admission.FORGOTTEN, 1, 7,
     ),
     Mutant(
         "a relay marks an answer that met a repeat's admission", "kept-key", _ANSWERS,

@@ -1,7 +1,7 @@
 """Lost writes: acknowledged before a disaster, absent from the restored database; and what operators learn of each.
 
-A record that holds no answer, nor what it was made of, tells of a write that was begun, and acknowledged unless its call
-died: the relay had not come to it.
+A record that holds no answer, nor what it was made of, tells of a write that was begun, and acknowledged unless its
+call died: the relay had not come to it.
 """
 
 import json

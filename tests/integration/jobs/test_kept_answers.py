@@ -202,7 +202,8 @@ def test_the_answers_to_keep_are_found_by_their_index(owner: Database, fresh_dat
     for n in range(50):
         write(owner, f"key-{n}")
     fresh_database.query_rows(
-        "INSERT INTO idempotency_keys (scope, key, fingerprint) SELECT 'other', n::text, '' FROM generate_series(1, 9999) n"
+        "INSERT INTO idempotency_keys (scope, key, fingerprint) "
+        "SELECT 'other', n::text, '' FROM generate_series(1, 9999) n"
     )
     fresh_database.query_rows("ANALYZE idempotency_keys")
     query = relay_answers.SQL["unkept_answers"].replace("%(count)s", str(KEEP_BATCH))

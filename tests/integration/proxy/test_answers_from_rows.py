@@ -120,14 +120,16 @@ def test_the_relay_keeps_what_a_repeat_is_answered_of(postgres: PostgresHandle, 
     """Of all but what stores its answer itself; operators find status, id and number in it after a restore."""
     prepare, _ = USE_CASES[operation]
     fresh_database = postgres.make_fresh_database()
-    client, api, _, reply = call_with_key(prepare, fresh_database)
+    _, api, _, reply = call_with_key(prepare, fresh_database)
     keeper = KeptAnswers()
     keep_answers(fresh_database.make_database(), keeper, make_deadline())
     if api.operations[operation].stores_answer:
         assert keeper.answers == []
         return
     [answer] = keeper.answers
-    kept = AnsweredKey("record", answer.holder, answer.first_used_at, read_origin(api, operation), None, json.loads(answer.facts))
+    kept = AnsweredKey(
+        "record", answer.holder, answer.first_used_at, read_origin(api, operation), None, json.loads(answer.facts)
+    )
     lost, told = LostWrite.from_key(kept), reply.json
     assert lost.fields["status"] == reply.status
     assert (lost.number, str(lost.subject_id)) == (told.get("number"), told["id"])

@@ -203,9 +203,9 @@ def _answer_not_admitted(decision: AdmissionDecision) -> StoredAnswer:
 def _run_with_key(operation: Operation, call: Call[Any], key_use: KeyUse | None, token: str | None) -> StoredAnswer:
     """Run the operation. Release the key after a refusal that can be lifted.
 
-    The relay keeps what the answer is made of. The answer itself is stored under the key only if the key's row can't give
-    it: a final refusal, and what the operation makes of more than its row. It is stored as well if the call turns out to
-    be a repeat, since more may follow.
+    The relay keeps what the answer is made of. The answer itself is stored under the key only if the key's row can't
+    give it: a final refusal, and what the operation makes of more than its row. It is stored as well if the call turns
+    out to be a repeat, since more may follow.
     """
     call.holder = None if operation.stores_answer else token
     try:

@@ -1,7 +1,8 @@
 """The items of the state table, as dictionaries: what is written, under which condition, and how it is read.
 
 A client's bucket   pk `limit#<name>#<sha256>`    tat
-A key's record      pk `key#<sha256>`  fingerprint holder phase free_at known_until [origin] [answer | renewable] [facts]
+A key's record      pk `key#<sha256>`  fingerprint holder phase free_at known_until
+                    [origin] [facts] [answer | renewable]
 
 `tat`, `free_at` and `known_until` are epoch microseconds: when the bucket is full again, when the key may be taken from
 its holder (at the end of a lease, while no answer is stored), and when the key is free for anything. A record of an

@@ -3,7 +3,8 @@
 It names the jobs. A relay that comes before their commit finds them missing and looks again for half a second; a
 commit that takes longer is followed by another wake-up. If all of them are lost, the relay's schedule finds the jobs.
 
-A call without jobs has an answer that the relay is to keep: its wake-up comes a moment after the commit, and names none.
+A call without jobs has an answer that the relay is to keep: its wake-up comes a moment after the commit, and names
+none.
 """
 
 from collections.abc import Callable, Collection
@@ -15,8 +16,8 @@ from uuid import UUID
 # at least 0.5 s after the wake-up has reached it (EARLY_LOOKS_S in functions/relay/relay/app.py).
 LATE_S = 0.3
 
-# A wake-up for an answer alone comes so much later, in the queue's whole seconds: nobody waits for it, and the commit is
-# through by then. What commits later is found by the relay's next run, within a minute.
+# A wake-up for an answer alone comes so much later, in the queue's whole seconds: nobody waits for it, and the commit
+# is through by then. What commits later is found by the relay's next run, within a minute.
 KEEP_DELAY_S = 1.0
 
 
