@@ -32,6 +32,7 @@ def test_everything_that_leaves_a_relay_or_a_worker_has_a_crash_point_before_and
     """Traces made without the code show it, so that kills at all crash points cover every moment."""
     jobs = [job_processes.add_mail(**make_published()).id, job_processes.add_identity(**make_published()).id]
     job_processes.add_mail(priority="high")
+    add_write(job_processes.environment)
     relay = job_processes.processes.run("relay.app.handler", {}, traced=True)
     worker = job_processes.run_worker(*jobs, traced=True)
     for result in (relay, worker):
