@@ -35,25 +35,41 @@ def add_write(environment: CrashTestEnvironment) -> AnsweredWrite:
     return write
 
 
-def kill_keepers(job_processes: JobProcesses, points: Sequence[CrashPoint]) -> list[AnsweredWrite]:
-    """Kill a relay at each point; each relay has at least two answers of its own to keep."""
-    writes = []
+@dataclass(frozen=True)
+class RelayDeath:
+    """A relay killed at a crash point, the writes whose answers it had to keep, and how many it had not kept then."""
+
+    crash_point: CrashPoint
+    writes: Sequence[AnsweredWrite]
+    unkept: int
+
+
+def kill_keepers(job_processes: JobProcesses, points: Sequence[CrashPoint]) -> list[RelayDeath]:
+    """Kill a relay that has two answers to keep at each point; another one follows."""
+    deaths = []
     for point in points:
-        writes += [add_write(job_processes.environment) for _ in range(2)]
+        writes = [add_write(job_processes.environment) for _ in range(2)]
         assert job_processes.run_relay(kill=point).killed, point
-    return writes
+        unkept = [write for write in writes if read_kept(job_processes.environment, write) is None]
+        deaths.append(RelayDeath(point, writes, len(unkept)))
+        job_processes.run_relay()
+    return deaths
+
+
+def read_kept(environment: CrashTestEnvironment, write: AnsweredWrite) -> Any:
+    """Return the facts that are kept of a write, None if none are."""
+    key = {"pk": {"S": make_record_key(write.use)}}
+    table = environment.environment["STATE_TABLE"]
+    return read_facts(environment.make_client("dynamodb").get_item(TableName=table, Key=key)["Item"])
 
 
 def list_answer_differences(environment: CrashTestEnvironment, writes: Sequence[AnsweredWrite]) -> list[str]:
     """Describe in words each write whose answer is not kept as its row has it, or is still to be kept."""
-    table, client = environment.environment["STATE_TABLE"], environment.make_client("dynamodb")
-    waiting = {
-        row["key"]
-        for row in environment.fresh_database.query_rows("SELECT key FROM idempotency_keys WHERE holder <> ''")
-    }
+    query = "SELECT key FROM idempotency_keys WHERE holder IS NOT NULL"
+    waiting = {row["key"] for row in environment.fresh_database.query_rows(query)}
     found = []
     for write in writes:
-        item = client.get_item(TableName=table, Key={"pk": {"S": make_record_key(write.use)}}).get("Item", {})
-        if read_facts(item) != write.facts or write.use.key in waiting:
-            found.append(f"{write}: {item}")
+        kept = read_kept(environment, write)
+        if kept != write.facts or write.use.key in waiting:
+            found.append(f"{write}: kept is {kept}")
     return found
