@@ -14,10 +14,12 @@ from shared.admission.ports import KeyUse, UnkeptAnswer
 from shared.clock import read_utc_now
 from shared.database.pipeline import Database
 from shared.errors import DependencyFailed
+from shared.sql import Query
 from tests.databases import FreshDatabase, make_deadline
 from tests.fakes.queues import FakeJobQueues
 from tests.integration.jobs.records import RecordFixtures
 
+WRITE = Query("SELECT jsonb_build_object('name', %(name)s::text) AS facts")
 UNKEPT = "SELECT holder FROM idempotency_keys WHERE holder IS NOT NULL ORDER BY holder"
 
 
@@ -47,10 +49,7 @@ class NotingKeeper:
 def write(database: Database, name: str, *, holder: str | None = None) -> None:
     """Make a keyed write whose record has a token, by which answers are read."""
     use = KeyUse("scope", name, "asked")
-    database.run_once(
-        use, lambda tx: tx.fetch_answer("SELECT jsonb_build_object('name', %(name)s::text) AS facts", name=name),
-        make_deadline(), holder=holder,
-    )  # fmt: skip
+    database.run_once(use, lambda tx: tx.fetch_answer(WRITE, name=name), make_deadline(), holder=holder)
 
 
 @pytest.fixture
