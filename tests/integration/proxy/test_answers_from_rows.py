@@ -18,7 +18,6 @@ from tests.fakes.relay_waker import FakeRelayWaker
 from tests.integration.function_client import make_client
 from tests.integration.proxy.test_round_trips import APIS, USE_CASES, Prepared, UseCaseRunner
 
-
 KEY = "the-key-of-this-use-case"
 
 
