@@ -17,6 +17,7 @@ from shared.admission.ports import (
     OverLimit,
     Replay,
     StoredAnswer,
+    WorkDone,
 )
 from shared.clock import Clock, read_utc_now
 from shared.units import SECOND, convert_to_epoch_micros
@@ -33,6 +34,7 @@ class _Record:
     known_until: int
     answer: StoredAnswer | None = None
     answered: bool = False
+    done: WorkDone | None = None
 
 
 class InMemoryAdmissionStore:
@@ -76,6 +78,15 @@ class InMemoryAdmissionStore:
             if self._note_call("release") and self._find_held(use, token, "release", unanswered=True):
                 del self._records[use.scope, use.key]
 
+    def keep_as_relay(self, use: KeyUse, facts: object) -> None:
+        """Keep what an answer is made of, as the relay does."""
+        with self._lock:
+            record = self._records[use.scope, use.key]
+            done = WorkDone(facts, self._clock(), record.token)
+            self._records[use.scope, use.key] = replace(
+                record, known_until=self._read_now() + DAY, answered=True, done=done
+            )
+
     def _read_decision(self, use: KeyUse | None, take_from: str) -> AdmissionDecision | None:
         record = self._records.get((use.scope, use.key)) if use else None
         if use is None or record is None or record.known_until <= self._read_now():
@@ -85,7 +96,7 @@ class InMemoryAdmissionStore:
         if not record.answered:
             has_lapsed = record.free_at <= self._read_now()
             return None if has_lapsed and record.token == take_from else InProgress(1.0, record.token, has_lapsed)
-        return Replay(record.answer) if record.answer else Admitted(quota=None, token=None)
+        return Replay(record.answer) if record.answer else record.done or Admitted(quota=None, token=None)
 
     def _charge_limit(self, charge: LimitCharge | None) -> OverLimit | None:
         decision = self._decide(charge) if charge else None

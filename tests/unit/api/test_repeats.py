@@ -5,12 +5,14 @@ from typing import Any
 import pytest
 
 from shared.admission.ports import Admitted, InProgress, Replay
+from shared.api.auth.caller import STAFF
 from shared.api.call import Call
 from shared.api.responses import Answer, make_answer
 from shared.api.router import Api
 from shared.errors import Refusal, Unavailable
 from shared.fields import RequestModel, ResponseModel
 from shared.settings import Settings
+from tests.api_client import STAFF as STAFF_CLAIMS
 from tests.api_client import ApiClient, make_container
 from tests.fakes.admission import InMemoryAdmissionStore
 from tests.fakes.clock import ManualClock
@@ -48,6 +50,12 @@ def order(call: Call[RepeatedOrder]) -> Answer:
     return make_answer(RepeatedReceipt(**call.run_once(run_nothing)), status=201, location="/orders/1")
 
 
+@api.post("/reviews", summary="Review", input=RepeatedOrder, answer=RepeatedReceipt, access=STAFF, key="required")
+def review(call: Call[RepeatedOrder]) -> Answer:
+    """Is for staff alone."""
+    return make_answer(RepeatedReceipt(**call.run_once(run_nothing)))
+
+
 @api.post(
     "/deliveries",
     summary="Deliver",
@@ -76,10 +84,14 @@ class RepeatingClient:
             raise self.failing
         return {"text": "kept"}
 
-    def call(self, key: str = "k") -> Any:
+    def call(self, key: str = "k", who: Any = None) -> Any:
         """Send the call to an environment that has not met it."""
         container = make_container(SETTINGS, database=self.database, admission_store=self.store)
-        return ApiClient(api, container).call("POST", self._resource, BODY, key=key)
+        return ApiClient(api, container, who).call("POST", self._resource, BODY, key=key)
+
+    def run_relay(self) -> None:
+        """Let the relay keep the answer."""
+        self.store.keep_as_relay(self.database.uses[0], {"text": "kept"})
 
     def die(self, key: str = "k") -> None:
         """Send the call to an environment that takes the key and dies in its transaction."""
@@ -129,6 +141,27 @@ def test_the_first_repeat_answers_from_the_row_and_stores_the_answer(client: Rep
     third = client.call()
     assert (third.body, third.headers["Idempotency-Replayed"]) == (first.body, "true")
     assert (len(client.database.uses), len(client.database.asked)) == (1, 1)
+
+
+def test_a_repeat_after_the_relay_needs_no_database(client: RepeatingClient) -> None:
+    """It makes its answer of the facts, and stores it: later ones are the same, whatever a release makes of facts."""
+    first = client.call()
+    client.run_relay()
+    second = client.call()
+    assert (second.status, second.body, second.headers["Idempotency-Replayed"]) == (201, first.body, "true")
+    assert (len(client.database.uses), client.database.asked, client.database.reads) == (1, [], 0)
+    assert isinstance(client.read_record(), Replay)
+
+
+def test_what_the_relay_has_kept_is_for_staff_who_still_work_here() -> None:
+    """It is about other people; their account is asked for, as before any stored answer."""
+    client = RepeatingClient("/reviews")
+    client.call(who=STAFF_CLAIMS)
+    client.run_relay()
+    assert client.call(who=STAFF_CLAIMS).status == 200
+    assert client.database.reads == 1
+    client.failing = Refusal("forbidden")
+    assert client.call(who=STAFF_CLAIMS).status == 403
 
 
 def test_a_stored_answer_ends_with_its_row(client: RepeatingClient) -> None:
