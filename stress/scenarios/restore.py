@@ -57,11 +57,12 @@ async def run(context: LocalScenarioContext) -> None:
         run = ReconciledRestore(day)
         async with refuse_invocations(own.target, [RELAY]):
             await day.work_last()
-            async with refuse_invocations(own.target, await list_writing_functions(own.target)):
-                inbox, _ = await own.target.read_inbox()
-                await _restore(own, restored, day.moment)
-                await _find_lost(own, run)
-                await _reconcile(own, run)
+        await day.wait_for_answers()
+        async with refuse_invocations(own.target, await list_writing_functions(own.target)):
+            inbox, _ = await own.target.read_inbox()
+            await _restore(own, restored, day.moment)
+            await _find_lost(own, run)
+            await _reconcile(own, run)
         await day.deliver_lost_jobs()
         await _repeat_lost(own, run)
         await wait_until_decided(own)

@@ -29,6 +29,8 @@ POLL_S = 0.05
 NOW = "SELECT clock_timestamp() AS now"
 WAITING = "SELECT count(*) AS n FROM pg_locks WHERE NOT granted"
 PENDING = "SELECT id FROM outbox WHERE state = 'pending'"
+HOLD = "UPDATE outbox SET available_at = now() + interval '1 day' WHERE state = 'pending'"
+UNKEPT = "SELECT count(*) AS n FROM idempotency_keys WHERE holder IS NOT NULL"
 UNDECIDED = "SELECT count(*) AS n FROM outbox WHERE state NOT IN ('done', 'uncertain')"
 # The WAL holds a sequence up to 32 numbers ahead, so a restored one is behind only what was given after these.
 USE_LOGGED_NUMBERS = """
@@ -144,10 +146,20 @@ class RestoredDay:
         await wait_until_idle(own)
 
     async def work_last(self) -> None:
-        """Do what will be lost, of which the jobs are not done: the relay must be refused meanwhile."""
+        """Do what will be lost, of which the jobs are not done: the relay must be refused until they are held."""
         last = await self._own.send_burst([self._own.call_factory.make_registration() for _ in range(2)])
         self._note_after(last, have_signed_up=False)
         self.lost_jobs = [str(row["id"]) for row in await self._own.target.query_rows(PENDING)]
+        await self._own.target.query_rows(HOLD)
+
+    async def wait_for_answers(self) -> None:
+        """Return when the relay has kept all answers: the disaster comes more than a second after the last write."""
+        aws = self._own.target.aws
+        await asyncio.to_thread(aws.make_client("sqs").send_message, QueueUrl=aws.outputs["NudgeQueue"],
+                                MessageBody="{}")  # fmt: skip
+        until = self._own.generator.clock.read_now() + IDLE_S
+        while (await self._own.target.query_rows(UNKEPT))[0]["n"] and self._own.generator.clock.read_now() < until:
+            await asyncio.sleep(POLL_S)
 
     async def deliver_lost_jobs(self) -> None:
         """Put messages into a queue that name jobs which the restored database has lost."""

@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.exhaustive.admission_machine import RELAY, KeyMachine, use_few_retries
+from tests.exhaustive.search import Search
 from tests.exhaustive.searches import Name, open_search
 from tests.measurements import record
 
@@ -9,7 +11,7 @@ from tests.measurements import record
 MOST = 1_000_000
 
 
-@pytest.mark.parametrize("name", ["breaker", "key", "limit", "job"])
+@pytest.mark.parametrize("name", ["breaker", "key", "kept-key", "stored-key", "limit", "job"])
 def test_three_environments_keep_every_invariant_in_a_million_states(name: Name) -> None:
     """Those that are nearest to the beginning."""
     with open_search(name, 3, most_faults=0) as search:
@@ -35,3 +37,12 @@ def test_one_environment_of_a_breaker_keeps_every_invariant_however_often_its_ta
     assert result.counterexample is None, str(result.counterexample)
     assert result.closed
     record("machines.table_fails", environments=1, states=result.states, steps=result.steps, depth=result.depth)
+
+
+def test_two_environments_of_calls_of_two_kinds_and_relays_keep_every_invariant_in_every_state() -> None:
+    """A relay may read the answer of either, and find the other's record."""
+    with use_few_retries():
+        result = Search(KeyMachine(asks=(*KeyMachine.asks, RELAY)), 2).run()
+    assert result.counterexample is None, str(result.counterexample)
+    assert result.closed
+    record("machines.all_asks", environments=2, states=result.states, steps=result.steps, depth=result.depth)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from shared.admission.ports import KeyOrigin, KeyUse, StoredAnswer
 from shared.aws.dynamodb_admission import DynamoDbAdmissionStore
+from shared.aws.dynamodb_admission_items import make_record_key
 from shared.aws.dynamodb_answered_keys import AnsweredKey, AnsweredKeys
 from shared.clock import read_utc_now
 from tests.contract.dynamodb_clients import LEASE_S, ignore_event, make_charge, make_use, read_items, read_token
@@ -38,15 +39,36 @@ def read_all(keys: AnsweredKeys) -> tuple[list[AnsweredKey], int]:
 
 
 def test_all_answered_keys_are_read_page_by_page_and_nothing_else(dynamodb: "DynamoDBClient", state_table: str) -> None:
-    """Not the limits, nor a key whose call still runs."""
+    """Not the limits; a key whose call may still run says so."""
     store = make_store(dynamodb, state_table)
     for n in range(7):
         answer_key(store, make_use(f"key-{n}"))
     store.admit(charge=None, use=make_use("running"), lease_s=LEASE_S)
-    found, pages = read_all(AnsweredKeys(dynamodb, state_table, page_items=2))
+    store.admit(charge=make_charge("another"), use=None, lease_s=0)
+    everything, pages = read_all(AnsweredKeys(dynamodb, state_table, page_items=2))
+    [running], found = [k for k in everything if not k.is_over], [k for k in everything if k.is_over]
+    assert (running.answer, running.is_known_answered) == (None, False)
     there = {pk.removeprefix("key#") for pk, item in read_items(dynamodb, state_table).items() if "answer" in item}
     assert {key.record for key in found} == there
     assert (len(found), pages > 3) == (7, True)
+
+
+def test_a_call_that_is_over_without_a_stored_answer_may_have_been_answered(
+    dynamodb: "DynamoDBClient", state_table: str
+) -> None:
+    """Its record says when it began; an earlier release's call that died without an answer is none of these."""
+    store, use = make_store(dynamodb, state_table), KeyUse("scope", "new", "asked", ORIGIN)
+    began = read_utc_now()
+    store.admit(charge=None, use=use, lease_s=LEASE_S)
+    store.admit(charge=None, use=make_use("earlier"), lease_s=LEASE_S)
+    dynamodb.update_item(
+        TableName=state_table, Key={"pk": {"S": make_record_key(make_use("earlier"))}},
+        UpdateExpression="REMOVE known_until",
+    )  # fmt: skip
+    later = AnsweredKeys(dynamodb, state_table, now=lambda: began + timedelta(seconds=LEASE_S + 1))
+    [key], _ = later.read_page(None)
+    assert (key.origin, key.answer, key.is_known_answered, key.is_over) == (ORIGIN, None, False, True)
+    assert began <= key.answered_at <= began + timedelta(seconds=1)
 
 
 def test_a_key_tells_which_call_took_it_and_when_it_was_answered(dynamodb: "DynamoDBClient", state_table: str) -> None:

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from shared.admission.ports import KeyUse, LimitCharge, RateLimit, StoredAnswer
+from shared.admission.ports import KeyUse, LimitCharge, RateLimit, StoredAnswer, UnkeptAnswer
 from shared.aws import dynamodb_admission_items as items
 from shared.aws.dynamodb_circuits import DynamoDbCircuitStore
 from shared.circuit.state import (
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 NOW = 1_795_000_000_000_000
+FIRST_USED_AT = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=NOW)
 TABLE = "state"
 USE, OTHER_USE = KeyUse("scope", "key", "first"), KeyUse("scope", "key", "other")
 CHARGE = LimitCharge("client", RateLimit("write", burst=2, period_s=2))
@@ -37,9 +39,10 @@ BUCKET = {"pk": {"S": items.make_bucket_key(CHARGE)}}
 Request = tuple[str, dict[str, Any]]
 
 
-def take(token: str, now: int) -> dict[str, Any]:
-    """Return the shipped write that takes the key for two seconds."""
-    return dict(items.build_take_write(TABLE, USE, token, now + 2_000_000, now))
+def take(token: str, now: int, *, take_from: str = "") -> dict[str, Any]:
+    """Return the shipped write that takes the key for two seconds, after which it is known for two more."""
+    times = {"lease_ends": now + 2_000_000, "ends": now + 4_000_000, "now": now}
+    return dict(items.build_take_write(TABLE, USE, token, **times, take_from=take_from))
 
 
 def charge(seen: int | None, now: int = NOW) -> dict[str, Any]:
@@ -52,8 +55,12 @@ def list_requests() -> Iterator[Request]:
     for token in ("mine", "other"):
         for now in (NOW, NOW + 2_000_000, NOW + 5_000_000):
             yield "put_item", take(token, now)
+            yield "put_item", take(token, now, take_from="mine")
         yield "update_item", dict(items.build_answer_write(TABLE, USE, token, ANSWER, NOW + 3_000_000))
         yield "update_item", dict(items.build_answer_write(TABLE, USE, token, None, NOW + 3_000_000))
+        for is_stored in (True, False):
+            facts = UnkeptAnswer(USE.scope, USE.key, token, '{"number": 1}', FIRST_USED_AT)
+            yield "update_item", dict(items.build_facts_write(TABLE, facts, 3_000_000, is_stored=is_stored))
         yield "delete_item", dict(items.build_release_write(TABLE, USE, token))
     for seen in (None, NOW - 1, NOW, NOW + 1, NOW + 2_000_000):
         yield "update_item", {**charge(seen), "ReturnValues": "UPDATED_NEW"}
@@ -67,8 +74,11 @@ def list_states() -> Iterator[list[dict[str, Any]]]:
     """Yield what the table may hold: no key, a running or an answered one; no bucket, an idle or a busy one."""
     running = take("mine", NOW)["Item"]
     late = take("other", NOW - 2_000_000)["Item"]
+    over = take("other", NOW - 4_000_000)["Item"]
     answered = {**running, "phase": {"S": items.ANSWERED}, "free_at": {"N": str(NOW + 3_000_000)}}
-    for record in (None, running, late, answered):
+    # An earlier release's, whose key is free at the end of the lease.
+    earlier = [{n: v for n, v in each.items() if n != "known_until"} for each in (running, late)]
+    for record in (None, running, late, over, answered, *earlier):
         for tat in (None, NOW - 1, NOW, NOW + 1_000_000, NOW + 2_000_000):
             bucket = None if tat is None else {**BUCKET, "tat": {"N": str(tat)}, "expires_at": {"N": "1"}}
             yield [each for each in (record, bucket) if each is not None]

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from shared.aws import clients
-from shared.aws.sqs import JobQueues, SqsJobQueues, format_message, read_hops, read_job_id
+from shared.aws.sqs import JobQueues, SqsJobQueues, format_message, read_expected_jobs, read_hops, read_job_id
 from shared.ids import make_uuid7
 from tests.contract.emulated import use_aws_at
 from tests.fakes.queues import FakeJobQueues
@@ -175,6 +175,24 @@ def test_a_batch_has_the_most_hops_of_its_messages() -> None:
     assert read_hops([]) == 0
     others = ["{}", "", "[]", "null", '{"hops": null}', '{"hops": "x"}', f'{{"job_id": "{make_uuid7()}"}}']
     assert [read_hops([body]) for body in others] == [0] * len(others)
+
+
+def test_a_batch_names_all_jobs_that_its_wake_ups_name() -> None:
+    """A wake-up of an earlier release, a worker or a person names none."""
+    first, second = make_uuid7(), make_uuid7()
+    bodies = [f'{{"hops": 0, "jobs": ["{job}"]}}' for job in (first, second)]
+    others = [
+        "{}",
+        "",
+        "[]",
+        "null",
+        '{"hops": 1}',
+        '{"jobs": null}',
+        '{"jobs": [1]}',
+        '{"jobs": ["x"]}',
+        '{"jobs": 1}',
+    ]
+    assert read_expected_jobs([*bodies, *others]) == {first, second}
 
 
 @pytest.mark.parametrize("body", ["", "[]", "{}", "null", '"x"', '{"job_id": 1}', '{"job_id": "x"}'])

@@ -61,11 +61,14 @@ class StoreEnvironments:
     def make_environment(self, now: Clock = read_utc_now) -> DynamoDbAdmissionStore:
         return DynamoDbAdmissionStore(self.client, self.table, observer=ignore_event, now=now)
 
-    def admit(self, now: Clock, asked: Sequence[tuple[LimitCharge | None, KeyUse | None]]) -> list[AdmissionDecision]:
+    def admit(
+        self, now: Clock, asked: Sequence[tuple[LimitCharge | None, KeyUse | None]], *, take_from: str = ""
+    ) -> list[AdmissionDecision]:
         """Let go of calls at once, each in an environment that has seen nothing yet; return the decisions."""
 
         def call(charge: LimitCharge | None, use: KeyUse | None) -> Callable[[], AdmissionDecision]:
-            return lambda: self.make_environment(now).admit(charge=charge, use=use, lease_s=LEASE_S)
+            environment = self.make_environment(now)
+            return lambda: environment.admit(charge=charge, use=use, lease_s=LEASE_S, take_from=take_from)
 
         return run_concurrently([call(charge, use) for charge, use in asked])
 
@@ -160,15 +163,18 @@ def test_clients_do_not_block_each_other(environments: StoreEnvironments) -> Non
 
 
 def test_an_ended_lease_has_one_successor(environments: StoreEnvironments) -> None:
-    """One of many calls that find a lapsed key takes it over, and the former holder's answer is lost."""
+    """One of many calls that find a lapsed key takes it over, is charged, and the former holder's answer is lost."""
     clock = ManualClock()
     first = environments.make_environment(clock)
     zombie = read_token(first.admit(charge=None, use=make_use(), lease_s=LEASE_S))
     clock.advance(LEASE_S)
-    assert count_decisions(environments.admit(clock, [(make_charge(), make_use())] * 20)) == {
-        "Admitted": 1,
-        "InProgress": 19,
-    }
+    met = environments.admit(clock, [(make_charge(), make_use())] * 20)
+    assert met == [InProgress(1.0, holder=zombie, has_lapsed=True)] * 20
+    taken = environments.admit(clock, [(make_charge(), make_use())] * 20, take_from=zombie)
+    assert count_decisions(taken) == {"Admitted": 1, "InProgress": 19}
+    assert environments.read_tat(make_charge()) == convert_to_epoch_micros(clock()) + gcra.compute_interval(
+        FIVE_A_MINUTE
+    )
     first.complete(make_use(), zombie, CREATED)
     assert isinstance(first.admit(charge=None, use=make_use(), lease_s=LEASE_S), InProgress)
 

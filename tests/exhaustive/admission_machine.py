@@ -1,7 +1,8 @@
 """The shipped admission of requests, by Idempotency-Key and by rate limit, as two machines to be searched.
 
 KeyMachine: whole calls with one key, from the admission to the stored answer (shared.api.execution, shared.database's
-run_once, shared.aws's DynamoDbAdmissionStore). LimitMachine: calls of one client that are charged to a limit, with and
+run_once, shared.aws's DynamoDbAdmissionStore), and relays that keep their answers (relay.answers, shared.aws's
+DynamoDbAnswerKeeper). LimitMachine: calls of one client that are charged to a limit, with and
 without a key (DynamoDbAdmissionStore, shared.admission.gcra). The table evaluates the shipped condition expressions
 (state_table.py), the database runs the shipped statements (key_table.py).
 
@@ -11,6 +12,7 @@ Times are microseconds relative to now. A process may outlast its lease.
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -18,20 +20,32 @@ from unittest import mock
 
 from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
 
+from relay import answers as relay_answers
 from shared.admission.gcra import compute_quota
-from shared.admission.ports import Admitted, KeyUse, LimitCharge, OverLimit, RateLimit, StoredAnswer
+from shared.admission.ports import (
+    Admitted,
+    InProgress,
+    KeyUse,
+    LimitCharge,
+    OverLimit,
+    RateLimit,
+    StoredAnswer,
+    WorkDone,
+)
 from shared.api import execution
 from shared.api.call import Call
 from shared.api.responses import Answer
 from shared.aws import dynamodb_admission
 from shared.aws import dynamodb_admission_items as items
 from shared.aws.dynamodb_admission import DynamoDbAdmissionStore
+from shared.aws.dynamodb_answer_keeper import DynamoDbAnswerKeeper
 from shared.database.pipeline import Database
+from shared.database.transaction import Committed
 from shared.deadline import Deadline
 from shared.errors import Refusal, Unavailable
 from shared.retry.backoff import Backoff
 from shared.retry.budget import RetryBudget
-from tests.exhaustive.key_table import Duplicate, KeyTable
+from tests.exhaustive.key_table import FIRST_USED_AT, Duplicate, KeyRow, KeyTable
 from tests.exhaustive.replay import LOST, Failure, Outside, PlayedConnection, Player
 from tests.exhaustive.search import Move
 from tests.exhaustive.state_table import TableInMemory
@@ -42,7 +56,9 @@ NOW = 1_000_000 * TICK
 OLDEST = -1 * TICK  # as long ago as a process that goes on began
 SECONDS_LEFT = LEASE_MARGIN_S = 0.5  # of an invocation when it takes the key: together a unit of time
 LEASE_S = 1.0  # of the calls that only the limit is searched with
-RECORD_LIFE_S = 1.0
+RECORD_LIFE_S = 2.0  # longer than a lease: a key may be known and nobody's
+RELAY = "the relay"
+RELAY_S = 10.0  # that a relay has left: more than it needs to begin a write
 LIMIT = RateLimit("write", burst=2, period_s=2)
 CHARGE = LimitCharge("client", LIMIT)
 
@@ -51,6 +67,9 @@ NO_EFFECT = "answered as done without an effect"
 OTHERS_ANSWER = "another request was answered with the key's answer"
 OVERWRITTEN = "an answer was overwritten or removed before its time"
 STOLEN = "a key was taken from its holder before the lease had expired"
+FORGOTTEN = "nobody will keep the answer that a key's record waits for"
+WRONG_ANSWER = "an answer was stored that is not the one of the key's row"
+TOLD_TO_WAIT = "a client was told to wait though its work was done before it asked"
 PASSED = "more requests passed in a window than the limit allows"
 NOT_CHARGED = "a request passed as charged and was not"
 NOT_ATOMIC = "a key was taken and nothing charged, or the other way round"
@@ -59,10 +78,13 @@ REFUSED = "a request was refused although the bucket was full"
 
 
 class Shared(NamedTuple):
-    """The two items of the table, the key's row with its effects, and when the charged requests were asked."""
+    """The two items of the table, the key's row with its effects, and when the charged requests were asked.
+
+    The row's `holder` is "other" if it is the record's, "gone" if that is another by now.
+    """
 
     record: tuple[tuple[str, Any], ...] | None = None
-    row: tuple[str, str | None] | None = None
+    row: KeyRow | None = None
     effects: int = 0
     tat: int | None = None
     charged: tuple[int, ...] = ()
@@ -83,8 +105,10 @@ class CallRun(NamedTuple):
     began: int = 0
     script: tuple[tuple[int, Any], ...] = ()
     holds: bool = False
+    was_done: bool = False  # when the call began
     is_charged: bool = False
     has_conflicted: bool = False
+    has_overstepped: bool = False  # changed the record with the token of a call that is not its holder
 
 
 class Finished(NamedTuple):
@@ -108,7 +132,10 @@ class RefusedWrite(NamedTuple):
     is_transaction: bool
 
 
-_TIMES = frozenset({"free_at", "tat"})
+_TIMES = frozenset({"free_at", "known_until", "tat"})
+# A token of another call, as an item shows it, and what stands for it once that call is no longer the key's holder; so
+# it is with the token of a row that a relay has read.
+_OTHER, _GONE = json.dumps({"S": "other"}), json.dumps({"S": "gone"})
 _UNREACHABLE = Failure(lambda: ConnectTimeoutError(endpoint_url="https://dynamodb.example.test"))
 _UNANSWERED = Failure(lambda: ReadTimeoutError(endpoint_url="https://dynamodb.example.test"))
 
@@ -123,6 +150,7 @@ def use_few_retries() -> Iterator[None]:
     with (
         mock.patch.object(dynamodb_admission, "CONTENTION_BACKOFF", Backoff(retries=1, base_s=0.1, cap_s=0.1)),
         mock.patch.object(dynamodb_admission, "UNAVAILABLE_PAUSE_S", 1.0),
+        mock.patch.object(relay_answers, "logger"),
         mock.patch.object(execution, "LEASE_MARGIN_S", LEASE_MARGIN_S),
         mock.patch.object(execution, "build_problem_answer", return_value=StoredAnswer(503, {}, "")),
     ):
@@ -227,11 +255,18 @@ class AdmissionMachine:
     def list_moves(self, environment: IdleCaller | CallRun, shared: Shared) -> Iterator[Move]:
         """Return each step that the environment can take next."""
         if isinstance(environment, IdleCaller):
-            for asks in self.asks:
-                yield self._begin_call(CallRun(asks, environment), shared)
+            # A relay without an answer to read does nothing, and it is a function of its own: it remembers no calls.
+            is_relay = environment == IdleCaller() and shared.row is not None and shared.row.holder is not None
+            for asks in (each for each in self.asks if each != RELAY or is_relay):
+                yield self._begin_call(self._make_run(asks, environment, shared), shared)
             return
         yield self._make_move("is killed", IdleCaller(), shared, shared, environment, fault=True)
         yield from self._list_answers(environment, shared)
+
+    def _make_run(self, asks: str, environment: IdleCaller, shared: Shared) -> CallRun:
+        run = CallRun(asks, environment)
+        is_done = shared.row is not None and shared.row.fingerprint == self._make_use(run).fingerprint
+        return run._replace(was_done=is_done and asks != RELAY)
 
     def _begin_call(self, run: CallRun, shared: Shared) -> Move:
         label, ended = f"begins: {run.asks}", self._play(run)
@@ -299,10 +334,13 @@ class AdmissionMachine:
         is_charged = bucket is not None and bucket is not held.get(bucket_key)
         if is_charged:
             charged = tuple(sorted((*charged, _find_asked(request))))
+        token = request.get("ExpressionAttributeValues", {}).get(":token", holder)
+        has_overstepped = token != holder and record is not held.get(record_key)
         value = None if record is None else freeze(record | {"holder": {"S": "other"}})
-        after = shared._replace(record=value, tat=tat, charged=charged)
-        holds = record is not None and record["holder"]["S"] == "mine"
-        return after, answer, run._replace(holds=holds, is_charged=run.is_charged or is_charged)
+        after = _outdate_row(shared, shared._replace(record=value, tat=tat, charged=charged))
+        holds = record is not None and record.get("holder") == {"S": "mine"}
+        sent = run._replace(holds=holds, is_charged=run.is_charged or is_charged, has_overstepped=has_overstepped)
+        return after, answer, sent
 
     def _go_on(
         self,
@@ -346,8 +384,8 @@ class AdmissionMachine:
         problem: str | None = None,
     ) -> Move:
         problem = problem or self._check(before, after, run)
-        # Another's key is taken over: nobody else holds it any more.
-        shift = "key" if after.record != before.record else None
+        # A key that was taken or given back has no holder but this environment any more.
+        shift = "key" if after.record != before.record and not _has_answer(after) else None
         return Move(label, environment, after, fault, problem, shift)
 
     def _check(self, before: Shared, after: Shared, run: CallRun | None) -> str | None:
@@ -356,9 +394,13 @@ class AdmissionMachine:
             return TWO_EFFECTS
         if self.is_answer_an_effect and not after.effects and _has_answer(after):
             return NO_EFFECT
-        is_kept = before.record is not None and dict(before.record)["free_at"] > 0
-        if is_kept and before.record != after.record and (_has_answer(before) or (run is not None and not run.holds)):
-            return OVERWRITTEN if _has_answer(before) else STOLEN
+        if self.is_answer_an_effect and not _is_answer_of_row(after):
+            return WRONG_ANSWER
+        if before.record != after.record and (problem := _check_record(before, after, run)):
+            return problem
+        is_waiting = after.record is not None and not _has_answer(after)
+        if before.row and before.row.holder == "other" and after.row and not after.row.holder and is_waiting:
+            return FORGOTTEN
         return PASSED if _has_passed_limit(after.charged) else None
 
     def _check_end(self, run: CallRun, result: Any, shared: Shared) -> str | None:
@@ -413,12 +455,17 @@ class AdmissionMachine:
     # ---- time and others ---------------------------------------------------------------------------------------------
     def apply_shift(self, environment: IdleCaller | CallRun, shift: str) -> IdleCaller | CallRun:
         """Return an environment after another one has changed the key's record."""
-        return environment._replace(holds=False) if isinstance(environment, CallRun) else environment
+        if isinstance(environment, IdleCaller):
+            return environment
+        script = tuple((time, _rename_holder(answer)) for time, answer in environment.script)
+        return environment._replace(holds=False, script=script)
 
     def pass_time(self, environment: IdleCaller | CallRun) -> IdleCaller | CallRun | None:
         """Return the environment a unit of time later; the runtime ends a call that takes too long."""
         if isinstance(environment, IdleCaller):
             return _age_idle(environment)
+        if environment.asks == RELAY:
+            return environment  # it looks at no clock, and may be as slow as it likes
         if environment.began <= -self.longest_run * TICK:
             return IdleCaller()
         return environment._replace(
@@ -441,20 +488,26 @@ class AdmissionMachine:
         return int(isinstance(environment, CallRun) and environment.holds)
 
     def is_normal(self, environment: IdleCaller | CallRun, shared: Shared) -> bool:
-        """Return whether no call runs, the key is free or answered, and the bucket is full."""
+        """Return whether no call runs, the key is free or answered, its answer kept, and the bucket is full."""
         record = dict(shared.record or ())
         is_settled = not record or record["free_at"] <= 0 or json.loads(record["phase"])["S"] != items.RUNNING
+        is_settled = is_settled and not (shared.row and shared.row.holder)
         return isinstance(environment, IdleCaller) and is_settled and (shared.tat is None or shared.tat <= 0)
 
 
 class KeyMachine(AdmissionMachine):
-    """Calls with one Idempotency-Key, of which some ask for something else."""
+    """Calls with one Idempotency-Key, of which some ask for something else.
+
+    `stores_answer` is the operation's option: whether the first call stores its answer before it gives it. If relays
+    are among those that ask, they keep its answer.
+    """
 
     asks: tuple[str, ...] = ("the call", "another call with the same key")
     is_answer_an_effect = True
 
-    def __init__(self, *, asks: tuple[str, ...] | None = None) -> None:
+    def __init__(self, *, asks: tuple[str, ...] | None = None, stores_answer: bool = False) -> None:
         self.asks = asks or self.asks
+        self._stores_answer = stores_answer
         self._table = KeyTable()
 
     def _run(self, run: CallRun, store: DynamoDbAdmissionStore, player: Player) -> Any:
@@ -465,22 +518,33 @@ class KeyMachine(AdmissionMachine):
             sleep=_ignore,
             uniform=lambda a, _b: a,
         )
+        if run.asks == RELAY:
+            return _run_relay(database, store)
         request: Any = SimpleNamespace(
             headers={"idempotency-key": "key"}, base_path="", request_id="r",
             deadline=Deadline(at=SECONDS_LEFT, clock=lambda: 0.0),
         )  # fmt: skip
         parts = self._parts
         admission: Any = SimpleNamespace(
-            admit=lambda **asked: parts.run("admission", lambda: store.admit(**asked)),
+            admit=lambda **asked: parts.run(
+                "takeover" if asked.get("take_from") else "admission", lambda: store.admit(**asked)
+            ),
             complete=store.complete, release=store.release,
         )  # fmt: skip
-        services: Any = SimpleNamespace(admission_store=admission, database=database, wake_relay_soon=None)
+        runner: Any = SimpleNamespace(
+            run_once=database.run_once,
+            find_committed=lambda *asked, **more: parts.run(
+                "question", lambda: database.find_committed(*asked, **more)
+            ),
+        )
+        services: Any = SimpleNamespace(admission_store=admission, database=runner, wake_relay_soon=_wake_nobody)
         call: Call[Any] = Call(None, {}, None, None, "client", None, request, self._make_use(run), services)
         operation: Any = SimpleNamespace(
             is_write=True,
             limit=None,
-            run=lambda call: parts.run("work", lambda: _do_work(call)),
+            run=lambda call: _answer_work(call, *parts.run("work", lambda: _do_work(call))),
             media_type="application/json",
+            stores_answer=self._stores_answer,
         )
         try:
             return execution._admit_call(operation, call).status
@@ -490,25 +554,31 @@ class KeyMachine(AdmissionMachine):
             return "unavailable"
 
     def _list_commits(self, run: CallRun, shared: Shared, statements: Any) -> Iterator[Move]:
-        after, answer = self._table.run(shared.row, shared.effects, statements)
-        changed = shared._replace(row=after[0], effects=min(after[1], 2))
+        (row, effects), answer = self._table.run(shared.row, shared.effects, statements)
+        if row is not None and row.holder == "mine":
+            holder = "other" if run.holds else "gone"
+            row = row._replace(holder=holder if RELAY in self.asks else None)
+        changed = shared._replace(row=row, effects=min(effects, 2))
         name = "the transaction" if changed != shared else "a transaction that changes nothing"
         yield self._go_on(run, shared, changed, f"commits {name}", answer)
         yield self._go_on(run, shared, shared, f"loses the connection before {name}", LOST, fault=True)
         if changed == shared:
             return
-        yield self._go_on(
-            run, shared, shared, "is refused by a rule", Failure(lambda: Refusal("claim-closed")), fault=True
-        )
+        if run.asks != RELAY:
+            yield self._go_on(
+                run, shared, shared, "is refused by a rule", Failure(lambda: Refusal("claim-closed")), fault=True
+            )
         yield self._go_on(run, shared, changed, f"loses the connection after {name}", LOST, fault=True)
         yield self._make_move(f"is killed right after {name}", IdleCaller(), shared, changed, run, fault=True)
 
     def _check_end(self, run: CallRun, result: Any, shared: Shared) -> str | None:
+        if result == "request-in-progress" and run.was_done and not self._stores_answer:
+            return TOLD_TO_WAIT
         if result != 200:
             return None
         if not shared.effects or shared.row is None:
             return NO_EFFECT
-        return OTHERS_ANSWER if shared.row[0] != self._make_use(run).fingerprint else None
+        return OTHERS_ANSWER if shared.row.fingerprint != self._make_use(run).fingerprint else None
 
 
 class LimitMachine(AdmissionMachine):
@@ -518,7 +588,11 @@ class LimitMachine(AdmissionMachine):
 
     def _run(self, run: CallRun, store: DynamoDbAdmissionStore, player: Player) -> Any:
         use = self._make_use(run) if run.asks.endswith("with a key") else None
-        decision = self._parts.run("admission", lambda: store.admit(charge=CHARGE, use=use, lease_s=LEASE_S))
+        asked: dict[str, Any] = {"charge": CHARGE, "use": use, "lease_s": LEASE_S}
+        decision = self._parts.run("admission", lambda: store.admit(**asked))
+        if isinstance(decision, InProgress) and decision.has_lapsed:
+            holder = decision.holder
+            decision = self._parts.run("takeover", lambda: store.admit(**asked, take_from=holder))
         if use is not None and isinstance(decision, Admitted) and decision.token is not None:
             store.release(use, decision.token)
         return decision
@@ -542,6 +616,71 @@ def _has_answer(shared: Shared) -> bool:
     return shared.record is not None and json.loads(dict(shared.record)["phase"])["S"] != items.RUNNING
 
 
+def _read_stored(shared: Shared) -> Any:
+    """Return the answer that the key's record has, None if it has none."""
+    record = dict(shared.record or ())
+    if "answer" in record:
+        return json.loads(record["answer"])["M"]["body"]["S"]
+    return json.loads(record["facts"])["S"] if "facts" in record else None
+
+
+def _is_answer_of_row(shared: Shared) -> bool:
+    """Return whether the answer that the key's record has, if it has one, is that of the key's row."""
+    stored = _read_stored(shared)
+    return stored is None or (shared.row is not None and stored == shared.row.answer)
+
+
+def _check_record(before: Shared, after: Shared, run: CallRun | None) -> str | None:
+    """Return the invariant that a change of the key's record breaks."""
+    record = dict(before.record or ())
+    if run is not None and run.has_overstepped:
+        return STOLEN
+    if _has_answer(before):
+        if run is not None and run.asks == RELAY:
+            return OVERWRITTEN
+        is_over = record["known_until"] <= 0 or (_has_answer(after) and _read_stored(before) == _read_stored(after))
+        return None if is_over else OVERWRITTEN
+    is_anothers = bool(record) and record["free_at"] > 0 and run is not None and not run.holds
+    # Whoever has found the row of the holder's work stores its answer, with the holder's token.
+    return STOLEN if is_anothers and not _has_answer(after) else None
+
+
+def _rename_holder(answer: Any) -> Any:
+    """Return an answer that a call has had, after its key's holder is no longer the one that it shows."""
+    match answer:
+        case RefusedWrite():
+            reasons = tuple((code, _rename_in_item(item)) for code, item in answer.reasons)
+            return answer._replace(reasons=reasons)
+        case (method, Item() as item):
+            return (method, _rename_in_item(item))
+        case Finished(part, ("decision", InProgress(retry_after_s, "other", has_lapsed))):
+            return Finished(part, ("decision", InProgress(retry_after_s, "gone", has_lapsed)))
+        case Finished(part, ("decision", WorkDone(_, _, "other") as decision)):
+            return Finished(part, ("decision", replace(decision, holder="gone")))
+        case ((((_, _), *_), *_), *_):
+            return tuple(tuple(tuple(_rename_in_row(row)) for row in rows) for rows in answer)
+        case _:
+            return answer
+
+
+def _rename_in_row(row: Any) -> Iterator[tuple[str, Any]]:
+    return ((name, "gone" if (name, value) == ("holder", "other") else value) for name, value in row)
+
+
+def _outdate_row(before: Shared, after: Shared) -> Shared:
+    """Return what is there after a step: if the record is another call's, or gone, the row's holder is gone too."""
+    row = after.row
+    if row is None or row.holder is None or after.record == before.record or _has_answer(after):
+        return after
+    return after._replace(row=row._replace(holder="gone"))
+
+
+def _rename_in_item(item: Item | None) -> Item | None:
+    if item is None:
+        return None
+    return Item(tuple((name, _GONE if (name, each) == ("holder", _OTHER) else each) for name, each in item.attributes))
+
+
 def _has_passed_limit(times: tuple[int, ...]) -> bool:
     """Return whether more were charged in any window than the burst and what has come back in it."""
     interval = round(LIMIT.interval_s * TICK)
@@ -549,15 +688,35 @@ def _has_passed_limit(times: tuple[int, ...]) -> bool:
     return any(count > LIMIT.burst + window // interval for window, count in windows)
 
 
-def _do_work(call: Call[Any]) -> Answer:
-    """Make the effect: one row, whose number is the answer."""
+def _run_relay(database: Database, store: Any) -> int | str:
+    """Run a relay's keeping of answers; return how many it has kept."""
+    keeper = DynamoDbAnswerKeeper(store._client, "state", record_life_s=RECORD_LIFE_S)
+    try:
+        return relay_answers.keep_answers(database, keeper, Deadline(at=RELAY_S, clock=lambda: 0.0))
+    except Unavailable:
+        return "unavailable"
+
+
+def _wake_nobody(*_jobs: Any, **_delay: Any) -> Callable[[], object]:
+    return _ignore
+
+
+def _do_work(call: Call[Any]) -> tuple[str, bool]:
+    """Make the effect: one row, whose number is the answer; return that, and whether it was made before."""
 
     def use_case(tx: Any) -> Any:
         tx.add("INSERT INTO effects (made) VALUES (1)")
         return tx.fetch_answer("SELECT count(*) AS facts FROM effects")
 
     facts = call.run_once(use_case)
-    return Answer(200, raw=json.dumps(facts))
+    return json.dumps(facts), call.replayed
+
+
+def _answer_work(call: Call[Any], raw: str, is_replayed: bool) -> Answer:
+    """Return the answer of work that is done; the call knows of it, though the work's part may not be run again."""
+    call.first_used_at = FIRST_USED_AT if is_replayed else None
+    call.committed = Committed({}, frozenset(), call.first_used_at)
+    return Answer(200, raw=raw)
 
 
 def _find_asked(request: Any) -> int:
@@ -605,6 +764,9 @@ def _age_answer(answer: Any) -> Any:
         return answer._replace(reasons=reasons)
     if isinstance(answer, tuple) and len(answer) == 2 and isinstance(answer[1], Item):
         return (answer[0], Item(_age_item(answer[1].attributes)))
+    if isinstance(answer, Finished) and isinstance(answer.result[-1], WorkDone):
+        aged = replace(answer.result[-1], first_used_at=answer.result[-1].first_used_at - timedelta(seconds=1))
+        return Finished(answer.part, (*answer.result[:-1], aged))
     return answer
 
 
@@ -623,6 +785,8 @@ def _age_kept(kept: IdleCaller) -> IdleCaller:
 
 
 def _name_request(method: str, request: Any) -> str:
+    if method == "update_item" and "facts" in request["UpdateExpression"]:
+        return "its copy of the answer"
     if method == "update_item" and "phase" in request["UpdateExpression"]:
         return "its write of the answer"
     return {

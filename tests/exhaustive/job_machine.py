@@ -412,7 +412,7 @@ class _Statements:
 
     fetch_one = fetch_all = fetch_answer = add
 
-    def run_after_commit(self, _name: str) -> None:
+    def run_after_commit(self, _name: str, *_jobs: Any) -> None:
         """Do nothing."""
 
 

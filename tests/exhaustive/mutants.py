@@ -24,7 +24,7 @@ class Mutant:
     """
 
     name: str
-    machine: Literal["breaker", "key", "limit", "job"]
+    machine: Literal["breaker", "key", "kept-key", "stored-key", "limit", "job"]
     module: str
     shipped: str
     faulty: str
@@ -78,12 +78,13 @@ def _list_functions(namespace: dict[str, Any], module: str) -> Iterator[types.Fu
 
 
 _VIEW, _STATE, _CIRCUITS = "shared.circuit.local_view", "shared.circuit.state", "shared.aws.dynamodb_circuits"
-_ITEMS, _STORE, _PIPELINE = (
+_EXECUTION, _ITEMS, _STORE, _PIPELINE = (
+    "shared.api.execution",
     "shared.aws.dynamodb_admission_items",
     "shared.aws.dynamodb_admission",
     "shared.database.pipeline",
 )
-_WORKER, _RELAY = "worker.job_runner", "relay.app"
+_WORKER, _RELAY, _ANSWERS = "worker.job_runner", "relay.app", "relay.answers"
 
 MUTANTS = (
     # ---- breaker -----------------------------------------------------------------------------------------------------
@@ -123,34 +124,80 @@ MUTANTS = (
     # ---- key ---------------------------------------------------------------------------------------------------------
     Mutant(
         "a key may be taken while its holder's lease lasts", "key", _ITEMS,
-        "attribute_not_exists(pk) OR free_at <= :now",
-        "attribute_not_exists(pk) OR free_at >= :now", admission.STOLEN, 1, 4,
+        "attribute_not_exists(pk) OR known_until <= :now",
+        "attribute_not_exists(pk) OR known_until >= :now", admission.STOLEN, 1, 4,
     ),
     Mutant(
-        "a former holder stores its answer", "key", _ITEMS,
+        "a repeat stores its answer in the name of a former holder", "key", _ITEMS,
         '"ConditionExpression": "holder = :token",', '"ConditionExpression": "attribute_not_exists(tat)",',
-        admission.STOLEN, 2, 7,
+        admission.STOLEN, 2, 8,
     ),
     Mutant(
         "a former holder releases the key", "key", _ITEMS,
-        '"holder = :token AND phase = :running"', '"attribute_not_exists(tat)"', admission.STOLEN, 2, 7,
+        '"holder = :token AND phase = :running"', '"attribute_not_exists(tat)"', admission.OVERWRITTEN, 2, 8,
+    ),
+    Mutant(
+        "a running key is taken whoever holds it", "key", _ITEMS,
+        "(holder = :from AND phase = :running AND free_at <= :now)", "(phase = :running)", admission.STOLEN, 2, 10,
+    ),
+    Mutant(
+        "a call that meets a running key does not ask the database", "key", _EXECUTION,
+        "if not operation.stores_answer and call.find_committed():", "if False:", admission.TOLD_TO_WAIT, 1, 5,
     ),
     Mutant(
         "the database does not keep the key", "key", _PIPELINE,
-        'tx.add(SQL["take_key"], scope=use.scope, key=use.key, fingerprint=use.fingerprint)', "pass",
+        'tx.add(SQL["take_key"], scope=use.scope, key=use.key, fingerprint=use.fingerprint, holder=holder)', "pass",
         admission.TWO_EFFECTS, 1, 5,
     ),
     Mutant(
         "the table's answer is given to another request", "key", _ITEMS,
-        'if item["fingerprint"]["S"] != use.fingerprint:', "if False:", admission.OTHERS_ANSWER, 1, 6,
+        'if item["fingerprint"]["S"] != use.fingerprint:', "if False:", admission.OTHERS_ANSWER, 1, 9,
     ),
     Mutant(
         "the database's answer is given to another request", "key", _PIPELINE,
         'if row["fingerprint"] != use.fingerprint:', "if False:", admission.OTHERS_ANSWER, 1, 6,
     ),
     Mutant(
-        "an outage is stored as the key's answer", "key", "shared.api.execution",
+        "an outage is stored as the key's answer", "key", _EXECUTION,
         "if not is_final(error):", "if False:", admission.NO_EFFECT, 1, 4,
+    ),
+    Mutant(
+        "a former holder stores its answer", "stored-key", _ITEMS,
+        '"ConditionExpression": "holder = :token",', '"ConditionExpression": "attribute_not_exists(tat)",',
+        admission.STOLEN, 2, 8,
+    ),
+    Mutant(
+        "a relay keeps an answer under a key that is another call's", "kept-key", _ITEMS,
+        '"phase = :running AND holder = :token"', '"phase = :running"', admission.STOLEN, 1, 9,
+    ),
+    Mutant(
+        "a relay writes over the answer that a repeat has stored", "kept-key", _ITEMS,
+        '"phase = :running AND holder = :token"', '"holder = :token"', admission.OVERWRITTEN, 1, 10,
+    ),
+    Mutant(
+        "a relay marks an answer that it could not send", "kept-key", _ANSWERS,
+        "            break\n        if is_done:", "            is_done = True\n        if is_done:",
+        admission.FORGOTTEN, 1, 7,
+    ),
+    Mutant(
+        "a relay marks an answer that met a repeat's admission", "kept-key", _ANSWERS,
+        "        if is_done:", "        if True:", admission.FORGOTTEN, 1, 7,
+    ),
+    Mutant(
+        "a relay marks the answers before it keeps them", "kept-key", _ANSWERS,
+        "    holders = _keep_each(keeper, rows, deadline)\n",
+        '    holders = [row["holder"] for row in rows]\n'
+        "    database.run(lambda tx: _mark_kept(tx, holders), deadline)\n"
+        "    _keep_each(keeper, rows, deadline)\n",
+        admission.FORGOTTEN, 1, 6,
+    ),
+    Mutant(
+        "no relay reads the answers that are to be kept", "kept-key", _ANSWERS,
+        "WHERE holder IS NOT NULL", "WHERE holder IS NULL", STUCK, 1, 3, "unkept_answers",
+    ),
+    Mutant(
+        "no relay marks what it has kept", "kept-key", _ANSWERS,
+        "SET holder = NULL", "SET holder = k.holder", STUCK, 1, 3, "mark_kept",
     ),
     # ---- limit -------------------------------------------------------------------------------------------------------
     Mutant(

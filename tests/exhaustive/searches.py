@@ -6,12 +6,12 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Literal
 
-from tests.exhaustive.admission_machine import KeyMachine, LimitMachine, use_few_retries
+from tests.exhaustive.admission_machine import RELAY, KeyMachine, LimitMachine, use_few_retries
 from tests.exhaustive.breaker_machine import CircuitMachine, use_stepped_client
 from tests.exhaustive.job_machine import JobMachine, use_short_leases
 from tests.exhaustive.search import Machine, Search
 
-Name = Literal["breaker", "key", "limit", "job"]
+Name = Literal["breaker", "key", "kept-key", "stored-key", "limit", "job"]
 _PAGE = Path(__file__).resolve().parents[2] / "docs/reference/state-machines.md"
 
 
@@ -29,6 +29,10 @@ def make_machine(name: Name, *, most_faults: int | None = None) -> Machine:
             return CircuitMachine(read_legal_transitions("Circuit"), most_faults=most_faults)
         case "key":
             return KeyMachine()
+        case "kept-key":
+            return KeyMachine(asks=("the call", RELAY))
+        case "stored-key":
+            return KeyMachine(stores_answer=True)
         case "limit":
             return LimitMachine()
         case "job":
@@ -37,9 +41,8 @@ def make_machine(name: Name, *, most_faults: int | None = None) -> Machine:
 
 def prepare(name: Name) -> AbstractContextManager[None]:
     """Return the context in which a machine is searched: short times, and waits that are steps."""
-    return {"breaker": use_stepped_client, "key": use_few_retries, "limit": use_few_retries, "job": use_short_leases}[
-        name
-    ]()
+    prepared = {"breaker": use_stepped_client, "job": use_short_leases}
+    return prepared.get(name, use_few_retries)()
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from shared.admission.ports import (
     OverLimit,
     Replay,
     StoredAnswer,
+    WorkDone,
 )
 from shared.clock import Clock, read_utc_now
 from shared.units import SECOND, convert_to_epoch_micros
@@ -30,8 +31,10 @@ class _Record:
     fingerprint: str
     token: str
     free_at: int
+    known_until: int
     answer: StoredAnswer | None = None
     answered: bool = False
+    done: WorkDone | None = None
 
 
 class InMemoryAdmissionStore:
@@ -46,12 +49,16 @@ class InMemoryAdmissionStore:
         self._records: dict[tuple[str, str], _Record] = {}
         self._lock = Lock()
 
-    def admit(self, *, charge: LimitCharge | None, use: KeyUse | None, lease_s: float) -> AdmissionDecision:
+    def admit(
+        self, *, charge: LimitCharge | None, use: KeyUse | None, lease_s: float, take_from: str = ""
+    ) -> AdmissionDecision:
         """Take the key and charge the limit, both or neither."""
         with self._lock:
             if not self._note_call("admit"):
                 return Admitted(quota=None, token=None)
-            return self._read_decision(use) or self._charge_limit(charge) or self._enter(charge, use, lease_s)
+            return (
+                self._read_decision(use, take_from) or self._charge_limit(charge) or self._enter(charge, use, lease_s)
+            )
 
     def complete(self, use: KeyUse, token: str, answer: StoredAnswer, *, first_used_at: datetime | None = None) -> None:
         """Keep the answer for a day since the key was used first, if `token` still holds the key."""
@@ -62,7 +69,7 @@ class InMemoryAdmissionStore:
                     self.events.append(("answer_not_kept", {"bytes": size}))
                 kept = answer if size <= MAX_ANSWER_BYTES else None
                 began = self._read_now() if first_used_at is None else convert_to_epoch_micros(first_used_at)
-                record = replace(held, free_at=began + DAY, answer=kept, answered=True)
+                record = replace(held, known_until=began + DAY, answer=kept, answered=True)
                 self._records[use.scope, use.key] = record
 
     def release(self, use: KeyUse, token: str) -> None:
@@ -71,15 +78,25 @@ class InMemoryAdmissionStore:
             if self._note_call("release") and self._find_held(use, token, "release", unanswered=True):
                 del self._records[use.scope, use.key]
 
-    def _read_decision(self, use: KeyUse | None) -> AdmissionDecision | None:
+    def keep_as_relay(self, use: KeyUse, facts: object) -> None:
+        """Keep what an answer is made of, as the relay does."""
+        with self._lock:
+            record = self._records[use.scope, use.key]
+            done = WorkDone(facts, self._clock(), record.token)
+            self._records[use.scope, use.key] = replace(
+                record, known_until=self._read_now() + DAY, answered=True, done=done
+            )
+
+    def _read_decision(self, use: KeyUse | None, take_from: str) -> AdmissionDecision | None:
         record = self._records.get((use.scope, use.key)) if use else None
-        if use is None or record is None or record.free_at <= self._read_now():
+        if use is None or record is None or record.known_until <= self._read_now():
             return None
         if record.fingerprint != use.fingerprint:
             return KeyReused()
         if not record.answered:
-            return InProgress(retry_after_s=1.0)
-        return Replay(record.answer) if record.answer else Admitted(quota=None, token=None)
+            has_lapsed = record.free_at <= self._read_now()
+            return None if has_lapsed and record.token == take_from else InProgress(1.0, record.token, has_lapsed)
+        return Replay(record.answer) if record.answer else record.done or Admitted(quota=None, token=None)
 
     def _charge_limit(self, charge: LimitCharge | None) -> OverLimit | None:
         decision = self._decide(charge) if charge else None
@@ -95,8 +112,10 @@ class InMemoryAdmissionStore:
             quota = decision.quota
         if use:
             token = next(self._tokens)
-            lease_ends = self._read_now() + round(lease_s * SECOND)
-            self._records[use.scope, use.key] = _Record(use.fingerprint, token, lease_ends)
+            now = self._read_now()
+            self._records[use.scope, use.key] = _Record(
+                use.fingerprint, token, now + round(lease_s * SECOND), now + DAY
+            )
         return Admitted(quota, token)
 
     def _decide(self, charge: LimitCharge) -> gcra.LimitDecision:

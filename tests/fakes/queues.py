@@ -1,7 +1,7 @@
 """Queues in memory."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from shared.aws.sqs import MAX_DELAY_S
@@ -30,7 +30,7 @@ class FakeJobQueues:
         self.published[priority].extend(sent)
         return frozenset(sent)
 
-    def wake_relay(self, *, delay_s: float = 0, hops: int = 0) -> bool:
+    def wake_relay(self, *, delay_s: float = 0, hops: int = 0, jobs: Collection[UUID] = ()) -> bool:
         if self.broken:
             return False
         self.hops.append(hops)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
+from uuid import UUID
 
 from shared.database.transaction import Committed, Pending, Row, UseCase
 from shared.deadline import Deadline
@@ -26,6 +27,7 @@ class ScriptedTransaction:
     rows: Mapping[Query, Row] = field(default_factory=dict)
     statements: list[QueuedStatement] = field(default_factory=list)
     after_commit: set[str] = field(default_factory=set)
+    jobs: set[UUID] = field(default_factory=set)
 
     def add(self, query: Query, **params: object) -> None:
         """See Transaction.add."""
@@ -46,9 +48,10 @@ class ScriptedTransaction:
         self.add(query, **params)
         return Pending(lambda: self.rows[query]["facts"])
 
-    def run_after_commit(self, name: str) -> None:
+    def run_after_commit(self, name: str, *jobs: UUID) -> None:
         """See Transaction.run_after_commit."""
         self.after_commit.add(name)
+        self.jobs.update(jobs)
 
 
 @dataclass

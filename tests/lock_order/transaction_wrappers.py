@@ -2,8 +2,10 @@
 
 import random
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from shared.database.transaction import Pending, Row, Transaction
 from shared.sql import Query
@@ -36,8 +38,12 @@ class _TransactionWrapper:
         self.run_before(query)
         return self.tx.fetch_answer(query, **params)
 
-    def run_after_commit(self, name: str) -> None:
-        self.tx.run_after_commit(name)
+    @property
+    def jobs(self) -> AbstractSet[UUID]:
+        return self.tx.jobs
+
+    def run_after_commit(self, name: str, *jobs: UUID) -> None:
+        self.tx.run_after_commit(name, *jobs)
 
 
 @dataclass

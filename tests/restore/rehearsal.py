@@ -192,10 +192,10 @@ def upload(document: Mapping[str, Any]) -> None:
 
 @contextmanager
 def run_service(
-    emulator: EmulatorHandle, database: FreshDatabase, monkeypatch: pytest.MonkeyPatch
+    emulator: EmulatorHandle, database: FreshDatabase, monkeypatch: pytest.MonkeyPatch, *, aws_url: str | None = None
 ) -> Iterator[RehearsedService]:
-    """Return the service on a database."""
-    with use_aws_at(emulator.url):
+    """Return the service on a database; `aws_url` is another way to the emulator than its own."""
+    with use_aws_at(aws_url or emulator.url):
         clients.get_sesv2().create_email_identity(EmailIdentity=SENDER)
         environment = {
             **_make_queues(),

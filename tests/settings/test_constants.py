@@ -71,6 +71,7 @@ CHOSEN: dict[str, Any] = {
     "operations.reconciliation:PAGE_TIME_S": 30.0,
     "operations.reconciliation:MAIL_BATCH": 200,
     "operations.reconciliation:RECORD_LIFE": timedelta(hours=25),
+    "operations.reconciliation:YOUNGEST_ROW": timedelta(seconds=90),
     "shared.aws.dynamodb_answered_keys:PAGE_ITEMS": 500,
     "shared.aws.listings:PAGE_OBJECTS": 1000,
     "shared.aws.listings:PAGE_IDENTITIES": 60,  # Cognito returns no more
@@ -110,6 +111,10 @@ CHOSEN: dict[str, Any] = {
     "relay.app:CLAIM_BATCH": 100,
     "relay.app:QUEUE_PATIENCE": timedelta(minutes=15),
     "relay.app:PUBLISH_PAUSE": timedelta(seconds=10),
+    "relay.answers:KEEP_BATCH": 25,
+    "relay.answers:MARK_TIME_S": 3.0,
+    "shared.outbox.waking:LATE_S": 0.3,
+    "shared.outbox.waking:KEEP_DELAY_S": 1.0,
     "worker.job_runner:JOB_TIME_S": 20.0,
     "worker.job_runner:SPREAD_S": 2.0,
     "worker.job_runner:MOST_HOPS": 4,

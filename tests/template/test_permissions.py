@@ -58,7 +58,9 @@ MAY = {
     | {"cognito-idp:DescribeUserPool UserPool", "s3:ListBucket EvidenceBucket", "ses:GetAccount *"},
     "Pages": STATE,
     "Jobs": API_FUNCTION,
-    "Relay": {f"sqs:SendMessage {queue}" for queue in PRIORITIES} | taking_from("NudgeQueue"),
+    "Relay": {f"sqs:SendMessage {queue}" for queue in PRIORITIES}
+    | {"dynamodb:UpdateItem StateTable"}
+    | taking_from("NudgeQueue"),
     "Worker": STATE
     | WAKE_UP
     | taking_from(*PRIORITIES)

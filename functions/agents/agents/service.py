@@ -37,8 +37,9 @@ def apply_as_agent(
     tx.add(SQL["apply_again"], application_id=agent_id, city=new.city, after=APPLY_AGAIN_AFTER, **person)
     tx.add(SQL["insert_account"], application_id=agent_id, **person)
     tx.add(SQL["insert_agent"], application_id=agent_id, city=new.city, referral_code=referral_code)
-    tx.add(SQL["enqueue_received"], application_id=agent_id, job_id=make_uuid7(), origin=format_origin())
-    tx.run_after_commit(WAKE_RELAY)
+    job_id = make_uuid7()
+    tx.add(SQL["enqueue_received"], application_id=agent_id, job_id=job_id, origin=format_origin())
+    tx.run_after_commit(WAKE_RELAY, job_id)
     tx.add(SQL["record_application"], application_id=agent_id, audit_id=make_uuid7(), request_id=actor.request_id)
     return tx.fetch_answer(SQL["application"], application_id=agent_id)
 

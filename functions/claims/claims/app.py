@@ -190,6 +190,7 @@ def announce_document(call: Call[NewDocument, ClaimsServices]) -> Answer:
         "claim-closed",
         "too-many-documents",
     ),
+    stores_answer=True,
 )
 def complete_document(call: Call[NoInput, ClaimsServices]) -> Answer:
     """Make the document available if its size, type and first bytes are as announced; otherwise it is removed."""
@@ -235,6 +236,7 @@ def make_download_link(call: Call[NoInput, ClaimsServices]) -> Answer:
     access=MEMBER,
     limit="document-upload",
     refusals=("claim-closed",),
+    stores_answer=True,
 )
 def remove_document(call: Call[NoInput, ClaimsServices]) -> Answer:
     """Remove a document of your open claim: its file is deleted and its place is free. Repeating it is safe."""

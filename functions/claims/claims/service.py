@@ -84,8 +84,9 @@ def transition_claim(
     tx.add(SQL["require_transition"], id=claim_id, to=transition.to)
     tx.add(SQL["insert_history"], id=claim_id, sub=scope.sub, role=_find_role(scope), **transition.model_dump())
     tx.add(SQL["transition_claim"], id=claim_id, to=transition.to)
-    tx.add(SQL["enqueue_transition_mail"], job_id=make_uuid7(), id=claim_id, origin=format_origin())
-    tx.run_after_commit(WAKE_RELAY)
+    job_id = make_uuid7()
+    tx.add(SQL["enqueue_transition_mail"], job_id=job_id, id=claim_id, origin=format_origin())
+    tx.run_after_commit(WAKE_RELAY, job_id)
     tx.add(SQL["record_transition"], audit_id=make_uuid7(), id=claim_id, actor=scope.sub, request_id=actor.request_id)
     return _read_visible_claim(tx, claim_id, scope)
 

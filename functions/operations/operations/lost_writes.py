@@ -1,4 +1,8 @@
-"""Lost writes: acknowledged before a disaster, absent from the restored database; and what operators learn of each."""
+"""Lost writes: acknowledged before a disaster, absent from the restored database; and what operators learn of each.
+
+A record that holds no answer, nor what it was made of, tells of a write that was begun, and acknowledged unless its
+call died: the relay had not come to it.
+"""
 
 import json
 import re
@@ -22,7 +26,10 @@ _NUMBER = re.compile(r"([A-Z]{3})-[0-9]{4}-([0-9]{6,})")
 
 @dataclass(frozen=True, slots=True)
 class LostWrite:
-    """A write that was acknowledged and is absent; `fields` name it to operators and hold no personal data."""
+    """A write that is absent, and was acknowledged as far as anybody knows.
+
+    `fields` name it to operators and hold no personal data.
+    """
 
     key: AnsweredKey
     subject_id: UUID | None
@@ -30,7 +37,7 @@ class LostWrite:
 
     @classmethod
     def from_key(cls, key: AnsweredKey) -> "LostWrite":
-        """Return the lost write of a key, with what its stored answer tells: the record's id and number."""
+        """Return the lost write of a key, with what its answer told: the record's id and number."""
         body = _read_body(key)
         return cls(key, _read_id(body.get("id")) or _find_path_subject(key), _read_number(body.get("number")))
 
@@ -48,7 +55,8 @@ class LostWrite:
             "request_id": origin.request_id if origin else None,
             "ids": list(origin.ids) if origin else None,
             "answered_at": format_time(self.key.answered_at),
-            "status": answer.status if answer else None,
+            "is_known_answered": self.key.is_known_answered,
+            "status": answer.status if answer else origin.status if origin and self.key.facts is not None else None,
             "subject_id": str(self.subject_id) if self.subject_id else None,
             "number": self.number,
         }
@@ -76,7 +84,7 @@ def format_time(moment: datetime) -> str:
 
 def _read_body(key: AnsweredKey) -> Mapping[str, Any]:
     try:
-        body = json.loads(key.answer.body) if key.answer else {}
+        body = json.loads(key.answer.body) if key.answer else key.facts
     except ValueError:  # an answer without content, as to a removed document
         return {}
     return body if isinstance(body, Mapping) else {}

@@ -50,6 +50,9 @@ EXPIRING = timedelta(minutes=5)
 KEY_LIFE = timedelta(seconds=KEY_LIFE_S)
 # The row is older than the record by at most this, if the first answer was lost and the client repeated its call.
 OLDEST_ROW = KEY_LIFE + CLOCK_SKEW
+# And younger by at most this, if no answer is stored: the record is of the call's beginning, and a call takes at most
+# half a minute.
+YOUNGEST_ROW = timedelta(seconds=30) + CLOCK_SKEW
 # A record is in the state table at least until this time after its call was answered; then DynamoDB may delete it.
 RECORD_LIFE = KEY_LIFE + timedelta(seconds=TTL_MARGIN_S)
 # An answer to the operator stays far below Lambda's 6 MB.
@@ -111,6 +114,7 @@ class ReconciliationReport:
     lost_writes: list[dict[str, Any]] = field(default_factory=list)
     earlier_writes: list[dict[str, Any]] = field(default_factory=list)
     refusals: int = 0
+    running: int = 0
     possibly_sent: list[dict[str, Any]] = field(default_factory=list)
     objects: list[dict[str, Any]] = field(default_factory=list)
     identities: list[dict[str, Any]] = field(default_factory=list)
@@ -184,7 +188,8 @@ class RestoreReconciliation:
             "restored_to": format_time(self.command.restored_to),
             "applied": self.command.apply,
             "known_since": format_time(known_since),
-            "complete": known_since <= self.command.restored_to,
+            "complete": known_since <= self.command.restored_to and not report.running,
+            "running": report.running,
             "lost_writes": sorted(report.lost_writes, key=lambda write: str(write["answered_at"])),
             "earlier_writes": report.earlier_writes,
             "refusals": report.refusals,
@@ -234,18 +239,22 @@ class RestoreReconciliation:
     # ---- writes -----------------------------------------------------------------------------------------------------
     def _reconcile_writes(self, after: str | None) -> str | None:
         """List the writes that are missing; with `apply` let their clients make them again."""
-        keys, following = self.keys.read_page(after)
+        read, following = self.keys.read_page(after)
+        keys = [key for key in read if key.is_over]
+        self.report.running += len(read) - len(keys)
         cutoff = self.command.restored_to - CLOCK_SKEW
         refusals = [key for key in keys if is_refusal(key) and key.answered_at >= cutoff]
         lost = self._find_lost_writes([key for key in keys if not is_refusal(key)])
         explained = [write for write in lost if write.key.answered_at >= cutoff]
         self.report.lost_writes += [write.fields for write in explained]
-        self.report.earlier_writes += [write.fields for write in lost if write.key.answered_at < cutoff]
+        # A call that died before the moment, with nothing done and nothing answered, is no write.
+        earlier = [write for write in lost if write.key.answered_at < cutoff and write.key.is_known_answered]
+        self.report.earlier_writes += [write.fields for write in earlier]
         self.report.refusals += len(refusals)
         if self.command.apply:
-            if after is None:
-                self.database.run(_skip_unknown_numbers, self.deadline)
             self._release_keys(explained, refusals)
+            if after is None or explained:
+                self.database.run(_skip_unknown_numbers, self.deadline)
         return following
 
     def _find_lost_writes(self, keys: list[AnsweredKey]) -> list[LostWrite]:
@@ -263,7 +272,7 @@ class RestoreReconciliation:
                 answered=answered,
                 since=min(answered, default=self.clock()) - OLDEST_ROW,
                 oldest_row=OLDEST_ROW,
-                skew=CLOCK_SKEW,
+                youngest_row=YOUNGEST_ROW,
             )
             # Read afterwards: if housekeeping deletes rows between the two statements, fewer keys are judged.
             kept = tx.fetch_all(SQL["kept_since"], life=KEY_LIFE)
@@ -343,7 +352,10 @@ PARTS: tuple[Part, ...] = ("mails", "writes", "objects", "identities")
 
 
 def _skip_unknown_numbers(tx: Transaction) -> Pending[None]:
-    """Skip numbers past the restored ones: those told since may be in no record any more."""
+    """Skip numbers past the restored ones: those told since may be in no record.
+
+    More are skipped than writes are lost, of whose numbers most records know nothing.
+    """
     tx.add(SQL["skip_unknown_numbers"], count=SKIPPED_NUMBERS)
     return Pending(lambda: None)
 

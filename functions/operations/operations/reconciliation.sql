@@ -32,7 +32,7 @@ FROM unnest(%(records)s::text[], %(answered)s::timestamptz[]) AS r(record, answe
 WHERE NOT EXISTS (
     SELECT FROM idempotency_keys k
     WHERE k.created_at >= %(since)s AND k.created_at >= r.answered_at - %(oldest_row)s
-      AND k.created_at <= r.answered_at + %(skew)s
+      AND k.created_at <= r.answered_at + %(youngest_row)s
       AND encode(sha256(convert_to(k.scope, 'UTF8') || '\x00'::bytea || convert_to(k.key, 'UTF8')), 'hex') = r.record)
 
 -- name: kept_since
@@ -53,13 +53,17 @@ WHERE NOT EXISTS (
 SELECT skip_numbers(%(sequence)s, %(past)s)
 
 -- name: skip_unknown_numbers
--- Move each sequence past the numbers that the restored database has given, by so many.
-SELECT skip_numbers('member_numbers', coalesce(max(substring(number FROM '[[:digit:]]+$')::bigint), 0) + %(count)s) FROM members
-UNION ALL
-SELECT skip_numbers('claim_numbers', coalesce(max(substring(number FROM '[[:digit:]]+$')::bigint), 0) + %(count)s) FROM claims
-UNION ALL
-SELECT skip_numbers('payout_numbers', coalesce(max(substring(number FROM '[[:digit:]]+$')::bigint), 0) + %(count)s)
-FROM payout_statements
+-- Move each sequence past the numbers that the restored database has given, by so many and one for each lost write.
+WITH given AS (
+    SELECT 'member_numbers' AS sequence, number FROM members
+    UNION ALL SELECT 'claim_numbers', number FROM claims
+    UNION ALL SELECT 'payout_numbers', number FROM payout_statements
+), last_given AS (
+    SELECT s.sequence, coalesce(max(substring(g.number FROM '[[:digit:]]+$')::bigint), 0) AS last
+    FROM unnest(ARRAY['member_numbers', 'claim_numbers', 'payout_numbers']) AS s(sequence)
+    LEFT JOIN given g ON g.sequence = s.sequence GROUP BY s.sequence
+), lost AS (SELECT count(*) AS n FROM audit WHERE action = 'write.lost')
+SELECT skip_numbers(last_given.sequence, last_given.last + %(count)s + lost.n) FROM last_given, lost
 
 -- name: renew_announcements
 -- Date the announcements of pending documents anew: housekeeping rejects a document a day after its announcement, and

@@ -1,17 +1,19 @@
-"""The relay, which moves committed jobs from the outbox to SQS, by priority.
+"""The relay, which moves committed jobs from the outbox to SQS, by priority, and keeps answers (answers.py).
 
 claim (one round trip, leased) → publish → mark (one round trip). If it is killed anywhere, nothing is lost: the lease
 of the claimed jobs expires and the next relay claims them. A job published twice is done once, since workers claim by
 state.
 """
 
+import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from shared.aws.sqs import JobQueues, read_hops
+from relay.answers import KEEP_BATCH, keep_answers
+from shared.aws.sqs import JobQueues, read_expected_jobs, read_hops
 from shared.background import BackgroundInvocation, background_handler, repeat_until_empty
 from shared.clock import Clock
 from shared.container import get_container
@@ -33,6 +35,9 @@ PUBLISH_LEASE = timedelta(seconds=60)
 QUEUE_PATIENCE = timedelta(minutes=15)
 # SQS did not answer; the next scheduled or woken run finds the job due again.
 PUBLISH_PAUSE = timedelta(seconds=10)
+# The pauses between looks for a job whose wake-up came before its commit: half a second in all. A commit that takes
+# longer than LATE_S (shared/outbox/waking.py) is followed by another wake-up.
+EARLY_LOOKS_S = (0.02, 0.03, 0.05, 0.1, 0.1, 0.1, 0.1)
 
 
 def relay_batch(database: Database, queues: JobQueues, *, clock: Clock, deadline: Deadline, hops: int = 0) -> int:
@@ -73,15 +78,46 @@ def _mark_jobs(tx: Transaction, lease: datetime, sent: frozenset[UUID], unsent: 
 
 
 def relay_due_jobs(
-    event: dict[str, Any], database: Database, queues: JobQueues, *, clock: Clock, deadline: Deadline
+    event: dict[str, Any],
+    database: Database,
+    queues: JobQueues,
+    *,
+    clock: Clock,
+    deadline: Deadline,
+    sleep: Callable[[float], None] = time.sleep,
+    keep: Callable[[], int] = lambda: 0,
 ) -> int:
-    """Send all due jobs to SQS and return how many it acknowledged. `event` has wake-ups, or is the schedule's."""
-    hops = read_hops(record["body"] for record in event.get("Records", ()))
+    """Send all due jobs to SQS and return how many it acknowledged. `event` has wake-ups, or is the schedule's.
+
+    A wake-up names jobs whose commit may still be under way: while some of them are missing, look again after a pause.
+    `keep` keeps a batch of answers; it comes after the jobs, so no mail waits for it, and again while a batch is full.
+    """
+    bodies = [record["body"] for record in event.get("Records", ())]
+    hops, missing = read_hops(bodies), read_expected_jobs(bodies)
 
     def relay() -> int:
         return relay_batch(database, queues, clock=clock, deadline=deadline, hops=hops)
 
-    return repeat_until_empty(relay, deadline)
+    published = 0
+    for pause_s in (0.0, *EARLY_LOOKS_S):
+        if pause_s >= deadline.seconds_left:
+            break
+        sleep(pause_s)
+        # Asked before the jobs are claimed: one that is there by then is claimed, by this relay or another.
+        missing = _find_missing_jobs(database, missing, deadline)
+        published += repeat_until_empty(relay, deadline)
+        if not missing:
+            break
+    while not deadline.has_passed and keep() == KEEP_BATCH:
+        published += repeat_until_empty(relay, deadline)
+    return published
+
+
+def _find_missing_jobs(database: Database, jobs: frozenset[UUID], deadline: Deadline) -> frozenset[UUID]:
+    if not jobs:
+        return jobs
+    rows = database.run(lambda tx: tx.fetch_all(SQL["missing_jobs"], ids=list(jobs)), deadline).value
+    return frozenset(row["id"] for row in rows)
 
 
 @background_handler
@@ -90,8 +126,10 @@ def handler(event: dict[str, Any], invocation: BackgroundInvocation) -> dict[str
     if "Records" not in event:
         count_scheduled_run("relay")
     container = get_container()
+    database, deadline = container.database, invocation.deadline
     published = relay_due_jobs(
-        event, container.database, container.queues, clock=container.clock, deadline=invocation.deadline
-    )
+        event, database, container.queues, clock=container.clock, deadline=deadline,
+        keep=lambda: keep_answers(database, container.answer_keeper, deadline),
+    )  # fmt: skip
     logger.info("jobs_relayed", extra={"count": published})
     return {"published": published}

@@ -40,3 +40,7 @@ WITH ours AS (
     FOR NO KEY UPDATE SKIP LOCKED)
 UPDATE outbox o SET state = 'pending', leased_until = NULL, available_at = now() + %(pause)s, updated_at = now()
 FROM ours WHERE o.id = ours.id
+
+-- name: missing_jobs
+-- Select those of these jobs that are not there: their transaction has not committed yet, or never will.
+SELECT e.id FROM unnest(%(ids)s::uuid[]) AS e(id) WHERE NOT EXISTS (SELECT FROM outbox o WHERE o.id = e.id)

@@ -2,13 +2,14 @@
 
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from datetime import date
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from shared.circuit.client import STORE_WAIT_S
 from shared.clock import Clock, convert_to_local_date, read_epoch_micros, read_monotonic, read_utc_now
@@ -23,6 +24,7 @@ from shared.settings import Settings
 if TYPE_CHECKING:
     from shared.admission.ports import AdmissionStore
     from shared.api.pagination import CursorCodec
+    from shared.aws.dynamodb_answer_keeper import DynamoDbAnswerKeeper
     from shared.aws.dynamodb_shared_state import BackgroundCounter
     from shared.aws.s3 import DocumentStore
     from shared.aws.sqs import JobQueues
@@ -125,6 +127,14 @@ class Container:
         return DynamoDbAdmissionStore(get_dynamodb(), self.settings.state_table, observer=observe)
 
     @cached_property
+    def answer_keeper(self) -> "DynamoDbAnswerKeeper":
+        """Return what keeps answers under their idempotency keys."""
+        from shared.aws.clients import get_dynamodb
+        from shared.aws.dynamodb_answer_keeper import DynamoDbAnswerKeeper
+
+        return DynamoDbAnswerKeeper(get_dynamodb(), self.settings.state_table)
+
+    @cached_property
     def circuit_store(self) -> "CircuitStore":
         """Return the store of the circuits that all environments share."""
         from shared.aws.clients import get_circuit_dynamodb
@@ -194,9 +204,10 @@ class Container:
         """Return the claims of a token. Raise Refusal("unauthenticated"), Unavailable."""
         return self._verifier(token)
 
-    def wake_relay_soon(self) -> Callable[[], object]:
+    def wake_relay_soon(self, jobs: Collection[UUID], *, delay_s: float = 0) -> Callable[[], object]:
         """Wake the relay from a background thread; the returned function waits until that has succeeded or failed."""
-        return self._background.submit(copy_context().run, self.queues.wake_relay).result
+        wake = partial(self.queues.wake_relay, delay_s=delay_s, jobs=jobs)
+        return self._background.submit(copy_context().run, wake).result
 
 
 @cache

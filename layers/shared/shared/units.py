@@ -8,6 +8,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
+def convert_from_epoch_micros(micros: int) -> datetime:
+    """Return the datetime, in UTC, that is so many microseconds after the epoch."""
+    return _EPOCH + micros * _MICROSECOND
+
+
 def convert_to_epoch_micros(moment: datetime) -> int:
     """Return the microseconds since the epoch of an aware datetime: exact, where a float of seconds would round."""
     return (moment - _EPOCH) // _MICROSECOND

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.contract.dynamodb_clients import make_table
+from tests.crash_recovery.answers import add_write, kill_keepers, list_answer_differences
 from tests.crash_recovery.environment import CrashTestEnvironment, ProcessRunner
 from tests.crash_recovery.jobs import (
     JobProcesses,
@@ -31,6 +32,7 @@ def test_everything_that_leaves_a_relay_or_a_worker_has_a_crash_point_before_and
     """Traces made without the code show it, so that kills at all crash points cover every moment."""
     jobs = [job_processes.add_mail(**make_published()).id, job_processes.add_identity(**make_published()).id]
     job_processes.add_mail(priority="high")
+    add_write(job_processes.environment)
     relay = job_processes.processes.run("relay.app.handler", {}, traced=True)
     worker = job_processes.run_worker(*jobs, traced=True)
     for result in (relay, worker):
@@ -51,6 +53,21 @@ def test_a_relay_killed_at_any_crash_point_loses_and_doubles_nothing(job_process
     record("kill_points_relay", killed=len(points), lost=lost, doubled=doubled, wrong=len(wrong))
     assert {job_processes.records.read_job(mail.id)["state"] for mail in mails} == {"done"}
     assert sent == [1] * len(points)
+    assert wrong == []
+
+
+def test_a_relay_killed_at_any_crash_point_of_its_answers_keeps_them_all(
+    job_processes: JobProcesses, crash_test: CrashTestEnvironment
+) -> None:
+    """Before, between and after the copies and before it marks them: the next relay keeps what is not kept."""
+    job_processes.recover()
+    first = [add_write(crash_test) for _ in range(2)]
+    points = job_processes.run_relay().points
+    assert list_answer_differences(crash_test, first) == []
+    deaths = kill_keepers(job_processes, points)
+    wrong = list_answer_differences(crash_test, [write for death in deaths for write in death.writes])
+    record("kill_points_answers", killed=len(points), wrong=len(wrong))
+    assert {death.unkept for death in deaths} == {0, 1, 2}, "died before, between and after the copies"
     assert wrong == []
 
 

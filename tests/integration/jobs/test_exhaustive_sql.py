@@ -11,11 +11,12 @@ import pytest
 from psycopg.rows import dict_row
 
 from jobs_api.service import SQL as ADMINS_SQL
+from relay.answers import SQL as ANSWERS_SQL
 from relay.app import SQL as RELAY_SQL
 from shared.database.errors import KEY_CONSTRAINT, REQUIRE_FAILED
 from shared.database.pipeline import SQL as KEYS_SQL
 from tests.databases import FreshDatabase
-from tests.exhaustive.key_table import FIRST_USED_AT, Duplicate, KeyTable
+from tests.exhaustive.key_table import FIRST_USED_AT, Duplicate, KeyRow, KeyTable
 from tests.exhaustive.sql_table import JobTable, RequirementRefused
 from tests.integration.jobs.records import RecordFixtures
 from worker.job_runner import SQL as WORKER_SQL
@@ -113,25 +114,35 @@ def test_each_statement_about_a_job_does_the_same_on_both(
     assert changed == {name for name, _, _ in list_statements(job_id, now)} - reading, "each that can change a job did"
 
 
-@pytest.mark.parametrize("row", [None, ("first", None), ("first", "1"), ("other", "1")])
-def test_each_statement_about_a_key_does_the_same_on_both(
-    fresh_database: FreshDatabase, row: tuple[str, str | None] | None
-) -> None:
-    """Whether the key is new, its work is under way or done, or it was used for something else."""
+@pytest.mark.parametrize(
+    "row",
+    [
+        None,
+        *(KeyRow("first", None, holder) for holder in (None, "token")),
+        *(KeyRow("first", "1", holder) for holder in (None, "token", "another")),
+        KeyRow("other", "1", "token"),
+    ],
+)
+def test_each_statement_about_a_key_does_the_same_on_both(fresh_database: FreshDatabase, row: KeyRow | None) -> None:
+    """Whether the key is new, its work is under way or done, kept or not, or it was used for something else."""
     names = {"scope": "scope", "key": "key"}
+    taken = {**names, "fingerprint": "first"}
     answer = {"key_scope": "scope", "key_key": "key"}
     transactions: list[list[tuple[str, dict[str, Any]]]] = [
-        [(KEYS_SQL["take_key"], {**names, "fingerprint": "first"}), (KEYS_SQL["keep_answer"], answer)],
+        [(KEYS_SQL["take_key"], {**taken, "holder": None}), (KEYS_SQL["keep_answer"], answer)],
+        [(KEYS_SQL["take_key"], {**taken, "holder": "token"}), (KEYS_SQL["keep_answer"], answer)],
         [(KEYS_SQL["keep_answer"], answer)],
         [(KEYS_SQL["find_answer"], names)],
+        [(ANSWERS_SQL["unkept_answers"], {"count": 2})],
+        [(ANSWERS_SQL["mark_kept"], {"holders": ["token"]})],
     ]
     conninfo = fresh_database.postgres.build_conninfo(dbname=fresh_database.name)
     for transaction in transactions:
         with psycopg.connect(conninfo) as connection:
             if row is not None:
                 connection.execute(
-                    "INSERT INTO idempotency_keys (scope, key, fingerprint, answer, created_at) "
-                    "VALUES ('scope', 'key', %s, %s, %s)",
+                    "INSERT INTO idempotency_keys (scope, key, fingerprint, answer, holder, created_at) "
+                    "VALUES ('scope', 'key', %s, %s, %s, %s)",
                     (*row, FIRST_USED_AT),
                 )
             theirs: Any
@@ -147,13 +158,13 @@ def test_each_statement_about_a_key_does_the_same_on_both(
                     [tuple(map(_read_value, each)) for each in cursor] if cursor.description else []
                     for cursor in cursors
                 ]
-                held = connection.execute("SELECT fingerprint, answer FROM idempotency_keys").fetchone()
-                found = None if held is None else (held[0], _read_text(held[1]))
+                held = connection.execute("SELECT fingerprint, answer, holder FROM idempotency_keys").fetchone()
+                found = None if held is None else KeyRow(held[0], _read_text(held[1]), held[2])
             connection.rollback()
         ours = [(q.replace("{facts}", "SELECT '1' AS facts"), p) for q, p in transaction]
         (after, _), result = KeyTable().run(row, 0, ours)
         if not isinstance(result, Duplicate):
-            result = [[tuple(value for _, value in each) for each in rows] for rows in result]
+            result = [[tuple(_read_value(value) for _, value in each) for each in rows] for rows in result]
         assert (after, result) == (found, theirs), transaction
 
 

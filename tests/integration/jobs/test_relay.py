@@ -1,14 +1,16 @@
 """The relay, on real PostgreSQL: every committed job reaches its queue, wherever a relay is killed."""
 
+import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
-from relay.app import CLAIM_BATCH, relay_batch, relay_due_jobs
+from relay import app as relay_app
+from relay.app import CLAIM_BATCH, EARLY_LOOKS_S, relay_batch, relay_due_jobs
 from shared.background import repeat_until_empty
 from shared.clock import read_monotonic, read_utc_now
 from shared.database.pipeline import Database
@@ -207,3 +209,78 @@ def test_the_loop_ends_with_the_work_or_the_time() -> None:
     rounds = iter([3, 2, 0, 9])
     assert repeat_until_empty(lambda: next(rounds), make_deadline()) == 5
     assert repeat_until_empty(lambda: 1, Deadline.from_seconds(0, read_monotonic)) == 0
+
+
+class CommitBetweenLooks:
+    """A pause between the relay's looks: after so many a job commits; `pauses` are those made."""
+
+    def __init__(self, commit: Callable[[], object], after: int) -> None:
+        self.pauses: list[float] = []
+        self._commit = commit
+        self._after = after
+
+    def sleep(self, seconds: float) -> None:
+        """Pause, and commit if it is time."""
+        if seconds == 0:  # before the first look
+            return
+        self.pauses.append(seconds)
+        if len(self.pauses) == self._after:
+            self._commit()
+
+
+def name_jobs(*jobs: UUID) -> dict[str, Any]:
+    """The event of a wake-up that names jobs."""
+    return {"Records": [{"body": json.dumps({"hops": 0, "jobs": [str(job) for job in jobs]})}]}
+
+
+@pytest.mark.parametrize("after", [1, len(EARLY_LOOKS_S)])
+def test_a_relay_that_comes_before_the_commit_looks_again(
+    database: Database, records: RecordFixtures, queues: FakeJobQueues, after: int
+) -> None:
+    """It publishes the job right after it has committed, and another that is due at once."""
+    someone = records.add_member()
+    due = records.add_mail("member-welcome", someone, to=someone)
+    coming = uuid4()
+    between = CommitBetweenLooks(lambda: records.add_mail("member-welcome", someone, to=someone, id=coming), after)
+    published = relay_due_jobs(
+        name_jobs(coming), database, queues, clock=read_utc_now, deadline=make_deadline(), sleep=between.sleep
+    )
+    assert published == 2
+    assert [job for jobs in queues.published.values() for job in jobs] == [due, coming]
+    assert between.pauses == list(EARLY_LOOKS_S[:after])
+
+
+def test_a_relay_gives_up_a_job_that_does_not_come(database: Database, queues: FakeJobQueues) -> None:
+    """Its transaction was refused, or takes long: then another wake-up follows, or the schedule finds it."""
+    between = CommitBetweenLooks(lambda: None, 0)
+    event = name_jobs(uuid4())
+    assert (
+        relay_due_jobs(event, database, queues, clock=read_utc_now, deadline=make_deadline(), sleep=between.sleep) == 0
+    )
+    assert between.pauses == [*EARLY_LOOKS_S]
+
+
+def test_a_relay_makes_no_pause_that_outlasts_its_time(
+    database: Database, queues: FakeJobQueues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lambda would end it in the middle."""
+    monkeypatch.setattr(relay_app, "EARLY_LOOKS_S", (0.1, 60.0, 0.1))
+    between = CommitBetweenLooks(lambda: None, 0)
+    event = name_jobs(uuid4())
+    relay_due_jobs(event, database, queues, clock=read_utc_now, deadline=make_deadline(), sleep=between.sleep)
+    assert between.pauses == [0.1]
+
+
+def test_a_relay_waits_for_no_job_that_is_there(
+    database: Database, records: RecordFixtures, queues: FakeJobQueues
+) -> None:
+    """Nor for one that another relay has published."""
+    someone = records.add_member()
+    job = records.add_mail("member-welcome", someone, to=someone)
+    between = CommitBetweenLooks(lambda: None, 0)
+    for published in (1, 0):
+        found = relay_due_jobs(
+            name_jobs(job), database, queues, clock=read_utc_now, deadline=make_deadline(), sleep=between.sleep
+        )
+        assert found == published
+    assert between.pauses == []

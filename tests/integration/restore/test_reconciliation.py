@@ -64,6 +64,27 @@ def test_a_key_of_a_release_that_kept_no_origin_is_listed_too(fresh_database: Fr
     assert len(keys.deleted) == 2
 
 
+def test_a_call_that_may_still_run_is_not_judged_and_the_list_is_not_complete(fresh_database: FreshDatabase) -> None:
+    """It may commit yet: its key is left alone until its lease is over."""
+    add_row(fresh_database, "older", ago=2 * DAY)
+    keys = ListedKeys([[make_key(answer=None, is_known_answered=False, is_over=False)]])
+    answer = reconcile(fresh_database, keys, apply=True)
+    assert (answer["running"], answer["complete"], answer["lost_writes"], keys.deleted) == (1, False, [], [])
+
+
+def test_a_call_that_is_over_without_a_stored_answer_is_listed_only_if_the_restore_explains_it(
+    fresh_database: FreshDatabase,
+) -> None:
+    """Before the moment it has died with nothing done, which is no write; its key is taken over by a repeat."""
+    began: dict[str, Any] = {"answer": None, "is_known_answered": False}
+    add_row(fresh_database, "slow", ago=timedelta(0))
+    keys = ListedKeys([[since := make_key(**began), make_key(ago=20 * MINUTE, **began), make_key(key="slow", **began)]])
+    answer = reconcile(fresh_database, keys, apply=True)
+    [lost] = answer["lost_writes"]
+    assert (lost["key"], lost["is_known_answered"], lost["status"], lost["number"]) == (since.record, False, None, None)
+    assert (answer["earlier_writes"], keys.deleted) == ([], [since.record])
+
+
 def test_a_run_that_is_full_is_continued_by_the_next(
     fresh_database: FreshDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ from shared.fields import RequestModel, ResponseModel
 from shared.settings import Settings
 from tests.api_client import STAFF, ApiClient, make_container
 from tests.fakes.admission import InMemoryAdmissionStore
+from tests.fakes.clock import ManualClock
 from tests.fakes.database import ScriptedDatabase, run_nothing
 
 
@@ -39,7 +40,7 @@ def change(call: Call[VersionedOrder]) -> Answer:
 def build() -> tuple[ApiClient, ScriptedDatabase]:
     database = ScriptedDatabase(dict)
     return ApiClient(
-        api, make_container(Settings(), database=database, admission_store=InMemoryAdmissionStore())
+        api, make_container(Settings(), database=database, admission_store=InMemoryAdmissionStore(ManualClock()))
     ).sign_in_as(STAFF), database
 
 

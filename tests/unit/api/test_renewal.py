@@ -90,6 +90,7 @@ def test_what_expires_is_not_kept() -> None:
     state = InMemoryAdmissionStore(clock)
     client, database = build(clock, state)
     first = client.call("POST", "/orders", {"item": "tea"}, key="k")
+    client.call("POST", "/orders", {"item": "tea"}, key="k")
     kept = state.admit(charge=None, use=database.uses[0], lease_s=1)
     assert isinstance(kept, Replay)
     assert "valid_until" not in kept.answer.body

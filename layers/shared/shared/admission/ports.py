@@ -7,7 +7,7 @@ count against the client's limit.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 # How long a key returns its first answer.
 KEY_LIFE_S = 24 * 3600.0
@@ -39,12 +39,13 @@ class LimitCharge:
 class KeyOrigin:
     """The call that used a key, for operators: its operation (`POST /claims`), its request id, the ids of its path.
 
-    It names records and requests, never people.
+    `status` is that of the operation's answer if it succeeds. It names records and requests, never people.
     """
 
     operation: str
     request_id: str
     ids: tuple[str, ...] = ()
+    status: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,20 @@ class StoredAnswer:
     headers: Mapping[str, str]
     body: str
     facts: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UnkeptAnswer:
+    """The answer that a key's row can give and that its record waits for, under the token `holder`.
+
+    `facts` are what the answer is made of, as JSON; the call was made at `first_used_at`.
+    """
+
+    scope: str
+    key: str
+    holder: str
+    facts: str
+    first_used_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +114,28 @@ class Replay:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkDone:
+    """The key was already used for the same request, and its answer is to be made of these facts.
+
+    `holder` is the token of the call that did the work, at `first_used_at`.
+    """
+
+    facts: Any
+    first_used_at: datetime
+    holder: str
+
+
+@dataclass(frozen=True, slots=True)
 class InProgress:
-    """The first call with this key has not finished; repeat the call after `retry_after_s` seconds."""
+    """A call has taken the key and stored no answer; the key's row in the database shows whether its work is done.
+
+    If it is not, repeat the call after `retry_after_s` seconds. `holder` is the token of the call that has the key, ""
+    if the store did not get to know it. `has_lapsed` says that its lease is over, so that the key may be taken from it.
+    """
 
     retry_after_s: float
+    holder: str = ""
+    has_lapsed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,18 +151,24 @@ class OverLimit:
     retry_after_s: float
 
 
-AdmissionDecision = Admitted | Replay | InProgress | KeyReused | OverLimit
+AdmissionDecision = Admitted | Replay | WorkDone | InProgress | KeyReused | OverLimit
 
 
 class AdmissionStore(Protocol):
     """The store of limits and keys, shared by all execution environments. It is fast, and its loss is tolerated."""
 
-    def admit(self, *, charge: LimitCharge | None, use: KeyUse | None, lease_s: float) -> AdmissionDecision:
-        """Take the key and charge the limit, both or neither; the key is held for at most `lease_s` seconds."""
+    def admit(
+        self, *, charge: LimitCharge | None, use: KeyUse | None, lease_s: float, take_from: str = ""
+    ) -> AdmissionDecision:
+        """Take the key and charge the limit, both or neither; the key is held for at most `lease_s` seconds.
+
+        The key stays known for its lifetime, also without an answer. After its lease it may be taken from the holder
+        with the token `take_from`, by a caller who has seen that the holder's work is not done.
+        """
         ...
 
     def complete(self, use: KeyUse, token: str, answer: StoredAnswer, *, first_used_at: datetime | None = None) -> None:
-        """Store the answer for the key's lifetime, unless another call has taken over the key since.
+        """Store the answer for the key's lifetime, unless another call than `token`'s holds the key.
 
         The lifetime begins at `first_used_at` if the answer is that of an earlier use, whose row in the database
         expires with it; otherwise now.

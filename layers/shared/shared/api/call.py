@@ -15,11 +15,13 @@ from shared.api.auth.access import AccessRequirement, build_access_requirement
 from shared.api.auth.caller import Caller, Group
 from shared.api.responses import Answer, make_answer
 from shared.api.services import Services
-from shared.database.transaction import Pending, Row, Transaction
+from shared.clock import read_monotonic
+from shared.database.transaction import Committed, Pending, Row, Transaction
 from shared.deadline import Deadline
 from shared.errors import Refusal
 from shared.fields.pagination import PageQuery
 from shared.outbox.audit import Actor
+from shared.outbox.waking import RelayWaking
 from shared.tracing import Trace
 
 I = TypeVar("I", bound=BaseModel)  # noqa: E741 - the input's type
@@ -84,6 +86,9 @@ class Call(Generic[I, S]):
     services: S
     after_commit: set[str] = field(default_factory=set)
     first_used_at: datetime | None = None  # when the key was used first, if what it did then is answered again
+    committed: Committed[Row] | None = None  # what the call's key has done, by this call or an earlier one
+    holder: str | None = None  # the token of its key's record, if the relay shall keep the answer there
+    _waking: RelayWaking | None = None
 
     @property
     def replayed(self) -> bool:
@@ -147,17 +152,41 @@ class Call(Generic[I, S]):
     def run_once(
         self, use_case: Callable[Concatenate[Transaction, P], Pending[Row]], *args: P.args, **kwargs: P.kwargs
     ) -> Row:
-        """Run a use case that writes, once for this call's key however often it is repeated; return its facts."""
+        """Run a use case that writes, once for this call's key however often it is repeated; return its facts.
+
+        If it is known to have run, as `find_committed` has found, return the facts of that run.
+        """
 
         def run_use_case(tx: Transaction) -> Pending[Row]:
-            return use_case(tx, *args, **kwargs)
+            pending = use_case(tx, *args, **kwargs)
+            self.waking.begin(tx.jobs, is_answer_kept=self.holder is not None)
+            return pending
 
-        committed = self.services.database.run_once(
-            self.use, run_use_case, self.request.deadline, guard=self._add_access_check
+        committed = self.committed or self.services.database.run_once(
+            self.use, run_use_case, self.request.deadline, guard=self._add_access_check, holder=self.holder
         )
+        self.note_committed(committed)
+        return committed.value
+
+    @property
+    def waking(self) -> RelayWaking:
+        """Return the wake-ups of the relay for this call's jobs."""
+        if self._waking is None:
+            self._waking = RelayWaking(self.services.wake_relay_soon, read_monotonic)
+        return self._waking
+
+    def find_committed(self) -> bool:
+        """Return whether an earlier call with this key has committed; `run_once` then answers with its facts."""
+        found = self.services.database.find_committed(self.use, self.request.deadline, guard=self._add_access_check)
+        if found is not None:
+            self.note_committed(found)
+        return found is not None
+
+    def note_committed(self, committed: Committed[Row]) -> None:
+        """Note what the call's key has done; `run_once` then answers with its facts."""
+        self.committed = committed
         self.after_commit |= committed.after_commit
         self.first_used_at = self.first_used_at or committed.first_used_at
-        return committed.value
 
     def _add_access_check(self, tx: Transaction) -> None:
         if self.access is not None:

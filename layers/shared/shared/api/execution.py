@@ -18,6 +18,7 @@ from shared.admission.ports import (
     OverLimit,
     Replay,
     StoredAnswer,
+    WorkDone,
 )
 from shared.api.auth.access import AccessRequirement, build_access_requirement, read_role
 from shared.api.auth.caller import STAFF, Caller, identify_caller
@@ -28,11 +29,10 @@ from shared.api.operation import Operation
 from shared.api.parsing import NotPermitted, parse_call
 from shared.api.problem_answers import build_problem_answer, format_retry_after, is_invalid_request
 from shared.api.rate_limit_headers import build_quota_headers, make_limit_refusal
-from shared.api.responses import Answer
 from shared.api.roles import explain_forbidden
 from shared.api.services import Services
 from shared.crash_points import crash_point
-from shared.database.transaction import Pending, Transaction
+from shared.database.transaction import Committed, Pending, Transaction
 from shared.errors import Refusal
 from shared.outbox.jobs import WAKE_RELAY
 
@@ -146,14 +146,36 @@ def _admit_call(operation: Operation, call: Call[Any]) -> StoredAnswer:
     charge = _make_charge(operation, call)
     if key_use is None and charge is None:
         return _run_with_key(operation, call, None, None)
-    lease_s = call.request.deadline.seconds_left + LEASE_MARGIN_S
-    decision = call.services.admission_store.admit(charge=charge, use=key_use, lease_s=lease_s)
+    decision = _ask_store(call, charge, key_use)
+    if isinstance(decision, InProgress) and key_use is not None:
+        if not operation.stores_answer and call.find_committed():
+            return _answer_of_facts(operation, call, key_use, decision.holder)
+        if decision.has_lapsed:
+            decision = _ask_store(call, charge, key_use, take_from=decision.holder)
     if isinstance(decision, Admitted):
         answer = _run_with_key(operation, call, key_use, decision.token)
         return _add_headers(answer, build_quota_headers(decision.quota))
-    if isinstance(decision, Replay) and call.is_by_staff:
+    if isinstance(decision, Replay | WorkDone) and call.is_by_staff:
         call.require_access()  # the stored answer is about other people: only for somebody who still works here
+    if isinstance(decision, WorkDone) and key_use is not None:
+        call.note_committed(Committed(decision.facts, frozenset(), decision.first_used_at))
+        return _answer_of_facts(operation, call, key_use, decision.holder)
     return _answer_not_admitted(decision)
+
+
+def _ask_store(
+    call: Call[Any], charge: LimitCharge | None, key_use: KeyUse | None, *, take_from: str = ""
+) -> AdmissionDecision:
+    lease_s = call.request.deadline.seconds_left + LEASE_MARGIN_S
+    return call.services.admission_store.admit(charge=charge, use=key_use, lease_s=lease_s, take_from=take_from)
+
+
+def _answer_of_facts(operation: Operation, call: Call[Any], key_use: KeyUse, holder: str) -> StoredAnswer:
+    """Return the answer made of what the key's first call has committed; store it, so that later ones are the same."""
+    answer = _make_answer(operation, call)
+    if holder:
+        call.services.admission_store.complete(key_use, holder, answer, first_used_at=call.first_used_at)
+    return _add_headers(answer, {"Idempotency-Replayed": "true"})
 
 
 def _make_charge(operation: Operation, call: Call[Any]) -> LimitCharge | None:
@@ -179,24 +201,28 @@ def _answer_not_admitted(decision: AdmissionDecision) -> StoredAnswer:
 
 
 def _run_with_key(operation: Operation, call: Call[Any], key_use: KeyUse | None, token: str | None) -> StoredAnswer:
-    """Run the operation. Store its answer or a final refusal under the key; release the key otherwise."""
+    """Run the operation. Release the key after a refusal that can be lifted.
+
+    The relay keeps what the answer is made of. The answer itself is stored under the key only if the key's row can't
+    give it: a final refusal, and what the operation makes of more than its row. It is stored as well if the call turns
+    out to be a repeat, since more may follow.
+    """
+    call.holder = None if operation.stores_answer else token
     try:
-        answer = _make_stored_answer(
-            operation.run(call), media_type=operation.media_type, base_path=call.request.base_path
-        )
+        answer = _make_answer(operation, call)
+        is_stored = operation.stores_answer or call.replayed or call.committed is None
     except Exception as error:
         _explain_weak_tag(call, error)
+        call.waking.finish(is_due=False)
         if not is_final(error):
             if key_use is not None and token is not None:
                 call.services.admission_store.release(key_use, token)
             raise
-        answer = build_problem_answer(error, call.request.request_id, base_path=call.request.base_path)
+        answer, is_stored = build_problem_answer(error, call.request.request_id, base_path=call.request.base_path), True
     crash_point("api.ran")
-    wait_for_relay = call.services.wake_relay_soon() if WAKE_RELAY in call.after_commit else None
-    if key_use is not None and token is not None:
+    if key_use is not None and token is not None and is_stored:
         call.services.admission_store.complete(key_use, token, answer, first_used_at=call.first_used_at)
-    if wait_for_relay is not None:
-        wait_for_relay()
+    call.waking.finish(is_due=WAKE_RELAY in call.after_commit)
     return _add_headers(answer, {"Idempotency-Replayed": "true"}) if call.replayed else answer
 
 
@@ -213,8 +239,9 @@ def _add_expiring_part(operation: Operation, call: Call[Any], answer: StoredAnsw
     return StoredAnswer(answer.status, answer.headers, f"{answer.body.removesuffix('}')},{added.removeprefix('{')}")
 
 
-def _make_stored_answer(answer: Answer, *, media_type: str, base_path: str) -> StoredAnswer:
-    """Return an answer as it is stored and sent; its Location is below the path under which the API was called."""
+def _make_answer(operation: Operation, call: Call[Any]) -> StoredAnswer:
+    """Return the operation's answer as it is stored and sent; its Location is below the path of the API's call."""
+    answer, media_type, base_path = operation.run(call), operation.media_type, call.request.base_path
     body = answer.raw if answer.raw is not None else answer.view.model_dump_json(by_alias=True) if answer.view else ""
     location = {"Location": base_path + answer.location} if answer.location else {}
     content_type = {"Content-Type": media_type} if answer.status != HTTPStatus.NO_CONTENT else {}

@@ -51,6 +51,9 @@ class Operation:
     # Called for each answer, so that a replay a day later has valid fields. They follow the other fields, which are
     # replayed byte for byte.
     make_expiring_part: ExpiringPart | None = None
+    # Whether the answer is stored under its key before it is given. Otherwise a repeat is answered from the key's row
+    # in the database, so the handler must make its answer of what `run_once` returns, and do nothing else outside.
+    stores_answer: bool = False
 
     @property
     def is_write(self) -> bool:
@@ -80,3 +83,4 @@ class OperationOptions(TypedDict, total=False):
     refusals: tuple[str, ...]
     media_type: str
     make_expiring_part: ExpiringPart
+    stores_answer: bool

@@ -171,7 +171,8 @@ def parse_call(
     # Request ids get a scope of their own, so that no key can equal one.
     scope = _build_key_scope(operation, caller)
     names = (scope, key) if key is not None else (f"request {scope}", request.request_id)
-    origin = KeyOrigin(f"{operation.method} {operation.resource}", request.request_id, tuple(map(str, ids.values())))
+    name, ids_of_path = f"{operation.method} {operation.resource}", tuple(map(str, ids.values()))
+    origin = KeyOrigin(name, request.request_id, ids_of_path, operation.status)
     use = KeyUse(*names, _hash_request(request, if_match, plain), origin)
     return Call(value, ids, caller, operation.access, principal, if_match, request, use, services)
 

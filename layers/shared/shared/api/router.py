@@ -1,6 +1,6 @@
 """The router of a function's API: finds an operation by method and resource, as API Gateway has routed the request.
 
-admission (limit and key, one round trip) → the operation (one round trip) → the answer stored, the relay woken
+admission (limit and key, one round trip) → the operation (one round trip), and the relay woken beside it
 """
 
 import time
@@ -85,7 +85,7 @@ class Api(Generic[S]):
             request_id=request.request_id,
             cors=build_cors_headers(request, services.settings),
         )
-        _log_request(request, answer.status, time.perf_counter() - started)
+        _log_request(request, answer, time.perf_counter() - started)
         crash_point("api.answered")
         return response
 
@@ -124,13 +124,16 @@ class Api(Generic[S]):
         return ", ".join([*allowed, "OPTIONS"])
 
 
-def _log_request(request: ApiRequest, status: int, seconds: float) -> None:
+def _log_request(request: ApiRequest, answer: StoredAnswer, seconds: float) -> None:
+    # Which record a call has made: after a restore that has lost the record, nothing else may tell.
+    location = {"location_header": answer.headers["Location"]} if "Location" in answer.headers else {}
     logger.info(
         "request",
         extra={
             "method": request.method,
             "resource": request.resource,
-            "status": status,
+            "status": answer.status,
+            **location,
             "duration_ms": round(seconds * 1000, 1),
             "gateway_id": request.gateway_id,
             **request.trace.log_fields,

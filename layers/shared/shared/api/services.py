@@ -1,8 +1,9 @@
 """The services that the API needs, as a protocol; a function's container implements it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import date
 from typing import Any, Protocol
+from uuid import UUID
 
 from shared.admission.ports import AdmissionStore
 from shared.api.pagination import CursorCodec
@@ -47,6 +48,6 @@ class Services(Protocol):
         """Return the claims of an access token. Raise Refusal("unauthenticated"), Unavailable."""
         ...
 
-    def wake_relay_soon(self) -> Callable[[], object]:
-        """Start to wake the relay; the returned function waits until that has succeeded or failed."""
+    def wake_relay_soon(self, jobs: Collection[UUID], *, delay_s: float = 0) -> Callable[[], object]:
+        """Start to wake the relay for jobs, in `delay_s` seconds; the returned function waits for the end of that."""
         ...

@@ -82,13 +82,17 @@ class _AdmissionRequest:
     charge: LimitCharge | None
     use: KeyUse | None
     lease: int
+    life: int
     token: str
+    take_from: str
 
     def build_writes(self, table: str, seen: int | None, now: int) -> list[TransactWriteItemTypeDef]:
         """Return the writes of the key and of the charge, as far as each is needed."""
         writes: list[TransactWriteItemTypeDef] = []
         if self.use:
-            writes.append({"Put": items.build_take_write(table, self.use, self.token, now + self.lease, now)})
+            times = {"lease_ends": now + self.lease, "ends": now + self.life, "now": now}
+            put = items.build_take_write(table, self.use, self.token, **times, take_from=self.take_from)
+            writes.append({"Put": put})
         if self.charge:
             writes.append({"Update": items.build_charge_write(table, self.charge, seen, now)})
         return writes
@@ -142,13 +146,19 @@ class DynamoDbAdmissionStore:
         self._tats = gcra.RecentBuckets(recent_buckets)
         self._paused_until = 0
 
-    def admit(self, *, charge: LimitCharge | None, use: KeyUse | None, lease_s: float) -> AdmissionDecision:
-        """Take the key and charge the limit, both or neither; in one round trip unless calls conflict."""
+    def admit(
+        self, *, charge: LimitCharge | None, use: KeyUse | None, lease_s: float, take_from: str = ""
+    ) -> AdmissionDecision:
+        """Take the key and charge the limit, both or neither; in one round trip unless calls conflict.
+
+        `take_from` is the token of a holder whose lease is over and whose work is not done.
+        """
         if charge is None and use is None:
             return Admitted(quota=None, token=None)
         if self._is_pausing("admit"):
             return Admitted(quota=None, token=None)
-        request = _AdmissionRequest(charge, use, round(lease_s * SECOND), self._new_token())
+        lease = round(lease_s * SECOND)
+        request = _AdmissionRequest(charge, use, lease, self._record_life, self._new_token(), take_from)
         try:
             return self._decide(request)
         except BOTO_ERRORS as error:
@@ -252,7 +262,10 @@ class DynamoDbAdmissionStore:
         if items.is_held_by(record, request.token):
             # Our own write, whose answer was lost: its charge is in the table, but not in the TAT remembered here.
             return Admitted(self._compute_quota(request, now), request.token)
-        return items.read_decision(record, request.use, now)
+        decision = items.read_decision(record, request.use, now, self._record_life)
+        if isinstance(decision, InProgress) and decision.has_lapsed and decision.holder == request.take_from:
+            return None
+        return decision
 
     def _compute_quota(self, request: _AdmissionRequest, now: int) -> Quota | None:
         charge = request.charge

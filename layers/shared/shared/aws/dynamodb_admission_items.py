@@ -1,11 +1,15 @@
 """The items of the state table, as dictionaries: what is written, under which condition, and how it is read.
 
 A client's bucket   pk `limit#<name>#<sha256>`    tat
-A key's record      pk `key#<sha256>`             fingerprint holder phase free_at [origin] [answer | renewable]
+A key's record      pk `key#<sha256>`  fingerprint holder phase free_at known_until
+                    [origin] [facts] [answer | renewable]
 
-`tat` and `free_at` are epoch microseconds: when the bucket is full again, and when the key may be taken (the end of its
-holder's lease while the call runs, the end of the record's lifetime once it has an answer). `holder` is the fencing
-token. DynamoDB deletes an item some time after `expires_at` (epoch seconds), which is always later than the other two:
+`tat`, `free_at` and `known_until` are epoch microseconds: when the bucket is full again, when the key may be taken from
+its holder (at the end of a lease, while no answer is stored), and when the key is free for anything. A record of an
+earlier release has no `known_until`: its key is free at `free_at`. `holder` is the fencing token. `phase` stays
+`running` until an answer is stored, by the relay as the `facts` of which a repeat makes it, or else by a repeat; until
+then the key's row in the database shows whether the work is done.
+DynamoDB deletes an item some time after `expires_at` (epoch seconds), which is always later than the others:
 deletion can be days late and never changes a decision, because the conditions check the time themselves. `renewable` is
 an answer without the part that expires, and the facts from which that part is made. `origin` is the call that took the
 key, by which operators find what a restored database has lost.
@@ -30,8 +34,10 @@ from shared.admission.ports import (
     RateLimit,
     Replay,
     StoredAnswer,
+    UnkeptAnswer,
+    WorkDone,
 )
-from shared.units import SECOND
+from shared.units import SECOND, convert_from_epoch_micros, convert_to_epoch_micros
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import (
@@ -97,23 +103,35 @@ def _spend_busy(limit: RateLimit, now: int) -> tuple[str, str, Values]:
     return "tat + :interval", "tat > :now AND tat <= :latest", values
 
 
-def build_take_write(table: str, use: KeyUse, token: str, lease_ends: int, now: int) -> PutTypeDef:
-    """Return the write that takes a free key for `token` until `lease_ends`."""
+def build_take_write(
+    table: str, use: KeyUse, token: str, *, lease_ends: int, ends: int, now: int, take_from: str = ""
+) -> PutTypeDef:
+    """Return the write that takes a key for `token` until `lease_ends`, and makes it known until `ends`.
+
+    The key must be free, or held by `take_from`, whose lease is over.
+    """
     item: Values = {
         "pk": {"S": make_record_key(use)},
         "fingerprint": {"S": use.fingerprint},
         "holder": {"S": token},
         "phase": {"S": RUNNING},
         "free_at": _build_number(lease_ends),
-        "expires_at": _compute_expiry(lease_ends),
+        "known_until": _build_number(ends),
+        "expires_at": _compute_expiry(max(ends, lease_ends)),
     }
     if use.origin is not None:
         item["origin"] = _build_origin(use.origin)
+    free = "attribute_not_exists(pk) OR known_until <= :now"
+    condition = f"{free} OR (attribute_not_exists(known_until) AND free_at <= :now)"
+    values: Values = {":now": _build_number(now)}
+    if take_from:
+        condition += " OR (holder = :from AND phase = :running AND free_at <= :now)"
+        values |= {":from": {"S": take_from}, ":running": {"S": RUNNING}}
     return {
         "TableName": table,
         "Item": item,
-        "ConditionExpression": "attribute_not_exists(pk) OR free_at <= :now",
-        "ExpressionAttributeValues": {":now": _build_number(now)},
+        "ConditionExpression": condition,
+        "ExpressionAttributeValues": values,
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
     }
 
@@ -132,9 +150,34 @@ def build_answer_write(table: str, use: KeyUse, token: str, answer: StoredAnswer
     return {
         "TableName": table,
         "Key": {"pk": {"S": make_record_key(use)}},
-        "UpdateExpression": "SET phase = :phase, free_at = :ends, expires_at = :gone"
+        "UpdateExpression": "SET phase = :phase, free_at = :ends, known_until = :ends, expires_at = :gone"
         + (f", {attribute} = :answer" if answer is not None else ""),
         "ConditionExpression": "holder = :token",
+        "ExpressionAttributeValues": values,
+    }
+
+
+def build_facts_write(table: str, answer: UnkeptAnswer, life: int, *, is_stored: bool) -> UpdateTypeDef:
+    """Return the write that finishes a key whose record waits for this answer, until `life` after its first use.
+
+    A record that another call holds, or that has an answer, stays as it is.
+    """
+    ends = convert_to_epoch_micros(answer.first_used_at) + life
+    values: Values = {
+        ":token": {"S": answer.holder},
+        ":running": {"S": RUNNING},
+        ":phase": {"S": ANSWERED if is_stored else UNKEPT},
+        ":ends": _build_number(ends),
+        ":gone": _compute_expiry(ends),
+    }
+    if is_stored:
+        values[":facts"] = {"S": answer.facts}
+    return {
+        "TableName": table,
+        "Key": {"pk": {"S": make_record_key(KeyUse(answer.scope, answer.key, ""))}},
+        "UpdateExpression": "SET phase = :phase, free_at = :ends, known_until = :ends, expires_at = :gone"
+        + (", facts = :facts" if is_stored else ""),
+        "ConditionExpression": "phase = :running AND holder = :token",
         "ExpressionAttributeValues": values,
     }
 
@@ -159,21 +202,35 @@ def is_held_by(item: Item | None, token: str) -> bool:
     return item is not None and bool(item["holder"]["S"] == token)
 
 
-def read_decision(item: Item | None, use: KeyUse, now: int) -> AdmissionDecision | None:
-    """Return what a key's record means for another call with the key; None if the key is free."""
-    if not item or int(item["free_at"]["N"]) <= now:
+def read_decision(item: Item | None, use: KeyUse, now: int, life: int) -> AdmissionDecision | None:
+    """Return what a key's record means for another call with the key; None if the key is free.
+
+    A stored answer ends `life` after the key's first use.
+    """
+    if not item or read_end(item) <= now:
         return None
     if item["fingerprint"]["S"] != use.fingerprint:
         return KeyReused()
     if item["phase"]["S"] == RUNNING:
-        return InProgress(retry_after_s=RUNNING_RETRY_S)
-    answer = read_answer(item)
-    return Replay(answer) if answer else Admitted(quota=None, token=None)
+        return InProgress(RUNNING_RETRY_S, holder=item["holder"]["S"], has_lapsed=int(item["free_at"]["N"]) <= now)
+    if answer := read_answer(item):
+        return Replay(answer)
+    if "facts" in item:
+        return WorkDone(read_facts(item), convert_from_epoch_micros(read_end(item) - life), item["holder"]["S"])
+    return Admitted(quota=None, token=None)
+
+
+def read_end(item: Item) -> int:
+    """Return the time from which a key is free for anything."""
+    return int(item.get("known_until", item["free_at"])["N"])
 
 
 def _build_origin(origin: KeyOrigin) -> UniversalAttributeValueTypeDef:
     ids: list[UniversalAttributeValueTypeDef] = [{"S": each} for each in origin.ids]
-    return {"M": {"operation": {"S": origin.operation}, "request_id": {"S": origin.request_id}, "ids": {"L": ids}}}
+    kept: Values = {"operation": {"S": origin.operation}, "request_id": {"S": origin.request_id}, "ids": {"L": ids}}
+    if origin.status is not None:
+        kept["status"] = _build_number(origin.status)
+    return {"M": kept}
 
 
 def read_origin(item: Item) -> KeyOrigin | None:
@@ -181,13 +238,20 @@ def read_origin(item: Item) -> KeyOrigin | None:
     if "origin" not in item:
         return None
     kept = item["origin"]["M"]
-    return KeyOrigin(kept["operation"]["S"], kept["request_id"]["S"], tuple(each["S"] for each in kept["ids"]["L"]))
+    status = int(kept["status"]["N"]) if "status" in kept else None
+    ids = tuple(each["S"] for each in kept["ids"]["L"])
+    return KeyOrigin(kept["operation"]["S"], kept["request_id"]["S"], ids, status)
 
 
 def read_answer(item: Item) -> StoredAnswer | None:
     """Return the answer that a record holds, without the part that expires; None if it was too large to store."""
     stored = item.get("answer") or item.get("renewable")
     return _read_stored_answer(stored["M"]) if stored else None
+
+
+def read_facts(item: Item) -> Any:
+    """Return the facts that the relay has stored; None if it has stored none."""
+    return json.loads(item["facts"]["S"]) if "facts" in item else None
 
 
 def _build_stored_answer(answer: StoredAnswer) -> UniversalAttributeValueTypeDef:

@@ -1,7 +1,7 @@
 """The SQS queues: job ids by priority for the workers, and the message that wakes the relay."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
@@ -29,10 +29,11 @@ class JobQueues(Protocol):
         """
         ...
 
-    def wake_relay(self, *, delay_s: float = 0, hops: int = 0) -> bool:
+    def wake_relay(self, *, delay_s: float = 0, hops: int = 0, jobs: Collection[UUID] = ()) -> bool:
         """Wake the relay now or in `delay_s` seconds (900 at most); return False if that failed.
 
-        Never raise: a lost message costs only time, since the relay's schedule finds the work. `hops` as in `publish`.
+        `jobs` are those whose commit is under way; the relay waits for them a little. `hops` as in `publish`.
+        Never raise: a lost message costs only time, since the relay's schedule finds the work.
         """
         ...
 
@@ -68,9 +69,10 @@ class SqsJobQueues:
             return ()
         return [batch[int(sent["Id"])] for sent in answer.get("Successful", ())]
 
-    def wake_relay(self, *, delay_s: float = 0, hops: int = 0) -> bool:
+    def wake_relay(self, *, delay_s: float = 0, hops: int = 0, jobs: Collection[UUID] = ()) -> bool:
         """Wake the relay; see JobQueues.wake_relay."""
-        delay, body = min(max(round(delay_s), 0), MAX_DELAY_S), json.dumps({"hops": hops})
+        delay = min(max(round(delay_s), 0), MAX_DELAY_S)
+        body = json.dumps({"hops": hops, **({"jobs": sorted(map(str, jobs))} if jobs else {})})
         try:
             self._client.send_message(QueueUrl=self._wake_up_url, MessageBody=body, DelaySeconds=delay)
         except BOTO_ERRORS:
@@ -109,6 +111,18 @@ def _read_hops_of_body(body: str) -> int:
         return int(json.loads(body)["hops"])
     except (KeyError, TypeError, ValueError):
         return 0
+
+
+def read_expected_jobs(bodies: Iterable[str]) -> frozenset[UUID]:
+    """Return the jobs that the wake-ups of a batch name; a body that names none, or something else, adds none."""
+    return frozenset(job for body in bodies for job in _read_jobs_of_body(body))
+
+
+def _read_jobs_of_body(body: str) -> list[UUID]:
+    try:
+        return [parse_id(job) for job in json.loads(body)["jobs"]]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return []
 
 
 def read_job_id(body: str) -> UUID:

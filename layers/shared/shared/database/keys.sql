@@ -3,7 +3,8 @@
 
 -- name: take_key
 -- Insert the key. A conflict means that the work is done, or that the transaction waited for has just done it.
-INSERT INTO idempotency_keys (scope, key, fingerprint) VALUES (%(scope)s, %(key)s, %(fingerprint)s)
+INSERT INTO idempotency_keys (scope, key, fingerprint, holder)
+VALUES (%(scope)s, %(key)s, %(fingerprint)s, %(holder)s)
 
 -- name: keep_answer
 -- Wrap the statement that selects the answer's facts, and store them as the work has left them. Without facts there is

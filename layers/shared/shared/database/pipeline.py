@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import Any, TypeVar, cast
+from uuid import UUID
 
 import psycopg
 
@@ -39,6 +40,7 @@ class OpenTransaction:
         self._connection = connection
         self._use = use
         self.after_commit: set[str] = set()
+        self.jobs: set[UUID] = set()
 
     def _queue_statement(self, query: Query, params: dict[str, object]) -> psycopg.Cursor[Row]:
         return self._connection.execute(cast("Any", query), params)
@@ -64,9 +66,10 @@ class OpenTransaction:
             query = Query(SQL["keep_answer"].replace("{facts}", query))
         return self.fetch_one(query, **params).map(_read_facts)
 
-    def run_after_commit(self, name: str) -> None:
+    def run_after_commit(self, name: str, *jobs: UUID) -> None:
         """Request an action after the commit."""
         self.after_commit.add(name)
+        self.jobs.update(jobs)
 
 
 class Database:
@@ -111,29 +114,51 @@ class Database:
             attempt += 1
 
     def run_once(
-        self, use: KeyUse, use_case: UseCase[Row], deadline: Deadline, *, guard: Guard = require_nothing
+        self,
+        use: KeyUse,
+        use_case: UseCase[Row],
+        deadline: Deadline,
+        *,
+        guard: Guard = require_nothing,
+        holder: str | None = None,
     ) -> Committed[Row]:
         """Run a use case exactly once for its key: a second run returns the facts of the first one.
 
-        The guard's statements precede both the work and the stored answer. Raise what `run` raises, and
-        Refusal("idempotency-key-reused") if the key was used for another request.
+        The guard's statements precede both the work and the stored answer. `holder` is the token of the key's record,
+        if the relay shall keep the answer there. Raise what `run` raises, and Refusal("idempotency-key-reused") if the
+        key was used for another request.
         """
 
         def run_with_key(tx: Transaction) -> Pending[Row]:
-            tx.add(SQL["take_key"], scope=use.scope, key=use.key, fingerprint=use.fingerprint)
+            tx.add(SQL["take_key"], scope=use.scope, key=use.key, fingerprint=use.fingerprint, holder=holder)
             guard(tx)
             return use_case(tx)
-
-        def replay(tx: Transaction) -> Pending[tuple[Row, datetime]]:
-            guard(tx)
-            return find_answer(tx, use)
 
         try:
             return self.run(run_with_key, deadline, use=use)
         except KeyConflict:
-            found = self.run(replay, deadline)
-            facts, first_used_at = found.value
-            return Committed(facts, found.after_commit, first_used_at)
+            found = self.find_committed(use, deadline, guard=guard)
+            if found is None:
+                raise Unavailable("database") from None
+            return found
+
+    def find_committed(
+        self, use: KeyUse, deadline: Deadline, *, guard: Guard = require_nothing
+    ) -> Committed[Row] | None:
+        """Return the facts of the key's first run, None if none has committed; raise what `run_once` raises.
+
+        It doesn't wait for a run that is under way.
+        """
+
+        def find(tx: Transaction) -> Pending[tuple[Row, datetime] | None]:
+            guard(tx)
+            return find_answer(tx, use)
+
+        found = self.run(find, deadline)
+        if found.value is None:
+            return None
+        facts, first_used_at = found.value
+        return Committed(facts, found.after_commit, first_used_at)
 
     def _run_pipeline(self, use_case: UseCase[T], use: KeyUse | None, deadline: Deadline) -> Committed[T]:
         connection = self._connector.borrow(deadline.seconds_left)
@@ -187,14 +212,14 @@ def _read_facts(row: Row | None) -> Row:
     return cast("Row", row["facts"])
 
 
-def find_answer(tx: Transaction, use: KeyUse) -> Pending[tuple[Row, datetime]]:
-    """Return the facts with which the key's first use was answered, and when it was."""
+def find_answer(tx: Transaction, use: KeyUse) -> Pending[tuple[Row, datetime] | None]:
+    """Return the facts with which the key's first use was answered, and when it was; None if there was none."""
     return tx.fetch_one(SQL["find_answer"], scope=use.scope, key=use.key).map(lambda row: _check_fingerprint(row, use))
 
 
-def _check_fingerprint(row: Row | None, use: KeyUse) -> tuple[Row, datetime]:
+def _check_fingerprint(row: Row | None, use: KeyUse) -> tuple[Row, datetime] | None:
     if row is None:
-        raise Unavailable("database")
+        return None
     if row["fingerprint"] != use.fingerprint:
         raise Refusal("idempotency-key-reused")
     return row["answer"], row["created_at"]

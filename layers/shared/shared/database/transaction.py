@@ -6,9 +6,11 @@ statement's result, and a decision between statements is itself SQL: `require()`
 """
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
+from uuid import UUID
 
 from shared.admission.ports import KeyUse
 from shared.deadline import Deadline
@@ -56,8 +58,13 @@ class Transaction(Protocol):
         """
         ...
 
-    def run_after_commit(self, name: str) -> None:
-        """Request an action, by name, that is run right after the commit."""
+    @property
+    def jobs(self) -> AbstractSet[UUID]:
+        """Return the ids of the jobs that will be there after the commit, as far as they are known."""
+        ...
+
+    def run_after_commit(self, name: str, *jobs: UUID) -> None:
+        """Request an action, by name, that is run right after the commit; `jobs` are the new jobs that it is about."""
         ...
 
 
@@ -95,11 +102,24 @@ class TransactionRunner(Protocol):
         ...
 
     def run_once(
-        self, use: KeyUse, use_case: UseCase[Row], deadline: Deadline, *, guard: Guard = require_nothing
+        self,
+        use: KeyUse,
+        use_case: UseCase[Row],
+        deadline: Deadline,
+        *,
+        guard: Guard = require_nothing,
+        holder: str | None = None,
     ) -> Committed[Row]:
         """Run a use case exactly once for its key; a second run returns the facts of the first one.
 
-        The guard's statements precede both the work and the stored answer. Raise what `run` raises, and
-        Refusal("idempotency-key-reused") if the key was used for another request.
+        The guard's statements precede both the work and the stored answer. `holder` is the token of the key's record,
+        if the relay shall keep the answer there. Raise what `run` raises, and Refusal("idempotency-key-reused") if the
+        key was used for another request.
         """
+        ...
+
+    def find_committed(
+        self, use: KeyUse, deadline: Deadline, *, guard: Guard = require_nothing
+    ) -> Committed[Row] | None:
+        """Return the facts of the key's first run, None if none has committed; raise what `run_once` raises."""
         ...

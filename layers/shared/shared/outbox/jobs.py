@@ -51,7 +51,7 @@ def enqueue(tx: Transaction, *jobs: Job, if_written: Table | None = None) -> Non
     """
     for job in jobs:
         tx.add(SQL["enqueue"], if_written=if_written, **_list_columns(job))
-    tx.run_after_commit(WAKE_RELAY)
+    tx.run_after_commit(WAKE_RELAY, *(job.id for job in jobs))
 
 
 def enqueue_once_a_day(tx: Transaction, job: Job, *, address: str) -> None:
@@ -62,7 +62,7 @@ def enqueue_once_a_day(tx: Transaction, job: Job, *, address: str) -> None:
     if not isinstance(job.payload, MailPayload):
         raise TypeError(f"a job of kind {job.kind} is no mail")
     tx.add(SQL["enqueue_once_a_day"], address=address, template=job.payload.template, **_list_columns(job))
-    tx.run_after_commit(WAKE_RELAY)
+    tx.run_after_commit(WAKE_RELAY, job.id)
 
 
 def _list_columns(job: Job) -> dict[str, object]:

@@ -1,0 +1,14 @@
+-- The statements about answers that are not kept in DynamoDB yet. Two relays may read the same ones: the second finds them
+-- kept. A row's answer never changes, so there is no lease.
+
+-- name: unkept_answers
+-- Select answers whose keys' records wait for them, by the records' tokens, which are random.
+SELECT scope, key, holder, coalesce(CAST(answer AS text), 'null') AS as_json, created_at
+FROM idempotency_keys WHERE holder IS NOT NULL ORDER BY holder LIMIT %(count)s
+
+-- name: mark_kept
+-- Mark the rows whose records wait no longer; another relay has locked those that it marks.
+WITH ours AS (
+    SELECT holder FROM idempotency_keys WHERE holder = ANY(%(holders)s) ORDER BY holder
+    FOR NO KEY UPDATE SKIP LOCKED)
+UPDATE idempotency_keys k SET holder = NULL FROM ours WHERE k.holder = ours.holder

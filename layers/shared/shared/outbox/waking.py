@@ -1,0 +1,62 @@
+"""The wake-up of the relay that a call's jobs need, sent while their transaction is under way: so it takes no time.
+
+It names the jobs. A relay that comes before their commit finds them missing and looks again for half a second; a
+commit that takes longer is followed by another wake-up. If all of them are lost, the relay's schedule finds the jobs.
+
+A call without jobs has an answer that the relay is to keep: its wake-up comes a moment after the commit, and names
+none.
+"""
+
+from collections.abc import Callable, Collection
+from collections.abc import Set as AbstractSet
+from typing import Protocol
+from uuid import UUID
+
+# A commit that comes later than this after the wake-up was begun is followed by another: the relay looks for a job for
+# at least 0.5 s after the wake-up has reached it (EARLY_LOOKS_S in functions/relay/relay/app.py).
+LATE_S = 0.3
+
+# A wake-up for an answer alone comes so much later, in the queue's whole seconds: nobody waits for it, and the commit
+# is through by then. What commits later is found by the relay's next run, within a minute.
+KEEP_DELAY_S = 1.0
+
+
+class WakeRelay(Protocol):
+    """A function that starts to wake the relay."""
+
+    def __call__(self, jobs: Collection[UUID], *, delay_s: float = 0) -> Callable[[], object]:
+        """Start to wake it for jobs; the returned function waits until that has succeeded or failed."""
+        ...
+
+
+class RelayWaking:
+    """The wake-ups of one call."""
+
+    def __init__(self, wake: WakeRelay, timer: Callable[[], float]) -> None:
+        self._wake = wake
+        self._timer = timer
+        self._wait: Callable[[], object] | None = None
+        self._named: AbstractSet[UUID] = frozenset()
+        self._jobs: AbstractSet[UUID] = frozenset()
+        self._began = 0.0
+
+    def begin(self, jobs: AbstractSet[UUID], *, is_answer_kept: bool = False) -> None:
+        """Start to wake the relay for what a transaction that is about to be sent leaves it; once for all its attempts.
+
+        That are its jobs, or the answer that the relay is to keep.
+        """
+        self._jobs = frozenset(jobs)
+        if self._wait is None and (jobs or is_answer_kept):
+            self._named, self._began = self._jobs, self._timer()
+            self._wait = self._wake(jobs, delay_s=0 if jobs else KEEP_DELAY_S)
+
+    def finish(self, *, is_due: bool) -> None:
+        """Wait for the wake-up that was begun; send another if jobs are due that it did not name, or named too early.
+
+        Nothing is left running, whether the transaction has committed or not.
+        """
+        is_woken = bool(self._named) and self._named == self._jobs and self._timer() - self._began <= LATE_S
+        if self._wait is not None:
+            self._wait()
+        if is_due and not is_woken:
+            self._wake(self._jobs)()
