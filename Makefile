@@ -16,7 +16,7 @@ report = $(if $(1),$(if $(wildcard $(1)/report.json),$(1),$(error there is no re
 
 .PHONY: help up down url reset token circuits logs psql migrate release environments dev-environments stress-environments \
 	stress stress-controls controls-tenth stress-compare stress-keep verify quick test ci nightly chaos guarantees figures forget lint style names routes generated types \
-	imports template checkov spectral clients unit settings contract docs rules exhaustive mutations mutants integration one-by-one one-by-one-all local e2e alarms timed schemathesis \
+	imports template checkov spectral clients unit settings contract docs rules exhaustive mutations mutants integration one-by-one one-by-one-all local e2e alarms timed schemathesis bench bench-tests \
 	harness readiness axe openapi reference ci-page \
 	oldest-python requirements events sam sam-events sam-local sam-lint sam-build sam-environment deploy released
 
@@ -97,7 +97,7 @@ quick: routes lint types imports unit settings contract docs ## Run routes, lint
 # Each word is a group of lanes, joined by +, which run beside each other; the stages of a lane, joined by commas, run one after another.
 # Stages that mostly wait are beside stages that calculate. Whatever compares times has the machine to itself (decision 64).
 STAGES = quick,exhaustive+oldest-python,rules,template,checkov,spectral e2e+alarms mutations+one-by-one$(BESIDE_MUTATIONS) \
-	integration+local,schemathesis,clients harness timed readiness figures
+	integration+local,schemathesis,clients,bench-tests harness timed readiness figures
 # One simple command, so that make waits for it after a signal: it ends the stages, and prints what they have printed.
 RUN_STAGES = $(PYTHON) -m tools.stages --make $(MAKE)
 test: forget ## Run all tests but those of `make sam`, and say how long each stage took
@@ -241,6 +241,16 @@ mutants: dev-environments ## Change the code in thousands of places, and keep wh
 schemathesis: dev-environments ## Send generated calls to the API, from its description
 	@$(BIN)/pytest tests/schemathesis
 
+# The peers in an environment of their own, which takes a quarter of a minute to install. What it measures is a file of
+# measurements/, so run it on an idle machine.
+bench: dev-environments ## Measure calls and starts beside other stacks, in six minutes, and write docs/reference/bench.md [SEED=…]
+	@$(BOOTSTRAP) bench
+	@$(BIN)/python -m bench $(if $(SEED),--seed $(SEED))
+
+bench-tests: dev-environments ## Test that the other stacks answer as ours does, and count what has a budget again
+	@$(BOOTSTRAP) bench
+	@$(BIN)/pytest tests/bench
+
 # The readiness report's own tests, and the short run of it: five minutes on a cloud of its own.
 harness: dev-environments ## Run the readiness report's own tests
 	@$(BIN)/pytest tests/stress tests/judge
@@ -271,7 +281,7 @@ events: dev-environments ## Write events/, one for each route and trigger
 	@PYTHONPATH=layers/shared $(BIN)/python -m tools.events
 
 # What is pinned stays as it is while the .in allows it; UPGRADE=--upgrade takes the newest of everything.
-PINNED := layers/shared/requirements $(addprefix requirements/,dev local emulator lambda databases sam checkov clients mutants stress uv)
+PINNED := layers/shared/requirements $(addprefix requirements/,dev local emulator lambda databases sam bench checkov clients mutants stress uv)
 requirements: ## Pin the packages of every .in file [UPGRADE=--upgrade takes the newest]
 	@$(BOOTSTRAP) uv
 	@for file in $(PINNED); do echo "$$file.txt"; .venvs/uv/bin/uv pip compile --quiet --no-strip-extras --universal --python-version 3.11 \

@@ -14,6 +14,7 @@ from threading import Lock, Thread
 from urllib.parse import urlsplit
 
 CHUNK = 65_536
+HEAD_BYTES = 2048  # have the headers of an HTTP request
 
 
 @dataclass(slots=True)
@@ -23,6 +24,7 @@ class RoundTrip:
     began: float
     ended: float
     is_answered: bool = False
+    head: bytes = b""  # the first bytes that the client has sent
 
 
 @dataclass
@@ -70,7 +72,7 @@ class _Line:
             content = _receive(self.client)
             now = time.monotonic()
             if content and (self.trip is None or self.trip.is_answered):
-                self.trip = RoundTrip(now, now)
+                self.trip = RoundTrip(now, now, head=content[:HEAD_BYTES])
                 self.proxy.add_trip(self.trip)
             arriving.put((now + self.proxy.delay_s, content))
             if not content:

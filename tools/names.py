@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("functions", "judge", "layers", "local", "stress", "tools", "tests")
+FOLDERS = ("bench", "functions", "judge", "layers", "local", "stress", "tools", "tests")
 MIN_SHARE = 0.75
 # Names of several classes, with the reason. An entry whose name has become unique fails the check too.
 REPEATED_CLASSES: Mapping[str, str] = {}

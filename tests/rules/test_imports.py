@@ -22,6 +22,10 @@ PLANTED = {
         "stress.load_generator",
         "shared.ids",
     ),
+    "The benchmark knows what it measures by its processes, the names of handlers and .sql files": (
+        "bench.sizes",
+        "members.model",
+    ),
     "The predecessor in miniature shares no code with the harness, and has libraries of its own": (
         "stress.before.records",
         "stress.verdict",
@@ -68,7 +72,7 @@ def _plant(root: Path, importer: str, imported: str) -> None:
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Return the report on each rule, after an import against each of them was planted."""
     root = tmp_path_factory.mktemp("rules") / "tree"
-    for folder in ("layers", "functions", "judge", "local", "stress", "tools"):
+    for folder in ("bench", "layers", "functions", "judge", "local", "stress", "tools"):
         shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", root)
     for importer, imported in (*PLANTED.values(), RETURNED):
