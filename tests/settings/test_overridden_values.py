@@ -49,6 +49,9 @@ GENEROUS_LIMITS = (
 MAIL = "its subject is not the pace, which tests/e2e/test_mail_rate.py holds at the template's rate"
 OTHER_NUMBERS = {
     "local/__main__.py": "a command of that name, no setting",
+    "local/front/collector.py": "a part of the front page, no setting",
+    "local/front/routes.py": "a field of an answer, no setting",
+    "tests/local/test_front_collector.py": "a part of the front page, no setting",
     "stress/run.py": "short connections, one circuit and the rate of an account in production: the report names each",
     "stress/scenarios/own_cloud.py": f"{MAIL}: a rehearsal, whose report names it",
     "stress/scenarios/pool_connections.py": "one function has connections short enough to wait for, as the report says",

@@ -161,7 +161,8 @@ def test_a_write_takes_its_key_before_it_does_anything_and_keeps_its_answer() ->
     committed = running.database.run_once(USE, use_case, running.deadline, guard=add_guard)
     assert (committed.value, committed.replayed) == ({"n": 1}, False)
     take, guard, keep = running.connector.statements
-    assert take == (SQL["take_key"], {"scope": "scope", "key": "key", "fingerprint": "fingerprint"})
+    row = {"scope": "scope", "key": "key", "fingerprint": "fingerprint", "holder": None}
+    assert take == (SQL["take_key"], row), "a call without a record has no answer to be copied"
     assert guard == ("guard", {})
     assert keep[1] == {"id": 1, "key_scope": "scope", "key_key": "key"}
 
