@@ -92,7 +92,7 @@ stress-keep: stress-environments ## Keep a full run as the published one: REPORT
 	@$(STRESS) keep $(call report,$(REPORT),REPORT) $(if $(MARKED),--marked)
 
 ##@ Tests
-quick: routes lint types imports unit settings contract docs ## Run routes, lint, types, import rules, unit and contract tests, in a minute: while you work
+quick: routes lint types imports unit settings contract docs ## Run routes, lint, types, import rules, unit and contract tests, in about three minutes: while you work
 
 # Each word is a group of lanes, joined by +, which run beside each other; the stages of a lane, joined by commas, run one after another.
 # Stages that mostly wait are beside stages that calculate. Whatever compares times has the machine to itself (decision 64).

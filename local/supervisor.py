@@ -166,7 +166,7 @@ def ignore_signals() -> Iterator[None]:
 def format_ready_line(port: int) -> str:
     """Return the last line of a start."""
     front_url = f"http://127.0.0.1:{port}"
-    pages = {"start": "/", "docs": "/api/docs", "mail": "/_local/mail", "dashboard": "/_local/dashboard"}
+    pages = {"start": "/", "docs": "/_local/docs", "mail": "/_local/mail", "dashboard": "/_local/dashboard"}
     return "   ".join([f"ready  {front_url}/api", *(f"{name} {front_url}{path}" for name, path in pages.items())])
 
 
