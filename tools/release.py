@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import json
 import re
+import shlex
 import sys
 import time
 import tomllib
@@ -92,7 +93,9 @@ def read_parameters(path: Path, environment: str) -> list[str]:
     """Return the parameters of an environment of samconfig.toml, which `sam deploy` takes if it is given none."""
     configuration: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     deployment = configuration.get(environment, {}).get("deploy", {}).get("parameters", {})
-    return list(deployment.get("parameter_overrides", []))
+    overrides = deployment.get("parameter_overrides", [])
+    # `sam deploy --guided` saves one text, with each value in quotes.
+    return shlex.split(overrides) if isinstance(overrides, str) else list(overrides)
 
 
 def parse_parameters(pairs: list[str]) -> dict[str, str]:
