@@ -80,3 +80,14 @@ def test_a_description_without_a_link_is_found() -> None:
     assert find_anchor("It fails.") is None
     assert find_anchor(f"It fails. {RUNBOOK.name}#unhealthy") == "unhealthy"
     assert find_anchor(f"It fails. {RUNBOOK.name}#unhealthy or so") is None
+
+
+def test_the_deployment_guide_counts_what_cloudwatch_is_paid_for() -> None:
+    """The alarms, by kind, and the names of our own metrics that they read."""
+    guide = (ROOT / "docs/how-to/deploy.md").read_text(encoding="utf-8")
+    resources = load_template()["Resources"].values()
+    plain = [each["Properties"] for each in resources if each["Type"] == KINDS[0]]
+    ours = {each["MetricName"] for each in plain if each.get("Namespace") == "Interdomestik"}
+    assert sum(each["Type"] == KINDS[1] for each in resources) == 2
+    assert f"- {len(plain)} alarms at standard resolution" in guide
+    assert f"- {len(ours)} names of metrics of our own" in guide
