@@ -16,6 +16,7 @@ from types import FrameType
 
 from local import backups, deploy, emulator, postgres, standby, unprivileged
 from local.certificates import ensure_certificates
+from local.known_writer import forget_writer
 from local.layer_build import build_layer
 from local.processes import ChildProcess, ProcessCrashed, end_recorded, spawn
 from local.source_watch import note_files, watch_sources
@@ -189,6 +190,7 @@ def start_parts(supervisor: Supervisor) -> None:
     aws_process.wait_until(lambda: emulator.is_ready(aws), emulator.READY_SECONDS)
     supervisor.report_progress("emulator is ready")
     deploy_changes(supervisor, aws, layer, database_port=ports.get("database_proxy", server.port))
+    forget_writer(deploy.EmulatorClients(aws.url).get("dynamodb"), Stack.load(state_folder.stack))
     connection_limit = read_connection_limit(state_folder)
     migrate(state_folder, server, layer, connection_limit)
     supervisor.report_progress("database is migrated")
