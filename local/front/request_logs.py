@@ -11,6 +11,7 @@ from local.front.model import RequestLine, TraceStep, format_time
 
 ACCESS_LOG = "access"
 NOT_KNOWN = "-"  # as the gateway writes it
+DOCUMENTATION = frozenset({"/docs", "/openapi.json"})  # each look at the docs page asks for both
 # Logs are read from their end. A line has some 500 bytes, so this finds the last requests also while others are made.
 RECENT_BYTES = 512 * 1024
 TRACE_BYTES = 8 * 1024 * 1024  # for one id, which may be older
@@ -36,9 +37,15 @@ def read_tail(path: Path, most: int) -> list[bytes]:
 
 
 def read_recent_requests(logs: Path, count: int) -> list[RequestLine]:
-    """Return the last requests, newest first."""
-    answers = list(_read_documents(read_tail(logs / f"{ACCESS_LOG}.log", RECENT_BYTES), b"{"))[-count:]
+    """Return the last requests, newest first, without those that only show the API's documentation."""
+    documents = _read_documents(read_tail(logs / f"{ACCESS_LOG}.log", RECENT_BYTES), b"{")
+    answers = [each for each in documents if each.get("route") not in DOCUMENTATION or is_failure(each)][-count:]
     return _join_functions(answers, list_function_logs(logs), RECENT_BYTES)
+
+
+def is_failure(answer: Mapping[str, Any]) -> bool:
+    """Return whether a line of the access log is of an answer with a status of 400 or more."""
+    return str(answer.get("status")) >= "400"
 
 
 def find_requests(logs: Path, wanted: str) -> list[RequestLine]:

@@ -19,6 +19,12 @@ POLICY = (
 # A click on a link of the mail opens it in the place of this page; nothing else of the mail can do so.
 SANDBOX = "allow-top-navigation-by-user-activation"
 OPEN_OUTSIDE = '<base target="_top">'
+# The frame can't be made as high as its content, which nobody outside may look at. So a bar that never hides says that
+# there is more below.
+SCROLL = (
+    "<style>html { overflow-y: scroll } ::-webkit-scrollbar { width: 12px; background: #eee }"
+    " ::-webkit-scrollbar-thumb { background: #888 }</style>"
+)
 
 
 def render_page(messages: list[InboxMessage], *, query: str, listed: int) -> HttpResponse:
@@ -43,9 +49,10 @@ def render_page(messages: list[InboxMessage], *, query: str, listed: int) -> Htt
 
 
 def _lead_out(html: str) -> str:
-    """Return a mail's HTML whose links leave the frame."""
+    """Return a mail's HTML whose links leave the frame, and which shows that it scrolls."""
     head, tag, rest = html.partition("<head>")
-    return f"{head}{tag}{OPEN_OUTSIDE}{rest}" if tag else OPEN_OUTSIDE + html
+    added = OPEN_OUTSIDE + SCROLL
+    return f"{head}{tag}{added}{rest}" if tag else added + html
 
 
 def _render_row(message: InboxMessage, *, chosen: bool) -> str:

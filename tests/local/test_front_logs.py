@@ -49,6 +49,16 @@ def test_the_last_requests_come_first_with_their_functions(tmp_path: Path) -> No
     assert older.request_id == "r1"
 
 
+def test_looks_at_the_documentation_are_no_last_requests(tmp_path: Path) -> None:
+    """They would push out what somebody tries there; one that failed is shown, and each is found by its id."""
+    write_access(tmp_path, 0)
+    for number, route in ((1, "/docs"), (2, "/openapi.json")):
+        write_access(tmp_path, number, method="GET", route=route, status="200")
+    write_access(tmp_path, 3, method="GET", route="/docs", status="502")
+    assert [line.gateway_id for line in read_recent_requests(tmp_path, 2)] == ["g3", "g0"]
+    assert [line.gateway_id for line in find_requests(tmp_path, "g1")] == ["g1"]
+
+
 def test_lines_of_other_kinds_are_passed_over(tmp_path: Path) -> None:
     """A function prints what it likes, and a stage may log in another format."""
     (tmp_path / "access.log").write_text('127.0.0.1 - "GET /health"\n{"gateway_id": "g0"}\n[1]\n{"half": \n')
