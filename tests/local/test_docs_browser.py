@@ -154,6 +154,15 @@ def test_axe_finds_nothing_on_the_documentation(
     assert list_axe_violations(browser) == []
 
 
+@pytest.mark.parametrize("state", STATES)
+def test_the_documentation_is_as_wide_as_a_phone(browser: webdriver.Chrome, origin: str, state: str) -> None:
+    """Whatever is opened, so that nobody has to move the page sideways; long code scrolls by itself."""
+    open_docs(browser, f"{origin}/_local/docs", PHONE)
+    STATES[state](browser)
+    time.sleep(0.5)
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= PHONE
+
+
 def test_an_operation_is_opened_and_tried_by_keyboard(browser: webdriver.Chrome, origin: str) -> None:
     """Its button is one stop, opens it and shows the same text as before; a long answer is scrolled by arrow keys."""
     open_docs(browser, f"{origin}/api/docs")

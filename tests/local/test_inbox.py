@@ -111,6 +111,7 @@ def test_the_page_runs_no_script_of_a_mail_and_escapes_its_text(
     assert sandbox == "allow-top-navigation-by-user-activation"  # nothing but a click; the policy forbids scripts too
     browser.switch_to.frame(browser.find_element(By.TAG_NAME, "iframe"))
     assert browser.find_element(By.ID, "hello").text == "Mirë se vini"
+    assert browser.find_element(By.TAG_NAME, "html").value_of_css_property("overflow-y") == "scroll"  # seen to scroll
     browser.switch_to.default_content()
     errors = [entry for entry in browser.get_log("browser") if "favicon" not in entry["message"]]  # type: ignore[no-untyped-call]
     assert all("Blocked script execution" in e["message"] or "Content Security Policy" in e["message"] for e in errors)
