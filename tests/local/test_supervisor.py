@@ -22,7 +22,7 @@ READY = re.compile(
     r"   dashboard \1/_local/dashboard\n"
 )
 END_S = 30.0
-STOP_S = 10.0  # a few seconds are promised: mostly three, on a machine with nothing else to do; a part that hangs has fifteen
+STOP_S = 10.0  # a few are promised, and three are usual with nothing else to do; a part that hangs has fifteen
 
 
 @dataclass

@@ -124,7 +124,7 @@ def test_the_parameters_of_a_release_are_those_of_samconfig_where_none_are_passe
     ]
     assert read_parameters(ROOT / "samconfig.toml", "prod") == []
     guided = tmp_path / "samconfig.toml"  # as `sam deploy --guided` saves the answers
-    saved = r'AllowedOrigins=\"https://a.test,https://b.test\" Limits=\"{}\" AlarmMailbox=\"\"'
+    saved = r"AllowedOrigins=\"https://a.test,https://b.test\" Limits=\"{}\" AlarmMailbox=\"\""
     guided.write_text(f'[prod.deploy.parameters]\nparameter_overrides = "{saved}"\n', encoding="utf-8")
     answers = parse_parameters(read_parameters(guided, "prod"))
     assert answers == {"AllowedOrigins": "https://a.test,https://b.test", "Limits": "{}", "AlarmMailbox": ""}
