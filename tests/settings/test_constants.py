@@ -112,6 +112,8 @@ CHOSEN: dict[str, Any] = {
     "relay.app:QUEUE_PATIENCE": timedelta(minutes=15),
     "relay.app:PUBLISH_PAUSE": timedelta(seconds=10),
     "relay.answers:KEEP_BATCH": 25,
+    "relay.answers:KEEP_TIME_S": 0.2,
+    "shared.aws.dynamodb_answer_keeper:FAILURE_PAUSE_S": 30.0,
     "relay.answers:MARK_TIME_S": 3.0,
     "shared.outbox.waking:LATE_S": 0.3,
     "shared.outbox.waking:KEEP_DELAY_S": 1.0,

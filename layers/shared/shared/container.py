@@ -129,10 +129,10 @@ class Container:
     @cached_property
     def answer_keeper(self) -> "DynamoDbAnswerKeeper":
         """Return what keeps answers under their idempotency keys."""
-        from shared.aws.clients import get_dynamodb
+        from shared.aws.clients import get_circuit_dynamodb
         from shared.aws.dynamodb_answer_keeper import DynamoDbAnswerKeeper
 
-        return DynamoDbAnswerKeeper(get_dynamodb(), self.settings.state_table)
+        return DynamoDbAnswerKeeper(get_circuit_dynamodb(), self.settings.state_table)
 
     @cached_property
     def circuit_store(self) -> "CircuitStore":

@@ -96,7 +96,10 @@ def get_dynamodb() -> "DynamoDBClient":
 
 @cache
 def get_circuit_dynamodb() -> "DynamoDBClient":
-    """Return the client of the circuits' states: it has a short timeout and makes one attempt."""
+    """Return the client of what must not wait for the table, circuits' states and the relay's copies of answers.
+
+    It has a short timeout and makes one attempt.
+    """
     client: DynamoDBClient = _build_client(
         "dynamodb", connect_timeout_s=CIRCUIT_STORE_TIMEOUT_S, read_timeout_s=CIRCUIT_STORE_TIMEOUT_S, attempts=1
     )
