@@ -13,7 +13,7 @@ import pytest
 
 from stress.control_record import ControlRecord, summarise_doubts
 from stress.controls import records
-from stress.controls.__main__ import choose_run, main, parse_arguments
+from stress.controls.__main__ import SCENARIO_S, choose_run, main, parse_arguments
 from stress.controls.choice import TENTHS, choose_controls, choose_tenth, find_turn
 from stress.controls.guarded_code import GuardedCode
 from stress.controls.model import FILE, NegativeControl, read_controls
@@ -23,6 +23,7 @@ from tests.stress.test_controls import ASKED, DROPPED, EDITED, HARNESS, RED
 
 CONTROLS = read_controls(FILE.read_text(encoding="utf-8"))
 THREE = (EDITED, ASKED, DROPPED)
+MARGIN = 1.25  # between a control that took long and the time limit
 SOURCES = {
     "stress/verdict.py": "BAR = 50\n",
     "stress/run.py": "from stress.scenarios import agents, health\nfrom stress.scenarios.settings import SHORT\n",
@@ -242,3 +243,8 @@ def test_a_control_for_which_there_is_no_time_left_is_named_and_fails_nothing(
     assert (tmp_path / "note").read_text() == "SKIPPED for want of time: dropped"
     assert run_planned(root, {"asked": {"status": "PASS"}}, "--within", "90") == 1
     assert run_planned(root, {}, "--within", "0") == 1
+
+
+def test_no_control_comes_near_the_time_limit() -> None:
+    """One that reaches it has no result, however well its scenario would have seen it: 300 s were too few for one."""
+    assert max(each.seconds for each in records.read_records(ROOT).values()) * MARGIN <= SCENARIO_S
