@@ -18,6 +18,7 @@ from stress.model import Assertion, Figure, ReadinessReport, ScenarioResult, Sid
 from stress.report import store
 from stress.report.formatting import format_interval
 from stress.verdict import Decision, decide
+from stress.wording import NOT_SHOWN
 
 CLAIMS_FILE = Path(__file__).with_name("published_claims.toml")
 REPORT = Path("measurements/readiness")
@@ -45,7 +46,6 @@ scenarios to find each.
 """
 HOLDS: dict[Decision, bool | None] = {"met": True, "missed": False, "undecided": None}
 SIGNS = {True: "✓", False: "✗", None: "?"}
-NOT_SHOWN = ": not shown, "  # in a run's note, see ScenarioContext.record_estimate
 ANSWERS = ("shown", "in part", "untrue", "not shown")
 
 
