@@ -85,7 +85,7 @@ stress-compare: stress-environments ## Show two runs side by side: A=reports/…
 
 verify: stress-environments ## Judge a report again from its raw files: REPORT=reports/… [SIGNER=a public key that you trust]
 	@status=0; .venvs/stress/bin/python judge/verify.py $(call report,$(REPORT),REPORT) \
-		$(if $(SIGNER),--signer $(SIGNER)) || status=1; .venvs/stress/bin/python judge/same_run.py $(REPORT) || status=1; exit $$status
+		$(if $(SIGNER),--signer $(SIGNER)) || status=1; .venvs/stress/bin/python -m judge.same_run $(REPORT) || status=1; exit $$status
 
 # The kept run is what docs/reference/readiness.md shows.
 stress-keep: stress-environments ## Keep a full run as the published one: REPORT=reports/… [MARKED=1: as INVALID, though its controls are older]
