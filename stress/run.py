@@ -212,7 +212,7 @@ class ReadinessRun:
     def _build_report(self, monitor: HealthMonitor) -> ReadinessReport:
         settings = {
             "seed": self.options.seed,
-            "circuits that differ": self.circuits,
+            "circuit settings changed for this run": self.circuits,
             "mails a second": self.options.profile.mail_rate,
             f"{SHORT_LIVED}, shortened": SHORTENED,
         }
