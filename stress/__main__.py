@@ -1,5 +1,12 @@
 """The command line: `python -m stress run`, `compare` and `keep`; for the controls `python -m stress.controls`."""
 
+import signal
+
+# The imports below take a second, in which Ctrl-C ends this program at once, without a traceback.
+INTERRUPT_HANDLER = signal.getsignal(signal.SIGINT)
+if __name__ == "__main__" and INTERRUPT_HANDLER is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import os
 import sys
@@ -146,4 +153,5 @@ def run_locally(arguments: argparse.Namespace, out: Path) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, INTERRUPT_HANDLER)
     sys.exit(main(sys.argv[1:]))
