@@ -1,15 +1,19 @@
-"""The boto3 clients: one of each per process, created on first use, and nowhere else.
+"""The AWS clients: one of each per process, created on first use by one session, and nowhere else.
 
-Region, credentials and, locally, `AWS_ENDPOINT_URL` come from the environment, as boto3 reads it. boto3's own timeouts
-(60 s to connect, 60 s to read, 5 attempts) outlive any of our requests, so each client sets its own, in seconds. No
-attempt begins that could outlast the current deadline.
+They are botocore's, without boto3, whose resources and transfers we don't use: importing it takes as long as importing
+botocore. Region, credentials and, locally, `AWS_ENDPOINT_URL` come from the environment, as botocore reads it. Its own
+timeouts (60 s to connect, 60 s to read, 5 attempts) outlive any of our requests, so each client sets its own, in
+seconds. No attempt begins that could outlast the current deadline.
+
+The layer has the descriptions of these services alone, each with the operations that `layers/shared/contents.toml`
+names (docs/decisions/0075).
 """
 
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-import boto3
 from botocore.config import Config
+from botocore.session import Session, get_session
 
 from shared import deadline
 from shared.aws.errors import OutOfTime
@@ -43,11 +47,16 @@ HEALTH_QUERY_TIMEOUT_S = 1.2
 
 # A second attempt hides a dropped connection; more would only add to an outage.
 ATTEMPTS = 2
-# boto3 would repeat a SendEmail whose answer was lost, and the recipient would get two mails.
+# botocore would repeat a SendEmail whose answer was lost, and the recipient would get two mails.
 MAIL_ATTEMPTS = 1
 
 # Events of botocore: a request is about to be sent or sent again; an answer has arrived, or an error.
 _CRASH_POINTS = ("before-send", "response-received")
+
+
+@cache
+def _get_session() -> Session:
+    return get_session()
 
 
 def _build_client(
@@ -66,8 +75,7 @@ def _build_client(
         tcp_keepalive=True,
         **more,
     )
-    build: Any = boto3.client
-    client = build(service, config=config)
+    client: Any = _get_session().create_client(service, config=config)
     client.meta.events.register("before-send", partial(_check_deadline, connect_timeout_s + read_timeout_s))
     for event in _CRASH_POINTS:
         client.meta.events.register(event, _pass_crash_point)
@@ -121,7 +129,7 @@ def get_cognito() -> "CognitoIdentityProviderClient":
 def get_s3() -> "S3Client":
     """Return the client of the documents' bucket.
 
-    With virtual addressing presigned links name the bucket's own region. boto3 would sign for the global name, which
+    With virtual addressing presigned links name the bucket's own region. botocore would sign for the global name, which
     redirects uploads to a young bucket, and a POST does not survive a redirect.
     """
     client: S3Client = _build_client(
@@ -150,5 +158,10 @@ def get_sesv2() -> "SESV2Client":
 
 def sign_database_password(*, host: str, port: int, user: str) -> str:
     """Return a password for an IAM database login, valid for 15 minutes; signed locally, without a call."""
-    token: str = boto3.client("rds").generate_db_auth_token(DBHostname=host, Port=port, DBUsername=user)
+    token: str = _get_rds().generate_db_auth_token(DBHostname=host, Port=port, DBUsername=user)
     return token
+
+
+@cache
+def _get_rds() -> Any:
+    return _get_session().create_client("rds")
