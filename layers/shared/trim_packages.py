@@ -20,13 +20,27 @@ CONTENTS = Path(__file__).with_name("contents.toml")
 MODEL, RULES, ENDPOINTS = "service-2", "endpoint-rule-set-1", "endpoints.json"
 
 
+class NothingFoundError(Exception):
+    """A pattern of what is left out finds nothing: the packages have changed, and so must contents.toml."""
+
+
 def trim_packages(folder: Path) -> None:
-    """Cut the packages installed in a folder; a second run changes nothing. Raise KeyError for unknown operations."""
+    """Cut the packages installed in a folder. Raise NothingFoundError, and KeyError for an unknown operation."""
     contents = tomllib.loads(CONTENTS.read_text(encoding="utf-8"))
-    for pattern in contents["left_out"]:
-        for path in list(folder.glob(pattern)):
+    for pattern in (each for braced in contents["left_out"] for each in list_alternatives(braced)):
+        found = list(folder.glob(pattern))
+        if not found:
+            raise NothingFoundError(pattern)
+        for path in found:
             remove(path)
     trim_botocore(folder / "botocore/data", contents["operations"])
+
+
+def list_alternatives(pattern: str) -> list[str]:
+    """Return the patterns that one with alternatives in braces stands for."""
+    before, brace, rest = pattern.partition("{")
+    alternatives, _, after = rest.partition("}")
+    return [before + each + after for each in alternatives.split(",")] if brace else [pattern]
 
 
 def remove(path: Path) -> None:

@@ -7,7 +7,7 @@ from threading import Barrier
 
 import pytest
 
-from local.layer_build import BuildFailed, build_layer, compile_folders
+from local.layer_build import INPUTS, BuildFailed, build_layer, compile_folders
 from local.processes import read_start_time
 from tests.local.gateways import wait_until
 
@@ -34,7 +34,8 @@ def make_checkout(root: Path, python: str) -> Path:
     (root / "layers/shared/shared").mkdir(parents=True)
     (root / "functions/health").mkdir(parents=True)
     (root / "migrations").mkdir()
-    (root / "layers/shared/requirements.txt").write_text("package==1\n")
+    for name in INPUTS:
+        (root / "layers/shared" / name).write_text("package==1\n")
     interpreter = root / "python"
     interpreter.write_text(python.format(log=root / "pip.log"))
     interpreter.chmod(0o755)
