@@ -1,6 +1,7 @@
 """The build of the Lambda layer: packages, cut and compiled, with links to our own package and to the migrations.
 
-The packages are those of a deployed layer, file by file (layers/shared/Makefile). The result stands for /opt. Because of the links, a change of our own code needs no build.
+The packages are those of a deployed layer, file by file (layers/shared/Makefile). The result stands for /opt. Because
+of the links, a change of our own code needs no build.
 """
 
 import fcntl

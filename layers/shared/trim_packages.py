@@ -26,7 +26,7 @@ class NothingFoundError(Exception):
 
 def trim_packages(folder: Path) -> None:
     """Cut the packages installed in a folder. Raise NothingFoundError, and KeyError for an unknown operation."""
-    contents = tomllib.loads(CONTENTS.read_text(encoding="utf-8"))
+    contents = read_contents()
     for pattern in (each for braced in contents["left_out"] for each in list_alternatives(braced)):
         found = list(folder.glob(pattern))
         if not found:
@@ -34,6 +34,11 @@ def trim_packages(folder: Path) -> None:
         for path in found:
             remove(path)
     trim_botocore(folder / "botocore/data", contents["operations"])
+
+
+def read_contents() -> dict[str, Any]:
+    """Return what stays and what doesn't, as contents.toml has it."""
+    return tomllib.loads(CONTENTS.read_text(encoding="utf-8"))
 
 
 def list_alternatives(pattern: str) -> list[str]:
@@ -65,8 +70,7 @@ def trim_service(folder: Path, operations: Iterable[str]) -> str:
     *older, latest = sorted(folder.iterdir())
     for version in older:
         shutil.rmtree(version)
-    extras = [path for path in latest.glob("service-2.sdk-extras.*")]
-    model = merge_extras(read_data(latest, MODEL), map(read_json, extras))
+    model = merge_extras(read_data(latest, MODEL), map(read_json, latest.glob("service-2.sdk-extras.*")))
     rules = read_data(latest, RULES)
     shutil.rmtree(latest)
     latest.mkdir()
@@ -137,7 +141,9 @@ def cut_endpoints(endpoints: dict[str, Any], prefixes: set[str]) -> dict[str, An
 def read_data(folder: Path, name: str) -> dict[str, Any]:
     """Return a file of botocore's data, which may be packed."""
     packed, plain = folder / f"{name}.json.gz", folder / f"{name}.json"
-    content: dict[str, Any] = json.loads(gzip.decompress(packed.read_bytes()) if packed.exists() else plain.read_bytes())
+    content: dict[str, Any] = json.loads(
+        gzip.decompress(packed.read_bytes()) if packed.exists() else plain.read_bytes()
+    )
     return content
 
 

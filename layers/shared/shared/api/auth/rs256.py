@@ -66,7 +66,7 @@ class SigningKey(jwt.PyJWK):
     """A published key that verifies by RS256, and by no other algorithm whatever a token's header says."""
 
     def __init__(self, jwk: Mapping[str, Any]) -> None:
-        """Take a JWK (RFC 7517). Raise InvalidKeyError; `can_verify` says beforehand whether it is of the right kind."""
+        """Take a JWK (RFC 7517) that `can_verify`. Raise InvalidKeyError."""
         self._jwk_data = dict(jwk)
         self.algorithm_name = RS256
         self.Algorithm = RsaSha256()
