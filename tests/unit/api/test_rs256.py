@@ -61,7 +61,7 @@ DIGEST = hashlib.sha256(MESSAGE).digest()
 GOOD = KEY.sign(MESSAGE, PKCS1v15(), SHA256())
 FORGED = {
     "another hash": KEY.sign(MESSAGE, PKCS1v15(), SHA512()),
-    "an old hash": KEY.sign(MESSAGE, PKCS1v15(), SHA1()),  # noqa: S303 - to be refused
+    "an old hash": KEY.sign(MESSAGE, PKCS1v15(), SHA1()),
     "another padding": KEY.sign(MESSAGE, PSS(MGF1(SHA256()), 32), SHA256()),
     "another message": KEY.sign(b"header.other", PKCS1v15(), SHA256()),
     "another key": rsa.generate_private_key(public_exponent=65537, key_size=2048).sign(MESSAGE, PKCS1v15(), SHA256()),
@@ -136,7 +136,9 @@ def test_a_header_can_not_choose_the_algorithm(algorithm: str) -> None:
             jwt.decode(token, SigningKey(describe_key(KEY)), algorithms=[RS256])
 
 
-@pytest.mark.parametrize("changes", [{"n": None}, {"n": 5}, {"n": ""}, {"e": "AA"}, {"e": "AQ"}, {"n": "AAAA"}], ids=str)
+@pytest.mark.parametrize(
+    "changes", [{"n": None}, {"n": 5}, {"n": ""}, {"e": "AA"}, {"e": "AQ"}, {"n": "AAAA"}], ids=str
+)
 def test_a_broken_key_is_refused(changes: dict[str, Any]) -> None:
     """A key set with one of them is taken for no key set: the endpoint is in trouble."""
     document = describe_key(KEY, **changes)
@@ -148,7 +150,7 @@ def test_a_broken_key_is_refused(changes: dict[str, Any]) -> None:
 
 def test_a_short_key_is_refused() -> None:
     """RFC 7518 wants 2048 bits at least; PyJWT itself would only warn."""
-    short = rsa.generate_private_key(public_exponent=65537, key_size=1024)  # noqa: S505 - to be refused
+    short = rsa.generate_private_key(public_exponent=65537, key_size=1024)
     with pytest.raises(jwt.InvalidKeyError, match="too short"):
         SigningKey(describe_key(short))
 

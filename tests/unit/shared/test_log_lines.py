@@ -76,10 +76,7 @@ def test_a_line_is_powertools_own(service: str, trace: str | None, monkeypatch: 
 def test_an_exception_that_is_passed_by_mistake_is_not_printed() -> None:
     """Its message may quote a row."""
     ours, stream = make_ours("ours.exceptions", SERVICE)
-    try:
-        raise ValueError("besa@example.test")
-    except ValueError:
-        line = take_line(ours.error, stream, exc_info=True)
+    line = take_line(ours.error, stream, exc_info=ValueError("besa@example.test"))
     assert "besa@example.test" not in line
     assert "ValueError" not in line
 
@@ -112,7 +109,9 @@ def import_anew() -> Iterator[ModuleType]:
         sys.modules["shared.logging"] = kept
 
 
-@pytest.mark.parametrize(("variable", "level"), [("", logging.INFO), ("debug", logging.DEBUG), ("ERROR", logging.ERROR)])
+@pytest.mark.parametrize(
+    ("variable", "level"), [("", logging.INFO), ("debug", logging.DEBUG), ("ERROR", logging.ERROR)]
+)
 def test_the_level_is_the_templates(variable: str, level: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """`LOG_LEVEL` says it, in any case; INFO if it says nothing."""
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", f"level-{level}")
