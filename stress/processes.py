@@ -55,12 +55,16 @@ def start(command: Sequence[str], *, cwd: Path, log: IO[bytes] | int) -> subproc
 
 
 def _prepare_driven() -> Callable[[], None]:
-    """Return what a new process runs before its program: it ends with this one, and has a lower priority."""
+    """Return what a new process runs before its program: it ends with this one, and has a lower priority.
+
+    SIGINT ends it also if this process ignores that, as it does where a script has started it in the background.
+    """
     prctl = ctypes.CDLL(None).prctl if sys.platform.startswith("linux") else None
     has_raised_priority = _has_raised_priority()
 
     def prepare() -> None:
         _schedule_as_driven(has_raised_priority=has_raised_priority)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         if prctl is not None:
             prctl(PR_SET_PDEATHSIG, signal.SIGINT)
 

@@ -62,7 +62,7 @@ FULL = Profile(
 )
 SHORT = Profile(
     name="short",
-    expected_s=200,
+    expected_s=270,
     judges_speed=False,
     burst_size=30,
     pool_steps=(6, 30),

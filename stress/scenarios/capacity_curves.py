@@ -24,7 +24,9 @@ BURST_P95_MS = 2000.0
 RATE_P95_MS = 500.0
 FIRST_STEP = 2.0  # until the load has turned once
 STEP = 1.2
+OWN_FAULT = 500
 RATE_S = 3.0  # of arrivals in a trial: some hundred calls, so that one in a hundred can be told
+WARM_UP = -1  # the round that is not noted: a load of a new kind has environments and connections begin
 REST_S = 0.3  # before each trial
 REST_TIMEOUT_S = 30.0
 
@@ -42,24 +44,33 @@ class MeasuredTrial:
 
 @dataclass
 class LoadSearch:
-    """The search for one system's load; `is_near` if the first load is near the one that is searched for."""
+    """The search for one system's load; `is_near` if the first load is near the one that is searched for.
+
+    A load is measured from the first turn on that was found in small steps: while loads only rise, or only fall, they
+    say where the search began, and nothing of the system.
+    """
 
     load: float
     bar_ms: float
     is_near: bool = False
     trials: list[MeasuredTrial] = field(default_factory=list)
-    measured: list[float] = field(default_factory=list)  # the loads since the first turn
+    measured: list[float] = field(default_factory=list)
+    own_faults: int = 0  # answers 500: nobody has foreseen what happened
 
     def note(self, samples: Sequence[CallSample]) -> None:
         """Note a trial's answers, and choose the next load."""
         accepted = [sample.latency_ms for sample in samples if sample.is_accepted]
         failed = 1 - len(accepted) / len(samples)
+        self.own_faults += sum(sample.status == OWN_FAULT for sample in samples)
         previous = self.trials[-1] if self.trials else None
         self.trials.append(MeasuredTrial(self.load, failed, compute_percentile(accepted, 0.95)))
-        if self.is_near:
-            self.measured.append(self.load)
         is_good = self._is_good(self.trials[-1])
-        if not self.is_near and previous and self._is_good(previous) != is_good:
+        has_turned = previous is not None and self._is_good(previous) != is_good
+        if self.measured:
+            self.measured.append(self.load)
+        elif self.is_near and previous and has_turned:
+            self.measured += [previous.load, self.load]
+        if not self.is_near and previous and has_turned:
             self.is_near = True
             self.load = math.sqrt(previous.load * self.load)
         else:
@@ -67,7 +78,7 @@ class LoadSearch:
             self.load = max(1.0, self.load * step if is_good else self.load / step)
 
     def estimate(self) -> Estimate | TooFewSamples:
-        """Return the mean of the loads since the first turn, with its interval by a bootstrap over the rounds."""
+        """Return the mean of the measured loads, with its interval by a bootstrap over the rounds."""
         found = estimate_ratio(self.measured, (1.0, 1.0), _compute_mean)
         return found if isinstance(found, TooFewSamples) else replace(found, samples=len(self.measured))
 
@@ -125,11 +136,13 @@ async def _run_rounds(
     rounds: int,
     run_trial: RunTrial,
 ) -> None:
-    for number in range(rounds):
+    for number in range(WARM_UP, rounds):
         for system in systems if number % 2 == 0 else reversed(systems):
             await wait_until_rested(context)
             search = searches[system.name]
-            search.note(await run_trial(system, search.load, number))
+            samples = await run_trial(system, search.load, number)
+            if number > WARM_UP:
+                search.note(samples)
 
 
 async def wait_until_rested(context: LocalScenarioContext) -> None:

@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 
 from stress.aws_access import REGION
 from stress.fixtures import SignedInUser
-from stress.ledger import CallSample
+from stress.ledger import CallSample, count_answers
 from stress.load_generator import LoadGenerator
 from stress.local_target import PREDECESSORS_SENDER, LocalCloud
 from stress.processes import find_free_port, start, stop
@@ -34,10 +34,13 @@ COPIED = {
     "members": "to_jsonb(t)",
     "subscriptions": "to_jsonb(t)",
 }
+USED_NUMBERS = """
+SELECT format('%I.%I', schemaname, sequencename), last_value FROM pg_sequences WHERE last_value IS NOT NULL
+"""
 
 
 class PredecessorStartError(Exception):
-    """The predecessor did not start; the message has its output."""
+    """The predecessor did not start, or does not serve what it should; the message has its output, or its answers."""
 
 
 @asynccontextmanager
@@ -58,11 +61,18 @@ async def start_predecessor(
     system = ComparedSystem(NAME, generator, context.call_factory, list(members), list(claimants), ANY_STATUS, DATABASE)
     try:
         await _wait_until_ready(api, log)
-        await generator.send_burst(system.make_burst(WARMED_CALLS))
+        _require_accepted(await generator.send_burst(system.make_burst(WARMED_CALLS)))
         yield system
     finally:
         await generator.close()
         await asyncio.to_thread(stop, process)
+
+
+def _require_accepted(samples: Sequence[CallSample]) -> None:
+    """Raise PredecessorStartError unless all were accepted: nothing is in its way yet, so a refusal is our mistake."""
+    refused = count_answers([sample for sample in samples if not sample.is_accepted])
+    if refused:
+        raise PredecessorStartError(f"answers to {len(samples)} calls that it should serve: {refused}")
 
 
 def _build_command(cloud: LocalCloud, port: int) -> list[str]:
@@ -89,6 +99,7 @@ def _make_database(cloud: LocalCloud, root: Path, member_ids: Sequence[str]) -> 
             table: [row[0] for row in connection.execute(_build_selection(table, columns), {"ids": list(member_ids)})]
             for table, columns in COPIED.items()
         }
+        numbers = connection.execute(USED_NUMBERS).fetchall()
     with psycopg.connect(make_conninfo(cloud.build_dsn(), dbname=DATABASE)) as copy:
         copy.execute("CREATE TABLE schema_migrations (version text)")  # one migration grants rights to it
         for path in sorted((root / "migrations").glob("[0-9]*.sql")):
@@ -96,6 +107,8 @@ def _make_database(cloud: LocalCloud, root: Path, member_ids: Sequence[str]) -> 
         for table, documents in rows.items():
             filled = f"INSERT INTO {table} SELECT * FROM jsonb_populate_recordset(NULL::{table}, %s)"  # noqa: S608
             copy.execute(filled.encode(), [Jsonb(documents)])
+        for sequence, last in numbers:  # or a new member would get the number of one who was copied
+            copy.execute("SELECT setval(%s::text::regclass, %s)", [sequence, last])
 
 
 def _build_selection(table: str, document: str) -> bytes:

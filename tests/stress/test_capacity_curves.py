@@ -70,6 +70,25 @@ def test_a_search_that_never_turned_has_found_nothing() -> None:
     assert isinstance(found.estimate(), TooFewSamples)
 
 
+def test_loads_that_only_rise_in_small_steps_are_no_estimate() -> None:
+    """They say where the search began; from the turn on, with the load before it, they are of the system."""
+    found = LoadSearch(100, BURST_P95_MS, is_near=True)
+    for _ in range(4):
+        found.note(make_answers(20))
+    assert isinstance(found.estimate(), TooFewSamples)
+    found.note(make_answers(20, took_s=3))
+    found.note(make_answers(20))
+    assert found.measured == pytest.approx([100 * 1.2**3, 100 * 1.2**4, 100 * 1.2**3])
+
+
+def test_a_system_that_fails_by_itself_is_found_out() -> None:
+    """An answer 500 is what nobody has foreseen; under too much load it would be 503, or none."""
+    found = LoadSearch(100, BURST_P95_MS)
+    for status in (201, 500, 503, 0):
+        found.note([make_sample(make_call(), status)] * 3)
+    assert found.own_faults == 3
+
+
 @pytest.mark.parametrize(("answers", "is_good"), [
     (make_answers(200, failed=1), True),
     (make_answers(100, failed=1), False),
@@ -123,7 +142,8 @@ def test_both_systems_are_tried_in_each_round_in_turn_and_at_rest(monkeypatch: p
     both = TwoSystems()
     systems = [both.make_system("before"), both.make_system("after")]
     asyncio.run(capacity_curves.search_bursts(both.context, systems, {"before": 10.0, "after": 5.0}, rounds=3))
-    assert both.order == [("before", 10), ("after", 5), ("after", 10), ("before", 20), ("before", 40), ("after", 20)]
+    noted = [("before", 10), ("after", 5), ("after", 10), ("before", 20), ("before", 40), ("after", 20)]
+    assert both.order == [("after", 5), ("before", 10), *noted]  # a round to warm up comes first
     assert [line.name for line in both.charts[1].lines] == ["before", "after"]
 
 

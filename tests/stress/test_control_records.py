@@ -25,8 +25,12 @@ CONTROLS = read_controls(FILE.read_text(encoding="utf-8"))
 THREE = (EDITED, ASKED, DROPPED)
 SOURCES = {
     "stress/verdict.py": "BAR = 50\n",
-    "stress/scenarios/agents.py": '"""Agents."""\nPROMISE = "It holds."\n',
-    "stress/scenarios/health.py": '"""Health."""\nPROMISE = "It holds."\n',
+    "stress/run.py": "from stress.scenarios import agents, health\nfrom stress.scenarios.settings import SHORT\n",
+    "stress/scenarios/__init__.py": "",
+    "stress/scenarios/agents.py": 'from stress.scenarios.earnings import STEP\nPROMISE = "It holds."\n',
+    "stress/scenarios/earnings.py": "import stress.scenarios.shared_steps\nSTEP = 1\n",
+    "stress/scenarios/health.py": 'from stress.scenarios import shared_steps\nPROMISE = "It holds."\n',
+    "stress/scenarios/settings.py": "SHORT = 1\n",
     "stress/scenarios/shared_steps.py": "STEP = 1\n",
     "stress/report/page.py": "PAGE = 1\n",
     "stress/controls/model.py": "JUDGE = 1\n",
@@ -138,6 +142,25 @@ def test_a_control_that_was_detected_in_the_same_code_leaves_no_doubt(root: Path
 
 
 @pytest.mark.parametrize(
+    ("module", "older"),
+    [
+        ("agents", {"edited"}),
+        ("earnings", {"edited"}),
+        ("health", {"asked"}),
+        ("shared_steps", {"edited", "asked"}),  # of the one directly, of the other by way of a module
+        ("settings", {"edited", "dropped", "asked"}),  # of the run, whatever its scenarios
+        ("__init__", {"edited", "dropped", "asked"}),
+    ],
+)
+def test_a_module_of_scenarios_is_guarded_for_those_that_import_it(root: Path, module: str, older: set[str]) -> None:
+    """So a change of what one scenario alone uses makes only its controls older."""
+    record(root, ALL_RED)
+    name = f"stress/scenarios/{module}.py"
+    put_files(root, {name: SOURCES[name] + "MORE = 1\n"})
+    assert list_doubts(root).keys() == older
+
+
+@pytest.mark.parametrize(
     ("name", "part"),
     [
         ("functions/agents/agents/app.py", "service"),
@@ -145,7 +168,6 @@ def test_a_control_that_was_detected_in_the_same_code_leaves_no_doubt(root: Path
         ("template.yaml", "service"),
         ("local/gateway.py", "service"),
         ("stress/verdict.py", "harness"),
-        ("stress/scenarios/shared_steps.py", "harness"),
         ("stress/controls/model.py", "harness"),
         ("judge/verify.py", "harness"),
     ],

@@ -1,6 +1,7 @@
 """The priority of processes: the one that measures comes, with its threads, before those that it starts."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,17 @@ thread.start()
 thread.join()
 child = start([sys.executable, "-c", {SCHEDULER!r}], cwd=Path.cwd(), log=subprocess.PIPE)
 print(os.sched_getscheduler(0), *found, child.communicate()[0].decode())
+"""
+
+IGNORES = """
+import signal, sys
+from pathlib import Path
+from stress.processes import start, stop
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+child = start([sys.executable, "-c", "import time; print(flush=True); time.sleep(600)"], cwd=Path.cwd(), log=-1)
+child.stdout.readline()  # Python has begun, and would answer the signal
+stop(child)
+print(child.returncode)
 """
 
 
@@ -57,3 +69,9 @@ def test_a_refused_priority_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(os, "sched_setscheduler", refuse)
     processes.raise_priority()
     assert os.sched_getscheduler(0) == os.SCHED_OTHER
+
+
+def test_what_is_driven_ends_when_it_is_stopped_though_the_harness_ignores_ctrl_c() -> None:
+    """A script's shell has its background jobs ignore it; each stop then took the 40 s until it was killed."""
+    done = subprocess.run([sys.executable, "-c", IGNORES], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(done.stdout) == -signal.SIGINT
