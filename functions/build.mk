@@ -10,4 +10,4 @@ build-%:
 	@mkdir -p "$(ARTIFACTS_DIR)"
 	@cp -R $(PACKAGE) "$(ARTIFACTS_DIR)/"
 	@find "$(ARTIFACTS_DIR)/$(PACKAGE)" -name __pycache__ -prune -exec rm -rf {} +
-	@$(call compile,$(ARTIFACTS_DIR)/$(PACKAGE))
+	@$(call compile,$(ARTIFACTS_DIR),$(PACKAGE),/var/task)
