@@ -8,7 +8,7 @@ COMPILER ?= $(or $(shell sh ../../local/find_python.sh $(RUNTIME)),python$(RUNTI
 # changes the files' times, and a stamp that no longer fits would void every one of them. The place is written into the
 # bytecode instead of this machine's folder, so that the same sources give the same bytes everywhere.
 define compile
-$(COMPILER) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null || { \
+$(COMPILER) -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] != "$(RUNTIME)")' 2>/dev/null || { \
     echo "the bytecode for Lambda takes Python $(RUNTIME), and $(COMPILER) is none: install it, or name it by COMPILER=" >&2; exit 2; }; \
 $(COMPILER) -m compileall -q -j 0 --invalidation-mode unchecked-hash -s "$(1)" -p "$(3)" "$(1)/$(2)"
 endef
