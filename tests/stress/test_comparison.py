@@ -66,7 +66,7 @@ class ScriptedSystems:
             return answer(len(calls), len(calls) / 4)  # the bar of a burst is four times that of a rate
 
         async def send_at_random(calls: Sequence[Any], rate: float, seed: int) -> list[CallSample]:
-            assert seed >= 0
+            assert seed >= capacity_curves.WARM_UP
             return answer(len(calls), rate)
 
         async def insist(call: Any) -> CallSample:
@@ -181,5 +181,9 @@ def test_loads_are_shown_with_intervals_though_the_predecessor_is_ahead(scripted
         assert found.estimate is not None
         assert found.estimate.low <= found.value <= found.estimate.high
         assert 0.15 < found.value < 0.27
-    assert scripted.context.checks == []
+    (own_faults,) = scripted.context.checks
+    assert (own_faults.name, own_faults.passed) == (
+        "Answers of the predecessor that tell of a fault of its own, in no trouble",
+        True,
+    )
     assert scripted.delays == [0.2, 0.0]
