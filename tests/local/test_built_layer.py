@@ -7,9 +7,12 @@ says in the commit what for.
 import json
 import os
 import subprocess
+import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import jwt
 import pytest
@@ -18,7 +21,21 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from local.layer_build import build_layer
 from local.sam.build import read_machine_architecture
 from local.state_folder import StateFolder
+from shared.aws.sqs import format_message
+from tests.gateway_events import build_batch_event
 from tests.layer_figures import MOST_BYTES
+from tests.local.layer_programs import (
+    IMPORT_ALL,
+    LIST_MODULES,
+    MAKE_CLIENTS,
+    RENDER,
+    RUN_BATCH,
+    VERIFY_TOKEN,
+    WITHOUT_LAYER,
+    list_imports,
+    list_loaded,
+    run_program,
+)
 from tests.services import ROOT
 
 LAMBDA = (3, 13)
@@ -36,68 +53,24 @@ MOST_MODULES = {
     "relay": 415,
     "worker": 600,
 }
-# What no function imports at its start. boto3 comes with Lambda's image, so leaving it out of the layer is not enough.
-NEVER = ("boto3", "s3transfer", "aws_lambda_powertools", "cryptography", "Crypto", "jwt", "idna", "multiprocessing")
+# What no function imports at its start.
+NEVER = ("cryptography", "Crypto", "jwt", "idna")
 # What some functions import only when they are called so.
 NOT_AT_START = {
-    "health": ("psycopg", "botocore.session", "urllib3"),
-    "pages": ("psycopg", "botocore", "urllib3"),
-    "relay": ("botocore.session",),
-    "housekeeping": ("botocore.session",),
-    "migration": ("botocore",),
+    "health": ("psycopg", "boto3", "urllib3"),
+    "pages": ("psycopg", "boto3", "botocore.session", "urllib3"),
+    "relay": ("boto3", "botocore.session"),
+    "housekeeping": ("boto3", "botocore.session"),
+    "migration": ("boto3", "botocore.session"),
 }
-ENVIRONMENT = {
-    "AWS_DEFAULT_REGION": "eu-central-1",
-    "AWS_ACCESS_KEY_ID": "test",
-    "AWS_SECRET_ACCESS_KEY": "test",
-    "POWERTOOLS_SERVICE_NAME": "test",
-    "PYTHONDONTWRITEBYTECODE": "1",
+# A program for each use of the packages, and a module of them that it loads.
+USES = {
+    "all imports": (IMPORT_ALL, "aws_lambda_powertools.utilities.batch.base"),
+    "clients": (MAKE_CLIENTS, "boto3.s3.inject"),
+    "tokens": (VERIFY_TOKEN, "Crypto.Signature.pkcs1_15"),
+    "texts": (RENDER, "jinja2.runtime"),
+    "a batch": (RUN_BATCH, "aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch"),
 }
-LIST_MODULES = """
-import importlib, json, sys
-importlib.import_module(sys.argv[1] + ".app")
-print(json.dumps(sorted(sys.modules)))
-"""
-# Each client of ours with the operations that contents.toml gives its service, and what is signed without a call.
-MAKE_CLIENTS = """
-import json
-from shared.aws import clients
-
-made = [clients.get_dynamodb(), clients.get_circuit_dynamodb(), clients.get_sqs(), clients.get_cognito(),
-        clients.get_s3(), clients.get_sesv2()]
-made += [clients.get_health_client(name) for name in ("dynamodb", "sesv2", "cognito-idp", "s3", "sqs")]
-found = {}
-for client in made:
-    operations = client.meta.method_to_api_mapping
-    assert all(callable(getattr(client, method)) for method in operations)
-    found[client.meta.service_model.service_name] = sorted(operations.values())
-form = clients.get_s3().generate_presigned_post("evidence", "claims/1")
-link = clients.get_s3().generate_presigned_url("get_object", Params={"Bucket": "evidence", "Key": "claims/1"})
-password = clients.sign_database_password(host="db.example.test", port=5432, user="app")
-print(json.dumps({"operations": found, "form": form, "link": link, "password": password,
-                  "session": len({id(client._loader) for client in made})}))
-"""
-VERIFY_TOKEN = """
-import json, sys
-import jwt
-from shared.api.auth.rs256 import RS256, SigningKey
-key, good, forged = json.load(sys.stdin)
-print(jwt.decode(good, SigningKey(key), algorithms=[RS256])["sub"])
-try:
-    jwt.decode(forged, SigningKey(key), algorithms=[RS256])
-except jwt.InvalidSignatureError:
-    print("refused")
-print("cryptography" in sys.modules)
-"""
-RENDER = """
-from pages.documentation import _build_page
-from worker.mail_rendering import LANGUAGES, render_mail
-page = _build_page()
-assert "swagger-ui" in page.html and len(page.html) > 1_000_000
-facts = {"full_name": "Besa", "referral_code": "ARTA-7K3F"}
-link = "https://app.example.test"
-print([render_mail("agent-received", language, facts, link=link).subject for language in LANGUAGES])
-"""
 
 
 @pytest.fixture(scope="module")
@@ -112,16 +85,9 @@ def layer(python: str) -> Path:
     return build_layer(ROOT, python, report=print)
 
 
-def run_in_layer(python: str, layer: Path, program: str, *arguments: str, given: str = "") -> Any:
+def run_in_layer(python: str, layer: Path, program: str, *arguments: str, given: str = "") -> str:
     """Run a program with the layer and all functions on the path; return what it prints."""
-    folders = [layer / "python", *sorted((ROOT / "functions").iterdir())]
-    environment = {**ENVIRONMENT, "PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(map(str, folders))}
-    command = [python, "-c", program, *arguments]
-    done = subprocess.run(
-        command, env=environment, input=given, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return run_program(python, [layer / "python"], program, *arguments, given=given)
 
 
 def list_modules(python: str, layer: Path, function: str) -> set[str]:
@@ -136,6 +102,17 @@ def make_tokens() -> tuple[dict[str, Any], str, str]:
     return json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(keys[0].public_key())), good, forged
 
 
+def make_batch() -> dict[str, Any]:
+    """Return the event of a batch of the jobs 1 and 2."""
+    return build_batch_event(*(format_message(UUID(int=number), hops=0) for number in (1, 2)))
+
+
+def find_input(program: str) -> str:
+    """Return what a program reads."""
+    inputs: dict[str, Callable[[], Any]] = {IMPORT_ALL: list_imports, VERIFY_TOKEN: make_tokens, RUN_BATCH: make_batch}
+    return json.dumps(inputs[program]()) if program in inputs else ""
+
+
 def is_lambdas(python: str) -> bool:
     """Return whether an interpreter is of the version that Lambda runs."""
     done = subprocess.run([python, "-c", "import sys; print(*sys.version_info[:2])"], capture_output=True, text=True)
@@ -145,7 +122,7 @@ def is_lambdas(python: str) -> bool:
 def test_every_function_with_the_layer_has_its_figure() -> None:
     """Two are deployed without it."""
     functions = {path.name for path in (ROOT / "functions").iterdir() if path.is_dir()}
-    assert set(MOST_MODULES) == functions - {"database_setup", "pretraffic"}
+    assert set(MOST_MODULES) == functions - set(WITHOUT_LAYER)
 
 
 def test_the_layer_is_small(layer: Path) -> None:
@@ -186,10 +163,31 @@ def test_every_client_has_its_operations(layer: Path, python: str) -> None:
 
 def test_tokens_are_verified_without_cryptography(layer: Path, python: str) -> None:
     """The layer has PyCryptodome, of which RSA and SHA-256 are left."""
-    given = json.dumps(make_tokens())
-    assert run_in_layer(python, layer, VERIFY_TOKEN, given=given).split() == ["s-1", "refused", "False"]
+    assert run_in_layer(python, layer, VERIFY_TOKEN, given=find_input(VERIFY_TOKEN)).split() == ["s-1", "refused", "False"]
 
 
 def test_mails_and_the_page_are_made_of_what_is_left(layer: Path, python: str) -> None:
     """Jinja's templates, and Swagger UI's files."""
     assert run_in_layer(python, layer, RENDER).count("'") == 8
+
+
+def test_powertools_logs_counts_and_says_which_messages_come_again(layer: Path, python: str) -> None:
+    """By what is left of it."""
+    printed = run_in_layer(python, layer, RUN_BATCH, given=find_input(RUN_BATCH))
+    line, metric, answer = map(json.loads, printed.splitlines())
+    assert (line["message"], line["service"], line["error"]) == ("job_not_done", "test", "ValueError")
+    assert metric["VersionFailures"] == [1.0]
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "1"}]}
+    assert "besa@example.test" not in printed
+
+
+@pytest.mark.parametrize("use", list(USES))
+def test_nothing_that_is_imported_is_left_out(use: str, layer: Path, python: str) -> None:
+    """Not even what its importer can do without, by doing something else: whole packages load no more than these."""
+    program, module = USES[use]
+    given = find_input(program)
+    cut = list_loaded(python, [layer / "python"], program, given)
+    whole = list_loaded(sys.executable, filter(None, sys.path), program, given)
+    packages = {path.stem for path in (layer / "python").iterdir()}
+    assert module in cut & whole
+    assert {name for name in whole if name.partition(".")[0] in packages} - cut == set()

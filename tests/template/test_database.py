@@ -314,14 +314,13 @@ def test_the_proxy_that_other_subnets_replace_has_another_name() -> None:
 
 
 def called_services() -> set[str]:
-    """Return the services that the functions' clients are built for."""
+    """Return the services that the functions' boto3 clients are built for."""
     tree = ast.parse((ROOT / "layers/shared/shared/aws/clients.py").read_text(encoding="utf-8"))
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args]
     return {
         str(call.args[0].value)
         for call in calls
-        if ast.unparse(call.func) in {"_build_client", "_get_session().create_client"}
-        and isinstance(call.args[0], ast.Constant)
+        if ast.unparse(call.func) in {"_build_client", "boto3.client"} and isinstance(call.args[0], ast.Constant)
     }
 
 

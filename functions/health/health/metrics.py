@@ -12,56 +12,67 @@ DatabaseConnectionsUsedShare                      per cent of the connections th
 Events of any function are counted where they happen, see shared/logging.py.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+
+from aws_lambda_powertools.metrics import MetricUnit
 
 from health.deep_check import CheckResult
 from health.model import Findings
 from health.service import OutboxCounts
-from shared.logging import Figure, print_metrics
+from shared.logging import make_metrics
 
 SERVICE = "health"
 FAILOVER = "FailoverDetected"
 CIRCUITS = ("email", "identity", "storage")
 
+Figure = tuple[str, MetricUnit, float]
+
 
 def publish(checked: CheckResult) -> None:
     """Write the metrics of a check; unknown values are omitted, so that missing data is not taken for zero."""
-    print_metrics(SERVICE, list_metrics(checked))
+    _write_metrics(list_metrics(checked))
 
 
 def publish_failover() -> None:
     """Count a failover that a request has found; the schedule's run will not find it again."""
-    print_metrics(SERVICE, [(FAILOVER, "Count", 1.0)])
+    _write_metrics([(FAILOVER, MetricUnit.Count, 1.0)])
+
+
+def _write_metrics(figures: Iterable[Figure]) -> None:
+    metrics = make_metrics(SERVICE)
+    for name, unit, figure in figures:
+        metrics.add_metric(name=name, unit=unit, value=figure)
+    metrics.flush_metrics()
 
 
 def list_metrics(checked: CheckResult) -> Iterator[Figure]:
     """Yield every known metric: its name, unit and value."""
     found = checked.findings
-    yield "Unhealthy", "Count", float(found.status == "unhealthy")
-    yield "Degraded", "Count", float(found.status == "degraded")
-    yield FAILOVER, "Count", float(checked.failed_over)
+    yield "Unhealthy", MetricUnit.Count, float(found.status == "unhealthy")
+    yield "Degraded", MetricUnit.Count, float(found.status == "degraded")
+    yield FAILOVER, MetricUnit.Count, float(checked.failed_over)
     if checked.jobs:
-        yield "JobsLate", "Count", float(bool(checked.has_late_jobs))
+        yield "JobsLate", MetricUnit.Count, float(bool(checked.has_late_jobs))
         yield from _list_job_metrics(checked.jobs)
     connections = found.checks.database.connections
     if connections.used is not None:
-        yield "DatabaseConnectionsUsedShare", "Percent", 100 * connections.used / connections.max
+        yield "DatabaseConnectionsUsedShare", MetricUnit.Percent, 100 * connections.used / connections.max
     if found.transaction_retries.last_minute is not None:
         yield from _list_shared_metrics(found, found.transaction_retries.last_minute)
 
 
 def _list_job_metrics(jobs: OutboxCounts) -> Iterator[Figure]:
-    yield "JobsFailed", "Count", float(jobs.failed)
-    yield "JobsUncertain", "Count", float(jobs.uncertain)
-    yield "JobsHighUnsolved", "Count", float(jobs.high_unsolved)
-    yield "JobsOldestPendingSeconds", "Seconds", max(jobs.oldest_s.values(), default=0.0)
+    yield "JobsFailed", MetricUnit.Count, float(jobs.failed)
+    yield "JobsUncertain", MetricUnit.Count, float(jobs.uncertain)
+    yield "JobsHighUnsolved", MetricUnit.Count, float(jobs.high_unsolved)
+    yield "JobsOldestPendingSeconds", MetricUnit.Seconds, max(jobs.oldest_s.values(), default=0.0)
     for priority, oldest_s in jobs.oldest_s.items():
-        yield f"JobsOldestPendingSeconds{priority.title()}", "Seconds", oldest_s
+        yield f"JobsOldestPendingSeconds{priority.title()}", MetricUnit.Seconds, oldest_s
 
 
 def _list_shared_metrics(found: Findings, retries: int) -> Iterator[Figure]:
     """Yield the metrics of the state table: all known together, or all unknown."""
-    yield "TransactionRetriesLastMinute", "Count", float(retries)
+    yield "TransactionRetriesLastMinute", MetricUnit.Count, float(retries)
     for name in CIRCUITS:
         state = getattr(found.checks, name).circuit
-        yield f"CircuitOpen{name.title()}", "Count", float(state != "closed")
+        yield f"CircuitOpen{name.title()}", MetricUnit.Count, float(state != "closed")

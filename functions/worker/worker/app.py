@@ -2,9 +2,12 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache
 from typing import Any
+
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from shared.aws.clients import get_cognito, get_dynamodb, get_sesv2
 from shared.aws.cognito import CognitoIdentityProvider
@@ -21,8 +24,6 @@ from worker.job_runner import JobRunner, MailSettings, NotEnoughTime
 from worker.mail_pacing import MailRateLimiter
 from worker.priority_pacing import PacingRules
 from worker.ses import SesMailer
-
-SqsMessage = Mapping[str, Any]  # a record of the event, see AWS's "Using Lambda with Amazon SQS"
 
 # No client waits for a job: a new environment, whose first query of the circuits' table takes longer, waits for the
 # answer, so that it does not begin with a call that an open circuit forbids.
@@ -68,30 +69,29 @@ def run_batch(event: dict[str, Any], deadline: Deadline, runner: JobRunner) -> d
     outages: list[Unavailable] = []
     hops = read_hops(record["body"] for record in event["Records"])
 
-    def run_job(message: SqsMessage) -> None:
+    def run_job(record: SQSRecord) -> str:
         if outages:
             raise outages[0]
-        runner.run_job(read_job_id(message["body"]), deadline, hops=hops)
+        return runner.run_job(read_job_id(record.body), deadline, hops=hops)
 
-    def is_over(message: SqsMessage) -> bool:
+    def run_record(record: SQSRecord) -> str:
         try:
-            run_job(message)
+            return run_job(record)
         except (Unavailable, NotEnoughTime) as error:
             if isinstance(error, Unavailable):
                 outages.append(error)
-            _log_failure(message, error)
-            if _count_deliveries(message) >= MOST_DELIVERIES:
-                return True
-            _delay_message(message, runner)
-            return False
-        except Exception as error:  # noqa: BLE001 - the other messages' jobs are done all the same
-            _log_failure(message, error)
+            _log_failure(record, error)
+            if int(record.attributes.approximate_receive_count) >= MOST_DELIVERIES:
+                return "given up"
+            _delay_message(record, runner)
+            raise
+        except Exception as error:
+            _log_failure(record, error)
             count_version_failure()
-            return False
-        return True
+            raise
 
-    again = [message["messageId"] for message in event["Records"] if not is_over(message)]
-    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in again]}
+    processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
+    return dict(process_partial_response(event=event, record_handler=run_record, processor=processor))
 
 
 def compute_retry_delay(received: int, uniform: Callable[[float, float], float]) -> float:
@@ -100,17 +100,13 @@ def compute_retry_delay(received: int, uniform: Callable[[float, float], float])
     return most * uniform(0.5, 1.0)
 
 
-def _count_deliveries(message: SqsMessage) -> int:
-    return int(message["attributes"]["ApproximateReceiveCount"])
+def _delay_message(record: SQSRecord, runner: JobRunner) -> None:
+    delay_s = compute_retry_delay(int(record.attributes.approximate_receive_count), runner.uniform)
+    runner.queues.delay_message(record.event_source_arn, record.receipt_handle, delay_s=delay_s)
 
 
-def _delay_message(message: SqsMessage, runner: JobRunner) -> None:
-    delay_s = compute_retry_delay(_count_deliveries(message), runner.uniform)
-    runner.queues.delay_message(message["eventSourceARN"], message["receiptHandle"], delay_s=delay_s)
-
-
-def _log_failure(message: SqsMessage, error: Exception) -> None:
-    logger.error("job_not_done", extra={"message_id": message["messageId"], **describe_failure(error)})
+def _log_failure(record: SQSRecord, error: Exception) -> None:
+    logger.error("job_not_done", extra={"message_id": record.message_id, **describe_failure(error)})
 
 
 @background_handler

@@ -1,74 +1,16 @@
-"""Logging for operators: ids, names of things, figures; never a mail address, name, phone number or text of a claim.
+"""Logging for operators: ids, names of things, figures; never a mail address, name, phone number or text of a claim."""
 
-Lines and metrics have the form that Powertools for AWS Lambda gives them (tests/unit/shared/test_log_lines.py compares
-them with its own). Importing it would take a tenth of a function's start, for two short formats (docs/decisions/0075).
-"""
-
-import json
-import logging
 import os
-import sys
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
-from typing import Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-SERVICE_VARIABLE = "POWERTOOLS_SERVICE_NAME"
-UNNAMED_SERVICE = "service_undefined"
-TRACE_VARIABLE = "_X_AMZN_TRACE_ID"  # X-Ray's, set by the runtime client for each invocation
-RUNTIME_VARIABLE = "AWS_LAMBDA_RUNTIME_API"  # set where the runtime client runs the handler
-# What every record has of its own; everything else was passed as `extra`.
-_OWN_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+from aws_lambda_powertools.logging import Logger
 
+if TYPE_CHECKING:
+    from aws_lambda_powertools.metrics import EphemeralMetrics
 
-class JsonLineFormatter(logging.Formatter):
-    """The format of a line: JSON, with the event's name, where it was logged, and its facts.
-
-    An exception passed as `exc_info` is left out: it would print the values in it, and a failed SQL statement quotes
-    personal data. `describe_failure` returns what may be said of one.
-    """
-
-    def __init__(self, service: str) -> None:
-        super().__init__()
-        self._service = service
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the record as a line. Facts that are None are left out; what JSON doesn't know is written as text."""
-        facts = {name: fact for name, fact in vars(record).items() if name not in _OWN_ATTRIBUTES}
-        at = datetime.fromtimestamp(record.created, UTC)
-        line = {
-            "level": record.levelname,
-            "location": f"{record.funcName}:{record.lineno}",
-            "message": record.getMessage(),
-            "timestamp": at.isoformat(timespec="milliseconds"),
-            "service": self._service,
-            **facts,
-            "xray_trace_id": read_xray_trace_id(),
-        }
-        known = {name: value for name, value in line.items() if value is not None}
-        return json.dumps(known, default=str, separators=(",", ":"), ensure_ascii=False)
-
-
-def read_xray_trace_id() -> str | None:
-    """Return the id of X-Ray's trace of the present invocation, if there is one."""
-    header = os.environ.get(TRACE_VARIABLE)
-    return header.split(";")[0].replace("Root=", "") if header else None
-
-
-def _make_logger(service: str) -> logging.Logger:
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(JsonLineFormatter(service))
-    made = logging.getLogger(service)
-    made.setLevel(os.environ.get("LOG_LEVEL", "").upper() or logging.INFO)
-    made.addHandler(handler)
-    # The runtime client has a handler for all loggers, which would print each line once more, as text.
-    made.propagate = RUNTIME_VARIABLE not in os.environ
-    return made
-
-
-logger = _make_logger(os.environ.get(SERVICE_VARIABLE) or UNNAMED_SERVICE)
-
-Unit = Literal["Count", "Percent", "Seconds"]
-Figure = tuple[str, Unit, float]  # a metric's name, its unit as CloudWatch calls it, and its value
+# `exc_info` would print the values in an exception: a failed SQL statement quotes personal data.
+logger = Logger(use_rfc3339=True, utc=True)
 
 NAMESPACE = "Interdomestik"
 # The environment variable that names the stack. Without its dimension all stacks of an account and region would write
@@ -131,25 +73,27 @@ def count_version_failure() -> None:
     The alarms of a release watch the metric. It has the version among its dimensions, so that what the version before
     does neither ends a release nor hides in what the new one does.
     """
-    version = os.environ.get("AWS_LAMBDA_FUNCTION_VERSION") or UNKNOWN_VERSION
-    service = os.environ.get(SERVICE_VARIABLE) or UNKNOWN_SERVICE
-    print_metrics(service, [(VERSION_FAILURES, "Count", 1.0)], version=version)
+    from aws_lambda_powertools.metrics import MetricUnit
+
+    metrics = make_metrics(os.environ.get("POWERTOOLS_SERVICE_NAME") or UNKNOWN_SERVICE)
+    metrics.add_dimension(name="version", value=os.environ.get("AWS_LAMBDA_FUNCTION_VERSION") or UNKNOWN_VERSION)
+    metrics.add_metric(name=VERSION_FAILURES, unit=MetricUnit.Count, value=1)
+    metrics.flush_metrics()
+
+
+def make_metrics(service: str) -> "EphemeralMetrics":
+    """Return an empty set of metrics, whose dimensions are the stack and `service`."""
+    from aws_lambda_powertools.metrics import EphemeralMetrics
+
+    metrics = EphemeralMetrics(namespace=NAMESPACE, service=service)
+    metrics.add_dimension(name="stack", value=os.environ.get(STACK_VARIABLE) or UNKNOWN_STACK)
+    return metrics
 
 
 def count_event(metric: str) -> None:
-    """Add one to a metric of all environments together."""
-    print_metrics("fleet", [(metric, "Count", 1.0)])
+    """Add one to a metric of all environments together, in CloudWatch's embedded metric format."""
+    from aws_lambda_powertools.metrics import MetricUnit
 
-
-def print_metrics(service: str, figures: Iterable[Figure], **more: str) -> None:
-    """Print metrics in CloudWatch's embedded metric format, whose dimensions are the stack, `more` and `service`."""
-    found = list(figures)
-    dimensions = {"stack": os.environ.get(STACK_VARIABLE) or UNKNOWN_STACK, **more, "service": service}
-    described = {
-        "Namespace": NAMESPACE,
-        "Dimensions": [list(dimensions)],
-        "Metrics": [{"Name": name, "Unit": unit} for name, unit, _ in found],
-    }
-    about = {"Timestamp": int(datetime.now(UTC).timestamp() * 1000), "CloudWatchMetrics": [described]}
-    line = {"_aws": about, **dimensions, **{name: [float(figure)] for name, _, figure in found}}
-    print(json.dumps(line, separators=(",", ":")))  # noqa: T201 - CloudWatch reads the log
+    metrics = make_metrics("fleet")
+    metrics.add_metric(name=metric, unit=MetricUnit.Count, value=1)
+    metrics.flush_metrics()

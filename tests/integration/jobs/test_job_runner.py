@@ -642,7 +642,7 @@ def make_refusing_holder() -> ConnectionHolder:
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
     """Yield the log's lines, as CloudWatch would have them."""
-    handler = logger.handlers[0]
+    handler = logger.registered_handler
     assert isinstance(handler, logging.StreamHandler)
     lines = io.StringIO()
     before = handler.setStream(lines)

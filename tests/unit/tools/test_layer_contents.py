@@ -21,7 +21,7 @@ CONTENTS = trim_packages.read_contents()
 OPERATIONS: Mapping[str, list[str]] = CONTENTS["operations"]
 # What botocore itself looks up: an upload's form is signed for the address at which a bucket would be made.
 LOOKED_UP = {"s3": ["CreateBucket"]}
-CLIENT_MAKERS = {"_build_client", "_get_session", "get_health_client"}
+CLIENT_MAKERS = {"_build_client", "boto3", "get_health_client"}
 
 
 @cache

@@ -1,9 +1,9 @@
-"""The AWS clients: one of each per process, created on first use by one session, and nowhere else.
+"""The boto3 clients: one of each per process, created on first use, and nowhere else.
 
-They are botocore's, without boto3, whose resources and transfers we don't use: importing it takes as long as importing
-botocore. Region, credentials and, locally, `AWS_ENDPOINT_URL` come from the environment, as botocore reads it. Its own
-timeouts (60 s to connect, 60 s to read, 5 attempts) outlive any of our requests, so each client sets its own, in
-seconds. No attempt begins that could outlast the current deadline.
+Region, credentials and, locally, `AWS_ENDPOINT_URL` come from the environment, as boto3 reads it. boto3's own timeouts
+(60 s to connect, 60 s to read, 5 attempts) outlive any of our requests, so each client sets its own, in seconds. No
+attempt begins that could outlast the current deadline. All are made by boto3's one session, so that botocore's data is
+read once.
 
 The layer has the descriptions of these services alone, each with the operations that `layers/shared/contents.toml`
 names (docs/decisions/0075).
@@ -12,8 +12,8 @@ names (docs/decisions/0075).
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
+import boto3
 from botocore.config import Config
-from botocore.session import Session, get_session
 
 from shared import deadline
 from shared.aws.errors import OutOfTime
@@ -47,16 +47,11 @@ HEALTH_QUERY_TIMEOUT_S = 1.2
 
 # A second attempt hides a dropped connection; more would only add to an outage.
 ATTEMPTS = 2
-# botocore would repeat a SendEmail whose answer was lost, and the recipient would get two mails.
+# boto3 would repeat a SendEmail whose answer was lost, and the recipient would get two mails.
 MAIL_ATTEMPTS = 1
 
 # Events of botocore: a request is about to be sent or sent again; an answer has arrived, or an error.
 _CRASH_POINTS = ("before-send", "response-received")
-
-
-@cache
-def _get_session() -> Session:
-    return get_session()
 
 
 def _build_client(
@@ -75,7 +70,8 @@ def _build_client(
         tcp_keepalive=True,
         **more,
     )
-    client: Any = _get_session().create_client(service, config=config)
+    build: Any = boto3.client
+    client = build(service, config=config)
     client.meta.events.register("before-send", partial(_check_deadline, connect_timeout_s + read_timeout_s))
     for event in _CRASH_POINTS:
         client.meta.events.register(event, _pass_crash_point)
@@ -129,7 +125,7 @@ def get_cognito() -> "CognitoIdentityProviderClient":
 def get_s3() -> "S3Client":
     """Return the client of the documents' bucket.
 
-    With virtual addressing presigned links name the bucket's own region. botocore would sign for the global name, which
+    With virtual addressing presigned links name the bucket's own region. boto3 would sign for the global name, which
     redirects uploads to a young bucket, and a POST does not survive a redirect.
     """
     client: S3Client = _build_client(
@@ -164,4 +160,4 @@ def sign_database_password(*, host: str, port: int, user: str) -> str:
 
 @cache
 def _get_rds() -> Any:
-    return _get_session().create_client("rds")
+    return boto3.client("rds")
