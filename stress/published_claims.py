@@ -45,6 +45,7 @@ scenarios to find each.
 """
 HOLDS: dict[Decision, bool | None] = {"met": True, "missed": False, "undecided": None}
 SIGNS = {True: "✓", False: "✗", None: "?"}
+NOT_SHOWN = ": not shown, "  # in a run's note, see ScenarioContext.record_estimate
 ANSWERS = ("shown", "in part", "untrue", "not shown")
 
 
@@ -203,6 +204,8 @@ class ClaimJudge:
         if evidence.check:
             return [_judge_check(check, result) for check in _find_named(claim, evidence.check, result.checks)]
         if evidence.figure:
+            if missing := [note for note in result.notes if note.startswith(evidence.figure) and NOT_SHOWN in note]:
+                return [JudgedEvidence(f"? {note}", None) for note in missing]  # with too few samples for an interval
             return [_judge_figure(figure, evidence) for figure in _find_named(claim, evidence.figure, result.figures)]
         return [_judge_compared(evidence.compared, result)]
 

@@ -1,30 +1,47 @@
 """The comparison of two runs: changed results, changed figures, and whether the runs are comparable at all."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from stress import samples
-from stress.estimates import TooFewSamples
-from stress.model import Assertion, Estimate, Figure, Latency, ReadinessReport, ScenarioResult
-from stress.report import consistency, store
-from stress.report.differences import LatencyDifference, find_differences
-from stress.report.formatting import flatten_setting, format_estimate, format_moment, format_number
+from stress.model import Assertion, ReadinessReport
+from stress.report import consistency, ratio_picture, store
+from stress.report.compared_figures import (
+    HEADERS,
+    NONE,
+    ComparedFigure,
+    Differences,
+    Row,
+    add_bands,
+    compare_counts,
+    compare_estimates,
+    compare_latencies,
+    list_pairs,
+    list_rare_operations,
+)
+from stress.report.differences import find_differences
+from stress.report.formatting import flatten_setting, format_moment
 from stress.report.markdown import escape_text, format_table
 from stress.report.page import render_template
 
-NONE = "-"
-UNTESTED = "not tested"
+READING = (
+    "n is the number of samples; with each value stands its interval at 95 %. Noise is how far B / A would be from 1 "
+    "by chance if the runs did not differ, in view of how many ratios this page has: of twenty pages of two equal "
+    "runs, one has a ratio outside of its noise. That is the chance of samples only. A busier machine makes a "
+    "difference too, and only more runs tell it from the code's."
+)
 TESTED = (
-    "Tested on the raw calls, with a correction for so many tests: of pages of two runs that do not differ, at most "
-    "one in twenty calls anything slower or faster. Whether code or machine makes a difference, only more runs tell."
+    "Slower and faster were tested on the raw calls: beside p50 all calls by rank, beside p95 the slowest twentieth. "
+    "So a word may stand beside a ratio within its noise; “unclear” is a ratio outside of it that the test does not "
+    "confirm."
 )
 NOT_TESTED = (
     "The raw calls of both runs are needed to tell a difference from chance: nothing is called slower or faster."
 )
-Row = tuple[str, ...]
-Differences = Mapping[tuple[str, str], LatencyDifference]
+AS_ABOVE = "n, interval and noise as above. Higher and lower are outside of their noise."
+COUNTED = "One number of each run (n = 1), without an interval: nothing tells how much of a difference is noise."
 
 
 @dataclass(frozen=True)
@@ -36,7 +53,13 @@ class ComparisonTable:
     rows: list[Row]
     empty: str
     words: int = 99
-    note: str = ""
+    notes: Sequence[str] = ()
+    figures: Sequence[ComparedFigure] = ()
+
+    @property
+    def reach(self) -> float:
+        """Return how far from 1 the scale of its pictures reaches."""
+        return ratio_picture.choose_reach(figure.ratio.value for figure in self.figures if figure.ratio)
 
 
 def compare(a: ReadinessReport, b: ReadinessReport, differences: Differences | None = None) -> str:
@@ -45,7 +68,7 @@ def compare(a: ReadinessReport, b: ReadinessReport, differences: Differences | N
     for part in build_tables(a, b, differences):
         rows = [[escape_text(cell) for cell in row] for row in part.rows]
         parts += [f"### {part.title}", format_table(part.headers, rows) if rows else part.empty]
-        parts += [part.note] if part.note else []
+        parts += part.notes
     return "\n\n".join(parts) + "\n"
 
 
@@ -81,6 +104,9 @@ def build_tables(
     a: ReadinessReport, b: ReadinessReport, differences: Differences | None = None
 ) -> list[ComparisonTable]:
     """Return everything that is compared, most important first; without `differences` no latency is tested."""
+    latencies, estimates = add_bands(compare_latencies(a, b, differences or {}), compare_estimates(a, b))
+    rare = list_rare_operations(a, b)
+    few = [f"Too few calls for p50, which needs 6 (those of A and of B): {', '.join(rare)}."] if rare else []
     return [
         ComparisonTable(
             "Verdicts", ("scenario", "A", "B", ""), list(_compare_verdicts(a, b)), "Neither run has a scenario."
@@ -94,29 +120,22 @@ def build_tables(
             [*_compare_settings(a.environment, b.environment), *_compare_settings(a.settings, b.settings)],
             "None: same environment, same settings.",
         ),
+        _make_table("Latencies", latencies, READING, NOT_TESTED if differences is None else TESTED, *few),
+        _make_table("Figures and checks with an interval", estimates, AS_ABOVE if latencies else READING),
         ComparisonTable(
-            "Latencies, ms",
-            ("scenario", "operation", "p50 A", "p50 B", "B / A", "p95 A", "p95 B", "B / A", ""),
-            list(_compare_latencies(a, b, differences or {})),
-            "None were measured.",
-            words=2,
-            note=NOT_TESTED if differences is None else TESTED,
-        ),
-        ComparisonTable(
-            "Figures",
+            "Other figures",
             ("scenario", "figure", "A", "B", "B / A"),
-            list(_compare_figures(a, b)),
+            compare_counts(a, b),
             "None were measured.",
             words=2,
+            notes=(COUNTED,),
         ),
     ]
 
 
-def format_ratio(before: float, after: float) -> str:
-    """Return B by A, as 1.25; "=" if they are equal, a dash if A is 0."""
-    if before == after:
-        return "="
-    return f"{after / before:.2f}" if before else NONE
+def _make_table(title: str, figures: Sequence[ComparedFigure], *notes: str) -> ComparisonTable:
+    rows = [figure.format_row() for figure in figures]
+    return ComparisonTable(title, HEADERS, rows, "None were measured.", words=2, notes=notes, figures=figures)
 
 
 def _describe_run(report: ReadinessReport) -> str:
@@ -124,23 +143,14 @@ def _describe_run(report: ReadinessReport) -> str:
     return f"{format_moment(report.started_at)}, profile {report.profile}, {verdict}"
 
 
-def _list_pairs(
-    a: ReadinessReport, b: ReadinessReport
-) -> Iterator[tuple[str, ScenarioResult | None, ScenarioResult | None]]:
-    """Yield the scenarios of both by key, in the order of A and then of B."""
-    before, after = ({result.key: result for result in report.results} for report in (a, b))
-    for key in [*before, *(key for key in after if key not in before)]:
-        yield key, before.get(key), after.get(key)
-
-
 def _compare_verdicts(a: ReadinessReport, b: ReadinessReport) -> Iterator[Row]:
-    for key, before, after in _list_pairs(a, b):
+    for key, before, after in list_pairs(a, b):
         was, is_now = (consistency.judge_result(result) if result else NONE for result in (before, after))
         yield key, was, is_now, "" if was == is_now else "changed"
 
 
 def _compare_checks(a: ReadinessReport, b: ReadinessReport) -> Iterator[Row]:
-    for key, before, after in _list_pairs(a, b):
+    for key, before, after in list_pairs(a, b):
         was, is_now = ({check.name: check for check in result.checks} if result else {} for result in (before, after))
         for name in dict.fromkeys([*was, *is_now]):
             one, other = was.get(name), is_now.get(name)
@@ -151,75 +161,11 @@ def _compare_checks(a: ReadinessReport, b: ReadinessReport) -> Iterator[Row]:
 def _format_check(check: Assertion | None) -> str:
     if check is None:
         return NONE
-    return f"{'held' if check.passed else 'undecided' if check.undecided else 'FAILED'}: {check.found}"
+    samples = f", n = {check.estimate.samples:,}" if check.estimate else ""
+    return f"{'held' if check.passed else 'undecided' if check.undecided else 'FAILED'}: {check.found}{samples}"
 
 
 def _compare_settings(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[Row]:
     for name in dict.fromkeys([*a, *b]):
         if a.get(name) != b.get(name):
             yield name, flatten_setting(a[name]) if name in a else NONE, flatten_setting(b[name]) if name in b else NONE
-
-
-def _compare_latencies(a: ReadinessReport, b: ReadinessReport, differences: Differences) -> Iterator[Row]:
-    for key, before, after in _list_pairs(a, b):
-        was, is_now = (
-            {latency.operation: latency for latency in result.latencies} if result else {} for result in (before, after)
-        )
-        for operation in dict.fromkeys([*was, *is_now]):
-            yield (
-                _name_scenario(key, before, after),
-                operation,
-                *_format_latencies(was.get(operation), is_now.get(operation), differences.get((key, operation))),
-            )
-
-
-def _format_latencies(one: Latency | None, other: Latency | None, difference: LatencyDifference | None) -> Row:
-    p50s, p95s = (
-        [
-            NONE if side is None or getattr(side, name) is None else format_number(getattr(side, name))
-            for side in (one, other)
-        ]
-        for name in ("p50", "p95")
-    )
-    if one is None or other is None:
-        return (*p50s, NONE, *p95s, NONE, "")
-    if difference is None:
-        return (*p50s, _format_change(one.p50, other.p50), *p95s, _format_change(one.p95, other.p95), UNTESTED)
-    p50_ratio, p95_ratio = _format_ratio_estimate(difference.p50_ratio), _format_ratio_estimate(difference.p95_ratio)
-    return (*p50s, p50_ratio, *p95s, p95_ratio, difference.trend)
-
-
-def _format_change(before: float | None, after: float | None) -> str:
-    return NONE if before is None or after is None else format_ratio(before, after)
-
-
-def _format_ratio_estimate(ratio: Estimate | TooFewSamples) -> str:
-    return NONE if isinstance(ratio, TooFewSamples) else format_estimate(ratio)
-
-
-def _compare_figures(a: ReadinessReport, b: ReadinessReport) -> Iterator[Row]:
-    for key, before, after in _list_pairs(a, b):
-        was, is_now = (
-            {figure.name: figure for figure in result.figures} if result else {} for result in (before, after)
-        )
-        for name in dict.fromkeys([*was, *is_now]):
-            one, other = was.get(name), is_now.get(name)
-            values = [_format_figure(side) if side else NONE for side in (one, other)]
-            yield (
-                _name_scenario(key, before, after),
-                name,
-                *values,
-                format_ratio(one.value, other.value) if one and other else NONE,
-            )
-
-
-def _format_figure(figure: Figure) -> str:
-    if figure.estimate is not None:
-        return format_estimate(figure.estimate, figure.unit)
-    return f"{format_number(figure.value)} {figure.unit}".rstrip()
-
-
-def _name_scenario(key: str, before: ScenarioResult | None, after: ScenarioResult | None) -> str:
-    """Return the scenario's key, with a warning if a measurement is INVALID."""
-    runs = [run for run, side in (("A", before), ("B", after)) if side and consistency.judge_result(side) == "INVALID"]
-    return f"{key} (INVALID in {' and '.join(runs)})" if runs else key

@@ -1,9 +1,11 @@
 """The check of a report against its own parts: no status is believed over the record beside it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
-from stress.control_record import find_doubt
+from stress.check_registry import CheckEntry, UnknownCheck, load_registry
+from stress.control_record import ControlRecord, find_doubt
 from stress.model import Assertion, ReadinessReport, ScenarioResult, Status
 from stress.report.formatting import format_more, format_number, join_names
 from stress.verdict import decide
@@ -149,18 +151,44 @@ def summarise_evidence(report: ReadinessReport) -> str:
     if not judged:
         return ""
     checks = [check for result in judged for check in result.checks]
-    detected = {control.name for control in report.controls if not control.doubt}
-    breakable = sum(check.control in detected for check in checks)
+    broken = list_broken_entries(report.controls)
+    breakable = sum(
+        (result.key, entry) in broken
+        for result in judged
+        for check in result.checks
+        if (entry := _find_entry(result.key, check.name))
+    )
     reconciliations = [result.reconciliation for result in judged]
     differences = sum(len(one.differences) + one.more_differences for one in reconciliations)
     samples = format_number(sum(result.samples for result in judged))
     compared = format_number(sum(sum(one.compared.values()) for one in reconciliations))
     return (
-        f"{sum(check.passed for check in checks)} of {len(checks)} checks held, on {samples} samples; for "
-        f"{breakable or 'none'} of them a control was detected. {compared} comparisons "
-        f"of what clients were answered with what is there found {format_number(differences) if differences else 'no'} "
-        f"difference{'s' * (differences > 1)}."
+        f"{sum(check.passed for check in checks)} of {len(checks)} checks held, on {samples} samples. For "
+        f"{breakable or 'none'} of them a negative control, which breaks the service on purpose, was detected. "
+        f"{compared} comparisons of clients’ answers with the database, the outbox and the inbox found "
+        f"{format_number(differences) if differences else 'no'} difference{'s' * (differences > 1)}."
     )
+
+
+def list_broken_entries(controls: Iterable[ControlRecord]) -> set[tuple[str, CheckEntry]]:
+    """Return the checks that controls have turned red in the code of the report, each with its scenario.
+
+    A check is one of the registry: a run of another size may count or name its rounds otherwise.
+    """
+    return {
+        (control.scenario, entry)
+        for control in controls
+        if not control.doubt
+        for name in (control.red, *control.others)
+        if (entry := _find_entry(control.scenario, name))
+    }
+
+
+def _find_entry(scenario: str, name: str) -> CheckEntry | None:
+    """Return the registry's entry of a check; none for a difference of the reconciliation, or an older run's check."""
+    with suppress(UnknownCheck):
+        return load_registry().find(scenario, name)
+    return None
 
 
 def describe_checks(result: ScenarioResult) -> str:

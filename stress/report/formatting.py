@@ -10,6 +10,7 @@ from markupsafe import Markup, escape
 from stress.model import Estimate, Latency, Percentile
 
 A_MILLION = 1_000_000
+SHORTENED = ((1e9, "G"), (1e6, "M"), (1e4, "k"))  # from which value on a tick is written shorter, and how
 
 
 def format_number(value: float) -> str:
@@ -20,6 +21,21 @@ def format_number(value: float) -> str:
         return f"{value:,.0f}"
     digits = max(0, 2 - math.floor(math.log10(abs(value))))
     return f"{value:,.{digits}f}".rstrip("0").rstrip(".")
+
+
+def format_tick(value: float) -> str:
+    """Return a number as short as an axis needs it: 5,000, 20k, 1.5M, 5e-5."""
+    for least, suffix in SHORTENED:
+        if abs(value) >= least:
+            return f"{format_number(value / (1e3 if suffix == 'k' else least))}{suffix}"
+    if 0 < abs(value) < 0.001:
+        return f"{value:.1e}".replace(".0e", "e").replace("e-0", "e-")
+    return format_number(value)
+
+
+def format_count(count: int, noun: str) -> str:
+    """Return a count with its noun, in the plural if it isn't one: 1 call, 1,600 calls."""
+    return f"{format_number(count)} {noun}{'s' * (count != 1)}"
 
 
 def format_estimate(estimate: Estimate, unit: str = "") -> str:

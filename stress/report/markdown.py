@@ -7,6 +7,7 @@ from pathlib import Path
 from stress.control_record import ControlRecord
 from stress.model import Assertion, Percentile, ReadinessReport, ScenarioResult
 from stress.report import consistency
+from stress.report.fault_marks import format_when, name_fault
 from stress.report.formatting import (
     flatten_setting,
     format_duration,
@@ -16,7 +17,7 @@ from stress.report.formatting import (
     format_percentile,
     join_names,
 )
-from stress.report.timeline import format_when
+from stress.report.recorded_values import write_plainly
 
 FILE = "report.md"
 MOST_CHARACTERS = 60_000  # a comment holds 65,536
@@ -108,8 +109,8 @@ def _format_problems(result: ScenarioResult) -> str:
 
 def _format_failed(checks: Sequence[Assertion]) -> list[str]:
     lines = [
-        f"- {'?' if check.undecided else '✕'} **{escape_text(check.name)}**: wanted {escape_text(check.wanted)}, "
-        f"found **{escape_text(check.found)}**"
+        f"- {'?' if check.undecided else '✕'} **{escape_text(check.name)}**: "
+        f"wanted {escape_text(write_plainly(check.wanted))}, found **{escape_text(write_plainly(check.found))}**"
         + (f", undecided: {format_more(check.more_samples)} would decide" if check.undecided else "")
         for check in checks[:MOST_CHECKS]
     ]
@@ -149,13 +150,16 @@ def _format_latencies(results: Sequence[ScenarioResult]) -> str:
         return ""
     return _fold_section(
         "Latencies, ms, with their intervals at 95 %",
-        format_table(["scenario", "operation", "calls", *SHOWN, "most"], rows),
+        format_table(["scenario", "operation", "calls", *SHOWN, "max"], rows),
     )
 
 
 def _format_faults(report: ReadinessReport) -> str:
-    rows = [[escape_text(fault.name), format_when(fault)] for fault in report.timeline.faults]
-    return _fold_section("Faults", format_table(["fault", "when"], rows)) if rows else ""
+    rows = [
+        [name_fault(index), escape_text(fault.name), format_when(fault)]
+        for index, fault in enumerate(report.timeline.faults)
+    ]
+    return _fold_section("Faults", format_table(["", "fault", "when"], rows)) if rows else ""
 
 
 def _format_controls(controls: Sequence[ControlRecord]) -> str:

@@ -8,7 +8,18 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from stress.model import ReadinessReport
-from stress.report import charts, consistency, formatting, near_misses, timeline
+from stress.report import (
+    charts,
+    check_rows,
+    consistency,
+    fault_marks,
+    formatting,
+    histogram,
+    near_misses,
+    ratio_picture,
+    recorded_values,
+    timeline,
+)
 
 FILE = "report.html"
 _HERE = Path(__file__).parent
@@ -21,7 +32,10 @@ _FUNCTIONS: tuple[Any, ...] = (
     formatting.format_interval,
     formatting.format_more,
     charts.draw_line_chart,
-    charts.draw_histogram,
+    check_rows.fold_checks,
+    histogram.draw_histogram,
+    ratio_picture.draw_ratio,
+    ratio_picture.draw_ratio_legend,
 )
 _FILTERS: tuple[Any, ...] = (
     formatting.format_number,
@@ -31,7 +45,9 @@ _FILTERS: tuple[Any, ...] = (
     formatting.join_names,
     formatting.flatten_setting,
     formatting.split_interval,
-    timeline.format_when,
+    fault_marks.format_when,
+    formatting.format_count,
+    recorded_values.mark_recorded,
     consistency.describe_checks,
 )
 
@@ -46,7 +62,7 @@ def render_page(report: ReadinessReport) -> str:
         misses=near_misses.find_near_misses(report),
         contradictions=consistency.find_contradictions(report),
         numbered=list(enumerate(report.results, 1)),
-        faults=list(enumerate(report.timeline.faults, 1)),
+        faults=[(fault_marks.name_fault(index), fault) for index, fault in enumerate(report.timeline.faults)],
         timelines=[(name, timeline.draw_timeline(report, width)) for name, width in timeline.WIDTHS.items()],
     )
 

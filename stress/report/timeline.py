@@ -5,8 +5,9 @@ from itertools import pairwise
 
 from markupsafe import Markup
 
-from stress.model import ChartLine, FaultPeriod, Interval, Point, ReadinessReport, ScenarioResult, Timeline
-from stress.report.charts import Axes, draw_grid, draw_line
+from stress.model import ChartLine, Interval, Point, ReadinessReport, ScenarioResult, Timeline
+from stress.report.charts import LINE_PX, TEXT_PX, Axes, draw_grid, draw_line, draw_lines_of_text, draw_tick
+from stress.report.fault_marks import draw_fault_letters, draw_fault_period, format_when, name_fault
 from stress.report.formatting import format_clock, format_number
 from stress.report.svg import (
     Scale,
@@ -17,10 +18,13 @@ from stress.report.svg import (
     make_path,
     make_svg,
 )
+from stress.report.text_width import assign_levels, clamp_middle, measure_text, wrap_text
 
 WIDTHS = {"wide": 1080, "middle": 700, "narrow": 336}  # pixels; drawn separately so that the text is readable
-BADGE = 15  # pixels between the numbers of faults, so that they don't overlap
-LETTER = 6.4  # pixels of one letter, at most
+LEAST_LEFT, MOST_LEFT = 52, 0.25  # pixels, and share of the width, that names beside the rows may take
+RIGHT = 12
+SCENARIO_PX, STATE_PX = 10.5, 9.5
+STRIP, BAND = 17, 15  # heights
 LEVELS: dict[str, int] = {
     "closed": 0, "healthy": 0, "half-open": 1, "half_open": 1, "degraded": 1, "open": 2, "unhealthy": 2,
 }  # fmt: skip
@@ -28,17 +32,17 @@ LEVELS: dict[str, int] = {
 
 def draw_timeline(report: ReadinessReport, width: int) -> Markup:
     """Draw the run, `width` pixels wide, one row below the other."""
-    left, top = (52 if width < WIDTHS["middle"] else 62), 14.0
-    time = Scale(0, max(report.duration_s, 1), left, width - 12)
-    marks, top = _draw_fault_badges(report.timeline.faults, time, top)
+    bands = _list_bands(report.timeline)
+    time = Scale(0, max(report.duration_s, 1), _choose_left([name for name, _ in bands], width), width - RIGHT)
+    letters, top = draw_fault_letters(report.timeline.faults, time, 4.0, width)
     rows: list[Markup] = []
-    strip, bottom = _draw_scenarios(report.results, time, top)
+    strip, bottom = _draw_scenarios(report.results, time, top, width)
     rows.append(strip)
     for draw in (_draw_throughput, _draw_errors):
         row, bottom = draw(report.timeline, time, bottom + 30)
         rows.append(row)
     bottom += 12
-    for name, intervals in _list_bands(report.timeline):
+    for name, intervals in bands:
         row, bottom = draw_band(name, intervals, time, bottom + 7)
         rows.append(row)
     return make_svg(
@@ -46,29 +50,26 @@ def draw_timeline(report: ReadinessReport, width: int) -> Markup:
         bottom + 38,
         "The run, second by second",
         describe_timeline(report),
-        *(_draw_fault(fault, time, top, bottom + 4) for fault in report.timeline.faults),
+        *(draw_fault_period(fault, time, top, bottom + 4) for fault in report.timeline.faults),
         *rows,
         _draw_clock(time, bottom + 6, width),
-        marks,
+        letters,
     )
 
 
 def draw_band(name: str, intervals: Sequence[Interval], time: Scale, top: float) -> tuple[Markup, float]:
-    """Draw one thing's states over time, worse ones higher; return it with the y where the band ends."""
-    height = 15.0
-    states = [_draw_state(interval, time, top, height) for interval in intervals]
-    room = int((time.start - 6) / LETTER)
-    short = name if len(name) <= room else name[: room - 1] + "…"
-    label = make_element(
-        "text",
-        make_element("title", name),
-        short,
-        class_="band-name",
-        x=time.start - 6,
-        y=top + height - 3,
-        text_anchor="end",
-    )
-    return make_element("g", label, *states, class_="band"), top + height
+    """Draw one thing's states over time, worse ones higher; return it with the y where the band ends.
+
+    Its name stands on the left, or above it if there is no room for it on the left.
+    """
+    if measure_text(name, TEXT_PX) <= time.start - 6:
+        label = make_element("text", name, class_="band-name", x=time.start - 6, y=top + BAND - 3, text_anchor="end")
+    else:
+        lines = wrap_text(name, time.end - time.start, TEXT_PX)
+        label = draw_lines_of_text(lines, time.start, top + LINE_PX - 2, class_="band-name")
+        top += LINE_PX * len(lines) + 2
+    states = [_draw_state(interval, time, top, BAND) for interval in intervals]
+    return make_element("g", label, *states, class_="band"), top + BAND
 
 
 def describe_timeline(report: ReadinessReport) -> str:
@@ -78,75 +79,71 @@ def describe_timeline(report: ReadinessReport) -> str:
         _describe_series("answers", line.throughput),
         _describe_series("errors", line.errors),
         _describe_series("refusals", line.refused),
-        *(f"Fault {index}: {fault.name}, {format_when(fault)}." for index, fault in enumerate(line.faults, 1)),
+        *(f"Fault {name_fault(index)}: {fault.name}, {format_when(fault)}." for index, fault in enumerate(line.faults)),
         *(f"{name}: {_describe_states(intervals)}." for name, intervals in _list_bands(line)),
     ]
     return " ".join(parts)
-
-
-def format_when(fault: FaultPeriod) -> str:
-    """Return when a fault was in force: 1:05, or 1:05 to 1:20."""
-    return (
-        format_clock(fault.began_s)
-        if fault.ended_s is None
-        else f"{format_clock(fault.began_s)} to {format_clock(fault.ended_s)}"
-    )
 
 
 def _list_bands(line: Timeline) -> list[tuple[str, list[Interval]]]:
     return [*line.circuits.items(), *([("health", line.health)] if line.health else [])]
 
 
-def _draw_fault_badges(faults: Sequence[FaultPeriod], time: Scale, top: float) -> tuple[Markup, float]:
-    """Draw the faults' numbers, on as many levels as keep them apart; return them with the y below."""
-    ends: list[float] = []
-    badges: list[Markup] = []
-    for index, fault in enumerate(faults, 1):
-        x = time.find_pixel(fault.began_s)
-        level = next((level for level, end in enumerate(ends) if x - end >= BADGE), len(ends))
-        ends[level : level + 1] = [x]
-        y = top + level * (BADGE + 1)
-        badges.append(
-            join_elements(
-                (
-                    make_element("circle", class_="badge", cx=x, cy=y - 4, r=7),
-                    make_element("text", str(index), class_="badge-number", x=x, y=y - 0.4, text_anchor="middle"),
-                )
-            )
-        )
-    return join_elements(badges), top + len(ends) * (BADGE + 1) - 6
+def _choose_left(names: Sequence[str], width: int) -> float:
+    """Return where the time begins, so that the names of the rows have room beside them, if they are short enough."""
+    fitting = [measured for name in names if (measured := measure_text(name, TEXT_PX) + 8) <= MOST_LEFT * width]
+    return max(LEAST_LEFT, *fitting) if fitting else LEAST_LEFT
 
 
-def _draw_fault(fault: FaultPeriod, time: Scale, top: float, bottom: float) -> Markup:
-    x, width = time.find_pixel(fault.began_s), 0.0
-    if fault.ended_s is not None:
-        width = time.find_pixel(fault.ended_s) - x
-    return join_elements(
-        (
-            make_element("rect", class_="fault", x=x, y=top, width=width, height=bottom - top),
-            make_element("line", class_="fault-edge", x1=x, x2=x, y1=top, y2=bottom),
-        )
+def _draw_scenarios(results: Sequence[ScenarioResult], time: Scale, top: float, right: float) -> tuple[Markup, float]:
+    """Draw the scenarios as a strip with their numbers, and keys where they fit; return it and the y below.
+
+    The number of one that is too short for it stands below the strip.
+    """
+    numbered = list(enumerate(results, 1))
+    strip = [_draw_scenario(index, result, time, top) for index, result in numbered]
+    short = sorted(
+        (clamp_middle(_find_middle(result, time), _measure_name(str(index)), 0, right), str(index))
+        for index, result in numbered
+        if not _name_scenario(index, result, time)
     )
-
-
-def _draw_scenarios(results: Sequence[ScenarioResult], time: Scale, top: float) -> tuple[Markup, float]:
-    parts = [_draw_scenario(index, result, time, top) for index, result in enumerate(results, 1)]
-    return join_elements(parts), top + 18
+    spans = [(middle - _measure_name(name) / 2, middle + _measure_name(name) / 2) for middle, name in short]
+    levels = assign_levels(spans, gap=3)
+    below = [
+        make_element(
+            "text", name, class_="stretch-name", x=x, y=top + STRIP + 10 + LINE_PX * level, text_anchor="middle"
+        )
+        for (x, name), level in zip(short, levels, strict=True)
+    ]
+    return join_elements([*strip, *below]), top + STRIP + 1 + LINE_PX * (max(levels, default=-1) + 1)
 
 
 def _draw_scenario(index: int, result: ScenarioResult, time: Scale, top: float) -> Markup:
     x, width = time.find_pixel(result.began_s), time.find_pixel(result.ended_s) - time.find_pixel(result.began_s)
-    names = (f"{index} {result.key}", str(index))
     title = make_element(
         "title", f"{index} {result.title}, {format_clock(result.began_s)} to {format_clock(result.ended_s)}"
     )
-    name = next((name for name in names if len(name) * LETTER <= width), "")
+    name, middle = _name_scenario(index, result, time), _find_middle(result, time)
     return join_elements(
         (
-            make_element("rect", title, class_="stretch", x=x + 0.5, y=top, width=max(width - 1, 1.0), height=17),
-            make_element("text", name, class_="stretch-name", x=x + width / 2, y=top + 12.3, text_anchor="middle"),
+            make_element("rect", title, class_="stretch", x=x + 0.5, y=top, width=max(width - 1, 1.0), height=STRIP),
+            make_element("text", name, class_="stretch-name", x=middle, y=top + 12.3, text_anchor="middle"),
         )
     )
+
+
+def _name_scenario(index: int, result: ScenarioResult, time: Scale) -> str:
+    """Return the number and key of a scenario, or its number, or nothing, whatever fits into its stretch."""
+    width = time.find_pixel(result.ended_s) - time.find_pixel(result.began_s)
+    return next((name for name in (f"{index} {result.key}", str(index)) if _measure_name(name) <= width - 4), "")
+
+
+def _measure_name(name: str) -> float:
+    return measure_text(name, SCENARIO_PX)
+
+
+def _find_middle(result: ScenarioResult, time: Scale) -> float:
+    return (time.find_pixel(result.began_s) + time.find_pixel(result.ended_s)) / 2
 
 
 def _draw_throughput(line: Timeline, time: Scale, top: float) -> tuple[Markup, float]:
@@ -199,7 +196,7 @@ def _draw_state(interval: Interval, time: Scale, top: float, height: float) -> M
     width = max(time.find_pixel(interval.ended_s) - x, 1.0)
     level = LEVELS.get(interval.state, 1)
     tall = (2.0, 12.0, height)[level]
-    named = level > 0 and len(interval.state) * LETTER <= width
+    named = level > 0 and measure_text(interval.state, STATE_PX, bold=True) <= width - 2
     return join_elements(
         (
             make_element(
@@ -227,17 +224,11 @@ def _draw_state(interval: Interval, time: Scale, top: float, height: float) -> M
 
 def _draw_clock(time: Scale, y: float, width: int) -> Markup:
     ticks = [
-        join_elements(
-            (
-                make_element("line", class_="axis", x1=x, x2=x, y1=y, y2=y + 4),
-                make_element("text", format_clock(at), class_="tick x", x=x, y=y + 16, text_anchor="middle"),
-            )
-        )
-        for at in choose_time_ticks(time.high, width // 60)
-        for x in [time.find_pixel(at)]
+        draw_tick(time.find_pixel(at), y, format_clock(at), width) for at in choose_time_ticks(time.high, width // 60)
     ]
+    written = "h:min:s" if time.high >= 3600 else "min:s"
     name = make_element(
-        "text", "time since the run began, min:s", class_="name", x=time.end, y=y + 31, text_anchor="end"
+        "text", f"time since the run began, {written}", class_="name", x=time.end, y=y + 31, text_anchor="end"
     )
     return join_elements([make_element("line", class_="axis", x1=time.start, x2=time.end, y1=y, y2=y), *ticks, name])
 

@@ -13,7 +13,8 @@ from local.front.page import TEMPLATES, render_front, render_trace
 from tests.accessibility import list_axe_violations, list_layout_faults
 from tests.browser import open_chromium
 from tests.local.sample_front import SIGNED_IN, make_front_view, make_trace_view
-from tests.stress.test_browser import keep, list_complaints, list_fetched_addresses, open_page
+from tests.stress.pages import open_page
+from tests.stress.test_browser import keep, list_complaints, list_fetched_addresses
 from tests.stylesheets import compute_contrast, read_colours
 
 API = "http://127.0.0.1:3000/api"

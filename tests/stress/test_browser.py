@@ -10,14 +10,14 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
-from stress.model import Estimate
 from stress.report import compare, page
 from stress.report.differences import LatencyDifference
 from tests.browser import open_chromium
 from tests.stress import sample, sample_extreme
+from tests.stress.pages import PHONE, open_page
 from tests.stylesheets import compute_contrast, read_colours
 
-DESK, PHONE = 1280, 360
+DESK = 1280
 VERDICTS = {
     "mixed": "6 of 8 promises hold.",
     "passing": "All 8 promises hold.",
@@ -39,7 +39,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Return the pages of the sample."""
     folder = tmp_path_factory.mktemp("pages")
     mixed, elsewhere = sample.make_mixed_report(), sample.make_other_report()
-    tested = LatencyDifference(Estimate(1.31, 1.22, 1.43, 900), Estimate(1.42, 1.18, 1.77, 900), "slower at p95")
+    tested = LatencyDifference("slower", "slower")
     tests = {(result.key, one.operation): tested for result in mixed.results for one in result.latencies}
     (folder / "compare.html").write_text(compare.compare_html(mixed, elsewhere, tests), encoding="utf-8")
     return {
@@ -54,17 +54,6 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
     with open_chromium(tmp_path_factory.mktemp("profile")) as started:
         yield started
-
-
-def open_page(
-    browser: webdriver.Chrome, path: Path, *, width: int, scheme: str = "light", media: str = "screen"
-) -> None:
-    """The page as it is seen at a width, in a scheme, on a medium."""
-    features = [{"name": "prefers-color-scheme", "value": scheme}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": features})
-    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width == PHONE}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    browser.get(path.as_uri())
 
 
 def keep(browser: webdriver.Chrome, path: Path) -> None:

@@ -8,7 +8,9 @@ from xml.etree.ElementTree import Element, fromstring
 import pytest
 
 from stress.model import BUCKETS_MS, Chart, ChartLine, Interval, Latency
-from stress.report.charts import draw_histogram, draw_line_chart, find_bucket_position
+from stress.report.charts import draw_line_chart
+from stress.report.fault_marks import name_fault
+from stress.report.histogram import draw_histogram, find_bucket_position
 from stress.report.svg import Scale, choose_linear_ticks, choose_log_ticks
 from stress.report.timeline import WIDTHS, draw_band, draw_timeline, split_nonzero
 from tests.stress import sample
@@ -43,14 +45,16 @@ def find_position(mark: Element) -> tuple[float, float]:
     return float(x), float(y)
 
 
+def read_tick(text: str) -> float:
+    """Return the value of a tick: 5,000 or 20k."""
+    return float(text.replace(",", "").removesuffix("k")) * (1000 if text.endswith("k") else 1)
+
+
 def read_ticks(tree: Element, axis: str) -> list[tuple[float, float]]:
     """Return the texts along an axis, and the pixel of each."""
     at = {"x": "x", "y": "y"}[axis]
     shift = 3.6 if axis == "y" else 0.0  # text stands on its baseline, not on its middle
-    return [
-        (float((one.text or "").replace(",", "")), float(one.get(at, "")) - shift)
-        for one in find_by_class(tree, f"tick {axis}")
-    ]
+    return [(read_tick(one.text or ""), float(one.get(at, "")) - shift) for one in find_by_class(tree, f"tick {axis}")]
 
 
 @pytest.mark.parametrize("log", [False, True], ids=["linear", "logarithmic"])
@@ -151,14 +155,16 @@ def test_a_band_is_as_long_as_its_states_and_higher_the_worse() -> None:
 
 @pytest.mark.parametrize("width", list(WIDTHS.values()), ids=list(WIDTHS))
 def test_every_fault_is_marked_and_described(width: int) -> None:
-    """Its number above, its shade below at its time, its name in the text alternative; numbers never overlap."""
+    """Its letter above, its shade below at its time, its name in the text alternative; letters never overlap."""
     report = sample.make_mixed_report()
     tree = parse_markup(draw_timeline(report, width))
-    badges = [(float(b.get("cx", "")), float(b.get("cy", ""))) for b in find_by_class(tree, "badge")]
+    badges = [(float(b.get("x", "")), float(b.get("y", ""))) for b in find_by_class(tree, "badge")]
     assert len(badges) == len(find_by_class(tree, "fault")) == len(report.timeline.faults)
     assert all(abs(a[0] - b[0]) >= 14 or abs(a[1] - b[1]) >= 14 for a in badges for b in badges if a is not b)
+    assert [letter.text for letter in find_by_class(tree, "badge-letter")] == list("ABCDEFGH")
     label = next(element for element in tree.iter() if element.tag == "svg").get("aria-label", "")
-    assert all(fault.name in label for fault in report.timeline.faults)
+    named = [f"Fault {name_fault(n)}: {fault.name}, " for n, fault in enumerate(report.timeline.faults)]
+    assert all(name in label for name in named)
     assert re.search(r"storage: closed from 0:00 to 4:55, open from 4:55 to 5:04", label)
 
 
@@ -175,7 +181,7 @@ def test_intervals_are_drawn_as_a_band_and_said_in_words() -> None:
     """The band has the corners of the intervals, and the axis holds them; an end at infinity is at the edge."""
     points, low, high = [(1.0, 50.0), (2.0, 60.0)], [(1.0, 40.0), (2.0, 45.0)], [(1.0, 70.0), (2.0, 99.0)]
     tree = parse_markup(draw_line_chart(Chart("t", "x", "ms", [ChartLine("after", points, low, high)])))
-    (band,) = find_by_class(tree, "band")
+    (band,) = find_by_class(tree, "interval-band")
     corners = [tuple(map(float, pair.split())) for pair in band.get("d", "").removeprefix("M").split("L")]
     ticks = read_ticks(tree, "y")
     found = [round(read_axis_value(ticks, y, log=False)) for _, y in corners]
@@ -183,8 +189,11 @@ def test_intervals_are_drawn_as_a_band_and_said_in_words() -> None:
     label = next(element for element in tree.iter() if element.tag == "svg").get("aria-label", "")
     assert "50 (40 to 70) at 1, 60 (45 to 99) at 2." in label
     endless = ChartLine("after", points, low, [(1.0, float("inf")), (2.0, float("inf"))])
-    assert len(find_by_class(parse_markup(draw_line_chart(Chart("t", "x", "ms", [endless]))), "band")) == 1
-    assert find_by_class(parse_markup(draw_line_chart(Chart("t", "x", "ms", [ChartLine("a", points)]))), "band") == []
+    assert len(find_by_class(parse_markup(draw_line_chart(Chart("t", "x", "ms", [endless]))), "interval-band")) == 1
+    assert (
+        find_by_class(parse_markup(draw_line_chart(Chart("t", "x", "ms", [ChartLine("a", points)]))), "interval-band")
+        == []
+    )
 
 
 def test_a_distribution_of_too_few_calls_marks_no_percentile() -> None:
@@ -193,3 +202,9 @@ def test_a_distribution_of_too_few_calls_marks_no_percentile() -> None:
     assert find_by_class(parse_markup(draw_histogram(few)), "percentile") == []
     names = [mark.text for mark in find_by_class(parse_markup(draw_histogram(some)), "percentile-name")]
     assert names == ["p50"]
+
+
+def test_faults_have_letters_where_scenarios_have_numbers() -> None:
+    """After Z come two letters, so that each fault of a long run has a name of its own."""
+    assert [name_fault(index) for index in (0, 25, 26, 51, 52, 701, 702)] == ["A", "Z", "AA", "AZ", "BA", "ZZ", "AAA"]
+    assert len({name_fault(index) for index in range(1000)}) == 1000

@@ -27,29 +27,6 @@ MODULES = {
     REMOTE: ["remote_target"],
 }
 KEPT = ROOT / "measurements/readiness/report.json"
-# Of the kept run, names that today's scenarios make no more. The next run that is kept empties this.
-RENAMED = {
-    "pool": {"From 10 to 50 connections the same work is done at least twice as fast", "A call on a dead host"},
-    "claims": {
-        f"Two decide on version {n} of each of 5 claims: one counts, one is told that it is stale" for n in (1, 2, 3)
-    },
-    "capacity": {
-        "(a) Requests at the same instant: after ÷ before",
-        "(c) Answered well after: all of them, at the first try",
-    },
-    "breaker": {
-        "Calls that reached the dead service: the threshold, those under way, and a probe each time it is due",
-        "Calls until the circuit opened",
-        "Calls until the circuit opened: the threshold, and those under way",
-        "Probes of the dead service afterwards: one each time the circuit is due",
-        "Probes of the dead service afterwards",
-    },
-    "health": {
-        "Registrations meanwhile: 503, and when to come again",
-        "The new writer takes writes",
-        "and of another server",
-    },
-}
 
 
 def list_names(key: str) -> list[CheckName]:
@@ -105,10 +82,10 @@ def test_every_control_that_an_entry_names_is_there() -> None:
 
 
 def test_every_check_of_the_kept_run_has_an_entry() -> None:
-    """Except for those that have another name since."""
+    """A run whose checks have other names since shows what nobody can look up."""
     results = json.loads(KEPT.read_text(encoding="utf-8"))["results"]
     checks = {(result["key"], check["name"]) for result in results for check in result["checks"]}
-    unknown = {(key, name) for key, name in checks if not is_known(key, name) and name not in RENAMED.get(key, ())}
+    unknown = {(key, name) for key, name in checks if not is_known(key, name)}
     assert {each for each in unknown if each[0] in REGISTRY.entries} == set()
 
 

@@ -1,5 +1,6 @@
 """The score is worked out from the scenarios, and none of them is believed over its own record."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -87,25 +88,33 @@ def test_the_evidence_counts_only_what_could_be_judged() -> None:
     """Checks, samples and comparisons of the INVALID scenario are left out; a control that proves nothing is too."""
     mixed = sample.make_mixed_report()
     assert consistency.summarise_evidence(mixed) == (
-        "20 of 22 checks held, on 5,720 samples; for none of them a control was detected. "
-        "22,850 comparisons of what clients were answered with what is there found 7 differences."
+        "20 of 22 checks held, on 5,720 samples. For none of them a negative control, which breaks the service on "
+        "purpose, was detected. 22,850 comparisons of clients’ answers with the database, the outbox and the inbox "
+        "found 7 differences."
     )
     assert "found no difference." in consistency.summarise_evidence(sample.make_passing_report())
     skipped = replace(sample_results.make_pool(), status="SKIPPED")
     assert consistency.summarise_evidence(replace(mixed, results=[skipped])) == ""
 
 
-def test_the_evidence_counts_checks_whose_control_was_detected() -> None:
-    """A check without a control, and one whose control is older than the code, are not counted."""
-    controlled = [replace(HELD, control=name) for name in ("limiter-open", "limiter-open", "another", "")]
-    report = replace_result(sample.make_passing_report(), replace(sample_results.make_claims(), checks=controlled))
-    assert "; for 2 of them a control was detected. " in consistency.summarise_evidence(
-        replace(report, controls=[sample.DETECTED])
-    )
-    older = replace(sample.DETECTED, guards_now={"service": "changed"})
-    assert "; for none of them a control was detected. " in consistency.summarise_evidence(
-        replace(report, controls=[older])
-    )
+def test_the_evidence_counts_checks_that_a_control_has_turned_red() -> None:
+    """Each of its scenario, in rounds of any number; not what a control was only meant to break."""
+    stale = "Two decide on version {} of each of {} claims: one counts, one is refused as stale"
+    names = (stale.format(1, 5), stale.format(2, 5), "Claim numbers are all different", "Evidence announced", "Unknown")
+    checks = [replace(HELD, name=name, control="limiter-open") for name in names]
+    report = replace_result(sample.make_passing_report(), replace(sample_results.make_claims(), checks=checks))
+    control = replace(sample.DETECTED, scenario="claims", red="jobs of a claim", others=[stale.format(3, 9), "Unknown"])
+    elsewhere = replace(sample.DETECTED, scenario="agents", red="Claim numbers are all different")
+    assert count_controlled(replace(report, controls=[control, elsewhere])) == "2"
+    older = replace(control, guards_now={"service": "changed"})
+    assert count_controlled(replace(report, controls=[older])) == "none"
+
+
+def count_controlled(report: ReadinessReport) -> str:
+    """Return for how many of its checks a report says that a control was detected."""
+    found = re.search(r" For (\w+) of them a negative control, ", consistency.summarise_evidence(report))
+    assert found
+    return found[1]
 
 
 def test_nothing_tried_is_no_pass() -> None:

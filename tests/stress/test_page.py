@@ -140,7 +140,7 @@ def test_everything_that_was_found_is_on_the_page() -> None:
         assert [text for text in texts if text.replace("'", "&#39;") not in made] == []
     assert [fault.name for fault in report.timeline.faults if fault.name not in made] == []
     assert [value for value in report.environment.values() if value not in made] == []
-    assert '14,120 <span class="dim">of 18,400</span> <b>too few</b>' in made
+    assert '14,120 <span class="dim">of 18,400 wanted</span> <b>too few</b>' in made
     assert "too late" in made
     assert "and 3 more, not listed" in made
 

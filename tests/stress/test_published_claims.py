@@ -9,11 +9,14 @@ import pytest
 from judge import verify
 from stress import published_claims
 from stress.controls.model import FILE, read_controls
+from stress.estimates import TooFewSamples
 from stress.model import Difference, Estimate, Figure, ReadinessReport, ScenarioResult
 from stress.published_claims import ClaimEvidence, PublishedClaim, UnknownEvidence
 from stress.report import store
 from stress.report_builder import write_report
 from tests.stress import sample
+from tests.stress.calls import make_call, make_sample
+from tests.stress.test_scenario_context import make_context
 
 ROOT = Path(__file__).resolve().parents[2]
 # How many numbers the claims of each chapter of the predecessor's report have.
@@ -109,6 +112,15 @@ def test_a_figure_with_an_interval_is_held_to_it_by_the_interval(
     row = build_row(changed, ClaimEvidence(scenario="pool", figure="after", at_least=5), not_shown="Perhaps.")
     assert f"**{'in part' if answer == 'shown' else answer}**" in row
     assert f"**5 ×** ({low:g} to {high:g}) (claimed: at least 5)" in row
+
+
+def test_a_figure_of_too_few_samples_shows_nothing_and_says_so(report: ReadinessReport) -> None:
+    """The run notes it, in the words of its context."""
+    context = make_context(make_sample(make_call(), 201))
+    context.record_estimate("(a) after ÷ before", TooFewSamples(0, 2), "×")
+    changed = replace_result(report, replace(find_result(report, "pool"), notes=context.notes))
+    row = build_row(changed, ClaimEvidence(scenario="pool", figure="(a) after ÷ before", at_least=5))
+    assert "**not shown** | ? (a) after ÷ before: not shown, as 0 samples are fewer than the 2 it needs." in row
 
 
 def test_an_undecided_check_shows_nothing(report: ReadinessReport) -> None:
