@@ -149,6 +149,7 @@ CHOSEN: dict[str, Any] = {
     "shared.api.body:MAX_DEPTH": 64,
     "shared.api.cors:PREFLIGHT_LIFE_S": 2 * HOUR,
     "shared.api.pagination:_TAG_BYTES": 12,
+    "shared.api.auth.rs256:LEAST_KEY_BITS": 2048,
     "shared.api.auth.signing_keys:FETCH_TIMEOUT_S": 3.0,
     "shared.api.auth.signing_keys:MOST_BYTES": 65_536,
     "shared.api.auth.signing_keys:FRESH_S": HOUR,
