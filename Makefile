@@ -77,15 +77,15 @@ stress-controls: stress-environments ## Break the system in one way after anothe
 	@.venvs/stress/bin/python -m stress.controls --record $(if $(ONLY),--only $(ONLY))
 
 # CI's part of it; nothing is recorded, so that the checkout stays as it is. Ten consecutive turns have each control once.
-controls-tenth: dev-environments ## Run the tenth of the controls whose turn it is, in five minutes [TURN=n]
-	@$(BIN)/python -m stress.controls --tenth --within 300 $(if $(TURN),--turn $(TURN))
+controls-tenth: dev-environments ## Run the tenth of the controls whose turn it is, in four minutes [TURN=n]
+	@$(BIN)/python -m stress.controls --tenth --within 240 $(if $(TURN),--turn $(TURN))
 
 stress-compare: stress-environments ## Show two runs side by side: A=reports/… B=reports/…
 	@$(STRESS) compare $(call report,$(A),A) $(call report,$(B),B)
 
 verify: stress-environments ## Judge a report again from its raw files: REPORT=reports/… [SIGNER=a public key that you trust]
 	@status=0; .venvs/stress/bin/python judge/verify.py $(call report,$(REPORT),REPORT) \
-		$(if $(SIGNER),--signer $(SIGNER)) || status=1; .venvs/stress/bin/python judge/same_run.py $(REPORT) || status=1; exit $$status
+		$(if $(SIGNER),--signer $(SIGNER)) || status=1; .venvs/stress/bin/python -m judge.same_run $(REPORT) || status=1; exit $$status
 
 # The kept run is what docs/reference/readiness.md shows.
 stress-keep: stress-environments ## Keep a full run as the published one: REPORT=reports/… [MARKED=1: as INVALID, though its controls are older]
@@ -97,7 +97,7 @@ quick: routes lint types imports unit settings contract docs ## Run routes, lint
 # Each word is a group of lanes, joined by +, which run beside each other; the stages of a lane, joined by commas, run one after another.
 # Stages that mostly wait are beside stages that calculate. Whatever compares times has the machine to itself (decision 64).
 STAGES = quick,exhaustive+oldest-python,rules,template,checkov,spectral e2e+alarms mutations+one-by-one$(BESIDE_MUTATIONS) \
-	integration+local,schemathesis,clients,bench-tests harness timed readiness figures
+	integration+local,schemathesis,clients,bench-tests harness timed readiness controls-tenth figures
 # One simple command, so that make waits for it after a signal: it ends the stages, and prints what they have printed.
 RUN_STAGES = $(PYTHON) -m tools.stages --make $(MAKE)
 test: forget ## Run all tests but those of `make sam`, and say how long each stage took

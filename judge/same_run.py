@@ -1,4 +1,4 @@
-"""Judge whether the files of a report are of one run: `python judge/same_run.py REPORT`.
+"""Judge whether the files of a report are of one run: `python -m judge.same_run REPORT`.
 
 `judge/verify.py` computes a report's figures and verdicts from its samples. This program compares what stands in more
 than one of the files: samples, history, pages, settings, checks and results of controls. It finds what a harness that
@@ -11,7 +11,6 @@ import ast
 import base64
 import csv
 import gzip
-import html
 import json
 import re
 import sys
@@ -20,6 +19,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from judge.page_text import compare_words, read_score
 
 UNJUDGED = {"setup"}  # calls that prepare users, of no scenario
 JUDGES_HISTORY = "histories"
@@ -91,19 +92,18 @@ def _identify(call: Document, began: float, ended: float, status: int) -> tuple[
 
 
 def compare_pages(report: Document, folder: Path) -> Iterator[str]:
-    """Yield what report.json has and the pages don't show: each check as it was found, and the numbers of samples."""
-    page = html.unescape((folder / "report.html").read_text(encoding="utf-8"))
+    """Yield what the pages tell a reader otherwise than report.json has it."""
     short = (folder / "report.md").read_text(encoding="utf-8")
     rows = Counter(f"{each['samples']:,} of {each['samples_wanted']:,}" for each in report["results"])
     for samples, count in rows.items():
         if sum(samples in line for line in short.splitlines()) < count:
             yield f"report.md: it does not show {samples} samples {count} times"
-    if report["verdict"] not in short.splitlines()[0]:
-        yield f"report.md: its first line does not say {report['verdict']}"
-    for result in report["results"]:
-        for check in result["checks"]:
-            if not all(str(check[name]) in page for name in ("name", "found")):
-                yield f"report.html: it does not show that “{check['name']}” of {result['key']} found {check['found']}"
+    verdict, _, score = short.splitlines()[0].partition(": ")
+    if verdict.split()[-1:] != [report["verdict"]] or read_score(score) != [report["passed"], report["total"]]:
+        told = f"{report['verdict']}, {report['passed']} of {report['total']}"
+        yield f"report.md: its first line does not say {told}"
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    yield from (f"report.html: {each}" for each in compare_words(report, page))
 
 
 def compare_settings(report: Document, folder: Path) -> Iterator[str]:

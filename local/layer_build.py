@@ -1,6 +1,7 @@
-"""The build of the Lambda layer: installed and compiled packages, with links to our own package and to the migrations.
+"""The build of the Lambda layer: packages, cut and compiled, with links to our own package and to the migrations.
 
-The result stands for /opt. Because of the links, a change of our own code needs no build.
+The packages are those of a deployed layer, file by file (layers/shared/Makefile). The result stands for /opt. Because
+of the links, a change of our own code needs no build.
 """
 
 import fcntl
@@ -14,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 WORKERS = "2"  # processes of compileall
+# What the installed packages depend on, besides the Python.
+INPUTS = ("requirements.txt", "contents.toml", "trim_packages.py")
 
 
 class BuildFailed(Exception):
@@ -55,11 +58,12 @@ def hold_lock(path: Path, report: Callable[[str], None]) -> Iterator[None]:
 def hash_inputs(root: Path, python: str) -> str:
     """Return a hex digest of what the installed packages depend on."""
     version = subprocess.run([python, "-VV"], capture_output=True, check=True).stdout
-    return hashlib.sha256((root / "layers/shared/requirements.txt").read_bytes() + version).hexdigest()
+    inputs = b"".join((root / "layers/shared" / name).read_bytes() for name in INPUTS)
+    return hashlib.sha256(inputs + version).hexdigest()
 
 
 def install(root: Path, python: str, layer: Path) -> None:
-    """Install the requirements into a draft folder, then replace the layer with it. Raise BuildFailed."""
+    """Install the requirements into a draft folder and cut them, then replace the layer with it. Raise BuildFailed."""
     draft = layer.with_name("layer.draft")
     shutil.rmtree(draft, ignore_errors=True)
     requirements = str(root / "layers/shared/requirements.txt")
@@ -72,23 +76,30 @@ def install(root: Path, python: str, layer: Path) -> None:
         "--no-input",
         "--quiet",
         "--no-compile",
-        "--no-deps",
     ]
     command = [*pip, "--no-deps", "--require-hashes", "-r", requirements, "--target", str(draft / "python")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise BuildFailed("the layer's packages could not be installed:\n" + done.stderr[-2000:])
-    compile_folders(python, draft / "python")
+    run_step(command, "the layer's packages could not be installed")
+    trim = str(root / "layers/shared/trim_packages.py")
+    run_step([python, trim, str(draft / "python")], "the layer's packages could not be cut to what is used")
+    compile_folders(python, draft / "python", mode="unchecked-hash")
     shutil.rmtree(layer, ignore_errors=True)
     draft.rename(layer)
 
 
-def compile_folders(python: str, *folders: Path) -> None:
+def run_step(command: list[str], failure: str) -> None:
+    """Run a step of the build. Raise BuildFailed with the end of what it said."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise BuildFailed(f"{failure}:\n{done.stderr[-2000:]}")
+
+
+def compile_folders(python: str, *folders: Path, mode: str = "timestamp") -> None:
     """Compile the files that have changed; a file that doesn't compile fails later, when it is imported.
 
+    By the mode `unchecked-hash`, which deployed layers have, a later change of a source would not be noticed.
     If this process is asked to stop meanwhile, the workers end with it: they are a process group.
     """
-    command = [python, "-m", "compileall", "-q", "-q", "-j", WORKERS, *map(str, folders)]
+    command = [python, "-m", "compileall", "-q", "-q", "-j", WORKERS, "--invalidation-mode", mode, *map(str, folders)]
     compiler = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, process_group=0)
     try:
         compiler.wait()

@@ -1,5 +1,12 @@
 """The command line: `python -m stress run`, `compare` and `keep`; for the controls `python -m stress.controls`."""
 
+import signal
+
+# The imports below take a second, in which Ctrl-C ends this program at once, without a traceback.
+INTERRUPT_HANDLER = signal.getsignal(signal.SIGINT)
+if __name__ == "__main__" and INTERRUPT_HANDLER is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import os
 import sys
@@ -9,7 +16,7 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-from stress import published_claims, remote_target
+from stress import published_claims, published_report, remote_target
 from stress.fixtures import FixtureError
 from stress.local_target import TargetStartError
 from stress.processes import raise_priority
@@ -21,6 +28,13 @@ from stress.run import SCENARIOS, RunOptions, run
 ROOT = Path(__file__).resolve().parents[1]
 REMOTE_S = 30.0
 INTERRUPTED = 130  # the status of a shell's command that Ctrl-C ended
+NOT_PUBLISHED = (
+    OSError,
+    ValueError,
+    published_claims.UnknownEvidence,
+    published_report.OutdatedControls,
+    published_report.MachineNamed,
+)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -66,8 +80,8 @@ def main(arguments: list[str]) -> int:
 def publish_report(options: argparse.Namespace) -> int:
     """Publish a run's report below docs/; return the exit status."""
     try:
-        published_claims.publish(options.folder, ROOT, marked=options.marked)
-    except (OSError, ValueError, published_claims.UnknownEvidence, published_claims.OutdatedControls) as error:
+        published_report.publish(options.folder, ROOT, marked=options.marked)
+    except NOT_PUBLISHED as error:
         print(f"not kept: {error}", file=sys.stderr)
         return 1
     return 0
@@ -139,4 +153,5 @@ def run_locally(arguments: argparse.Namespace, out: Path) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, INTERRUPT_HANDLER)
     sys.exit(main(sys.argv[1:]))

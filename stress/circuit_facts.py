@@ -73,13 +73,13 @@ def count_begun_after_threshold(calls: Sequence[MailCall], threshold: int, until
 def count_calls_while_open(calls: Iterable[MailCall], periods: Sequence[CircuitPeriod]) -> int:
     """Return how many calls began while the circuit was open.
 
-    After the first opening a call may begin by a view from before it; after a failed probe nobody has such a view.
+    After the first opening a call may begin by a view from before it; after a failed probe nobody has such a view. Of
+    a circuit that never opened there are none, however many it should have kept back.
     """
     open_ = [period for period in periods if period.state == "open"]
-    views = [VIEW_S] + [0.0] * (len(open_) - 1)
+    begins = [period.began + (0.0 if n else VIEW_S) for n, period in enumerate(open_)]
     return sum(
-        any(period.began + view_s < call.began < period.until for period, view_s in zip(open_, views, strict=True))
-        for call in calls
+        any(began < call.began < period.until for began, period in zip(begins, open_, strict=True)) for call in calls
     )
 
 

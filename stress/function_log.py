@@ -7,6 +7,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+ARCHIVE = "logs"  # of all functions' logs, beside the report of a run that did not pass
+ARCHIVE_FILE = f"{ARCHIVE}.tar.gz"
+
 
 @dataclass(frozen=True)
 class LogEntry:

@@ -4,7 +4,6 @@ Nobody writes an answer: it follows from the evidence. A name that neither the r
 and a tick is a check that passed in the run.
 """
 
-import shutil
 import tomllib
 from collections import Counter
 from collections.abc import Sequence
@@ -15,9 +14,9 @@ from typing import Any, TypeVar
 from stress.control_record import PUBLISHED, find_doubt
 from stress.controls.model import FILE, read_controls
 from stress.model import Assertion, Figure, ReadinessReport, ScenarioResult, Side
-from stress.report import store
 from stress.report.formatting import format_interval
 from stress.verdict import Decision, decide
+from stress.wording import NOT_SHOWN
 
 CLAIMS_FILE = Path(__file__).with_name("published_claims.toml")
 REPORT = Path("measurements/readiness")
@@ -45,16 +44,11 @@ scenarios to find each.
 """
 HOLDS: dict[Decision, bool | None] = {"met": True, "missed": False, "undecided": None}
 SIGNS = {True: "✓", False: "✗", None: "?"}
-NOT_SHOWN = ": not shown, "  # in a run's note, see ScenarioContext.record_estimate
 ANSWERS = ("shown", "in part", "untrue", "not shown")
 
 
 class UnknownEvidence(Exception):
     """A claim names something that neither the run nor the repository has."""
-
-
-class OutdatedControls(Exception):
-    """The controls prove nothing about the code that the run drove; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -150,24 +144,6 @@ def build_page(report: ReadinessReport, claims: Sequence[PublishedClaim], root: 
     doubt = find_doubt(PUBLISHED, report.controls)
     shown = f"**INVALID, which is not PASS.** {doubt}\n\n" if doubt else ""
     return HEAD.format(verdict=verdict, controls=controls, doubt=shown, count=count) + rows
-
-
-def publish(folder: Path, root: Path, *, marked: bool = False) -> None:
-    """Copy all files of a run's report, and write the page of it. Raise UnknownEvidence, OutdatedControls, OSError.
-
-    A run whose controls are missing or older than its code is refused, unless its page is to be `marked` as INVALID.
-    Given the published report itself, after a claim or a control has changed, write only the page.
-    """
-    report = store.load(folder)
-    text = build_page(report, read_published_claims(), root)
-    published = root / REPORT
-    published.mkdir(parents=True, exist_ok=True)
-    if not published.samefile(folder):
-        if not marked and (doubt := find_doubt(PUBLISHED, report.controls)):
-            raise OutdatedControls(f"{doubt} Run `make stress-controls`, and then the full run again.")
-        shutil.rmtree(published)  # a file of the run before is none of this one's
-        shutil.copytree(folder, published)
-    (root / PAGE).write_text(text, encoding="utf-8")
 
 
 class ClaimJudge:

@@ -13,6 +13,7 @@ from stress.check_registry import load_registry
 from stress.controls.records import list_records
 from stress.faults import FaultLog
 from stress.fixtures import UserFixtures
+from stress.function_log import ARCHIVE
 from stress.health_monitor import HealthMonitor, merge_intervals
 from stress.history import FILE as HISTORY
 from stress.history_facts import HistoryFacts
@@ -211,7 +212,7 @@ class ReadinessRun:
     def _build_report(self, monitor: HealthMonitor) -> ReadinessReport:
         settings = {
             "seed": self.options.seed,
-            "circuits that differ": self.circuits,
+            "circuit settings changed for this run": self.circuits,
             "mails a second": self.options.profile.mail_rate,
             f"{SHORT_LIVED}, shortened": SHORTENED,
         }
@@ -263,7 +264,7 @@ async def run(options: RunOptions, progress: ProgressView) -> ReadinessReport:
     logs = options.state / "after" / "logs"
     if found.verdict != "PASS" and logs.exists():
         options.out.mkdir(parents=True, exist_ok=True)
-        shutil.make_archive(str(options.out / "logs"), "gztar", logs)
+        shutil.make_archive(str(options.out / ARCHIVE), "gztar", logs)
     if (history := options.state / "history" / HISTORY).exists():
         options.out.mkdir(parents=True, exist_ok=True)
         shutil.copy(history, options.out)  # before the report is signed with all of its files

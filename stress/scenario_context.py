@@ -16,7 +16,7 @@ from stress.load_generator import LoadGenerator
 from stress.model import Assertion, Chart, Estimate, Figure, Latency, ScenarioResult
 from stress.profiles import Profile
 from stress.reconciliation import ReconciliationLog
-from stress.wording import describe_value
+from stress.wording import NOT_SHOWN, describe_value
 
 if TYPE_CHECKING:
     from stress.faults import FaultLog
@@ -107,7 +107,7 @@ class ScenarioContext:
         """Record a figure with its interval; if it has too few samples for one, say so and show no figure."""
         if isinstance(estimate, TooFewSamples):
             self.notes.append(
-                f"{name}: not shown, as {estimate.samples} samples are fewer than the {estimate.needed} it needs."
+                f"{name}{NOT_SHOWN}as {estimate.samples} samples are fewer than the {estimate.needed} it needs."
             )
         else:
             self.figures.append(Figure(name, estimate.value, unit, note, estimate))

@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -35,24 +36,69 @@ TEMPLATE = "template.yaml"
 RESULTS = {"PASS": "PASSED", "FAIL": "FAILED", "INVALID": "WARNED", "SKIPPED": "WARNED"}
 
 
+class UntrueStatement(ValueError):
+    """A statement is not ours, or the files are not those that it names; the message says which."""
+
+
 def sign_report(report: ReadinessReport, folder: Path, root: Path, key_file: Path) -> Path:
     """Write the statement of all files in `folder`, and the public key beside it; return the statement's path.
 
     `root` is the checkout that was driven. A key is made in `key_file` if there is none.
     """
     key = load_or_make_key(key_file)
-    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    (folder / SIGNER_FILE).write_bytes(public)
-    payload = json.dumps(build_statement(report, folder, root), indent=1).encode()
+    (folder / SIGNER_FILE).write_bytes(_encode_public_key(key))
+    return _write_statement(build_statement(report, folder, root), folder, key)
+
+
+def sign_part(original: Path, part: Path, key_file: Path) -> Path:
+    """Sign the copies of some of a report's files, with the original's statement about the run and its code.
+
+    The code may have gone on since, and is not looked at. Raise UntrueStatement unless the original is signed by the
+    key, and each copy is as it was signed there; OSError if there is no statement.
+    """
+    key = load_or_make_key(key_file)
+    statement = _read_statement(original, key)
+    files = {name: f"report/{name}" for name in (path.name for path in part.iterdir()) if name != STATEMENT_FILE}
+    signed = {subject["name"]: subject["digest"].get("sha256") for subject in statement["subject"]}
+    if changed := [name for name, subject in files.items() if signed.get(subject) != hash_file(part / name)]:
+        raise UntrueStatement(f"not as they were signed: {', '.join(sorted(changed))}")
+    kept = [each for each in statement["subject"] if each["name"] in files.values() or not _is_of_report(each)]
+    return _write_statement({**statement, "subject": kept}, part, key)
+
+
+def _is_of_report(subject: dict[str, Any]) -> bool:
+    return str(subject["name"]).startswith("report/")
+
+
+def _read_statement(folder: Path, key: Ed25519PrivateKey) -> dict[str, Any]:
+    """Return what a folder's statement says. Raise UntrueStatement unless the key has signed it."""
+    envelope = json.loads((folder / STATEMENT_FILE).read_bytes())
+    payload = base64.b64decode(envelope["payload"])
+    signature = base64.b64decode(envelope["signatures"][0]["sig"])
+    try:
+        key.public_key().verify(signature, encode_for_signing(PAYLOAD_TYPE, payload))
+    except InvalidSignature:
+        raise UntrueStatement(f"{folder / STATEMENT_FILE} is not signed by this machine's key") from None
+    statement: dict[str, Any] = json.loads(payload)
+    return statement
+
+
+def _write_statement(statement: dict[str, Any], folder: Path, key: Ed25519PrivateKey) -> Path:
+    payload = json.dumps(statement, indent=1).encode()
     signature = key.sign(encode_for_signing(PAYLOAD_TYPE, payload))
+    keyid = hashlib.sha256(_encode_public_key(key)).hexdigest()
     envelope = {
         "payloadType": PAYLOAD_TYPE,
         "payload": base64.b64encode(payload).decode(),
-        "signatures": [{"keyid": hashlib.sha256(public).hexdigest(), "sig": base64.b64encode(signature).decode()}],
+        "signatures": [{"keyid": keyid, "sig": base64.b64encode(signature).decode()}],
     }
     path = folder / STATEMENT_FILE
     path.write_text(json.dumps(envelope, indent=1) + "\n", encoding="utf-8")
     return path
+
+
+def _encode_public_key(key: Ed25519PrivateKey) -> bytes:
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
 def build_statement(report: ReadinessReport, folder: Path, root: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 
 NOTHING = "none"
+NOT_SHOWN = ": not shown, "  # between a figure's name and why a run has none; its note is found by it
 
 
 def describe_value(value: object) -> str:

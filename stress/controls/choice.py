@@ -1,8 +1,9 @@
-"""The choice of the controls of a run: those that are named, all, or the tenth whose turn it is."""
+"""The choice of the controls of a run: those that are named, all, or the tenth whose turn it is, as time allows."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import median
 
 from stress.controls.model import NegativeControl
 from stress.git_reader import read_git
@@ -41,3 +42,23 @@ def find_turn(root: Path) -> int:
     if read_git(root, "rev-parse", "--is-shallow-repository") == "false":
         return int(read_git(root, "rev-list", "--count", "--first-parent", "HEAD") or 0)
     return int(time.time() // DAY_S)
+
+
+def choose_within(
+    controls: Sequence[NegativeControl], took_s: Mapping[str, float], within_s: float
+) -> list[NegativeControl]:
+    """Return those of the controls that should end in time, by what they took last; the first of all if none should.
+
+    Each of their scenarios is run on the unbroken system before, in about the time of its middle control: some end
+    early, where what is broken ends the scenario, and some wait for what does not come.
+    """
+    chosen, planned_s, unbroken = list[NegativeControl](), 0.0, set[str]()
+    for control in controls:
+        known = [took_s[each.name] for each in controls if each.scenario == control.scenario and each.name in took_s]
+        usual_s = median(known) if known else 0.0
+        cost_s = took_s.get(control.name, usual_s) + (0.0 if control.scenario in unbroken else usual_s)
+        if planned_s + cost_s <= within_s:
+            chosen.append(control)
+            planned_s += cost_s
+            unbroken.add(control.scenario)
+    return chosen or list(controls[:1])

@@ -17,7 +17,7 @@ from stress.controls.model import NegativeControl
 
 SERVICE = ("functions/", "layers/", "migrations/", "templates/", "template.yaml", "local/")
 HARNESS = ("stress/", "judge/")
-LEFT_OUT = ("stress/controls/controls.toml", "stress/controls/patches/", "stress/report/", "stress/published_claims")
+LEFT_OUT = ("stress/controls/controls.toml", "stress/controls/patches/", "stress/report/", "stress/published_")
 SCENARIOS = "stress/scenarios/"
 PACKAGE = "stress.scenarios"
 OF_A_SCENARIO = b"\nPROMISE = "  # what makes a module of that folder a scenario

@@ -109,7 +109,7 @@ def build_tables(
     few = [f"Too few calls for p50, which needs 6 (those of A and of B): {', '.join(rare)}."] if rare else []
     return [
         ComparisonTable(
-            "Verdicts", ("scenario", "A", "B", ""), list(_compare_verdicts(a, b)), "Neither run has a scenario."
+            "Verdicts", ("scenario", "A", "B", "verdict"), list(_compare_verdicts(a, b)), "Neither run has a scenario."
         ),
         ComparisonTable(
             "Checks that changed", ("scenario", "check", "A", "B"), list(_compare_checks(a, b)), "None changed."

@@ -5,6 +5,7 @@ Both get the same requests, in turn.
 """
 
 import asyncio
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -36,18 +37,27 @@ READS = ObservedLimit(60, 60)
 LONG_RUN_S = 20.0
 MIN_CALLS_PER_USER = 10  # on average
 USERS_ERRORS = 0.01
-# Each files a claim in each of the three mixes, which is within the limit; the users may have used theirs up.
-CLAIMANTS = 15
+# The users may have used up their claims, so other members file those of the mixes: another one each of a mix, and none
+# as many as the limit allows, so that a repeat after a restart is not refused.
+CLAIMS_OF_A_MIX = 15
+MOST_FILED = CLAIMS.burst - 1
 
 
 def count_members_needed(profile: Profile) -> int:
     """Return how many members the scenario needs: one for each user, and the claimants of the mixes."""
-    return profile.user_count + CLAIMANTS
+    return profile.user_count + count_claimants(profile)
+
+
+def count_claimants(profile: Profile) -> int:
+    """Return how many members file the claims of all mixes."""
+    mixes = len(comparison.TROUBLE) * profile.mix_rounds
+    return max(CLAIMS_OF_A_MIX, math.ceil(CLAIMS_OF_A_MIX * mixes / MOST_FILED))
 
 
 async def run(context: LocalScenarioContext) -> None:
     """Run the scenario."""
-    users, claimants = (context.fixtures.take_members(n) for n in (context.profile.user_count, CLAIMANTS))
+    counts = context.profile.user_count, count_claimants(context.profile)
+    users, claimants = (context.fixtures.take_members(count) for count in counts)
     current = ComparedSystem("after", context.generator, context.call_factory, users, claimants, REFUSABLE)
     context.show_progress("warming the environments")
     await current.warm_environments(context.target)

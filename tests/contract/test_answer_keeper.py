@@ -22,7 +22,7 @@ from shared.admission.ports import (
 )
 from shared.aws.dynamodb_admission import MAX_ANSWER_BYTES, DynamoDbAdmissionStore
 from shared.aws.dynamodb_admission_items import make_record_key
-from shared.aws.dynamodb_answer_keeper import DynamoDbAnswerKeeper
+from shared.aws.dynamodb_answer_keeper import FAILURE_PAUSE_S, DynamoDbAnswerKeeper
 from shared.aws.dynamodb_answered_keys import AnsweredKeys
 from shared.aws.errors import AwsError
 from tests.contract.dynamodb_clients import LEASE_S, ignore_event, make_charge, make_use, read_items, read_token
@@ -165,9 +165,11 @@ class FailingTable:
 
     def __init__(self, error: Exception) -> None:
         self._error = error
+        self.asked = 0
 
     def update_item(self, **_request: Any) -> Any:
         """Fail."""
+        self.asked += 1
         raise self._error
 
 
@@ -205,3 +207,15 @@ def test_a_table_out_of_reach_is_an_error(error: Exception) -> None:
     """The answers stay marked as not kept."""
     with pytest.raises(AwsError):
         fail_to_keep(error)
+
+
+def test_a_table_out_of_reach_is_left_alone_for_a_while() -> None:
+    """Each failure costs the client's timeout, and mails wait for the relay meanwhile."""
+    table, now = FailingTable(ConnectTimeoutError(endpoint_url="https://x.test")), [0.0]
+    client: Any = table
+    keeper = DynamoDbAnswerKeeper(client, "state", timer=lambda: now[0])
+    for at in (0.0, 1.0, FAILURE_PAUSE_S - 0.1, FAILURE_PAUSE_S):
+        now[0] = at
+        with pytest.raises(AwsError, match="ConnectTimeoutError"):
+            keeper.keep(UnkeptAnswer("scope", "key", "token", "{}", ManualClock()()))
+    assert table.asked == 2

@@ -269,6 +269,30 @@ def test_another_runs_file_is_found(folder: Path, other: Path, key: Path, name: 
     assert finder in list_finders(folder)
 
 
+@pytest.mark.parametrize(
+    ("shown", "instead"),
+    [
+        (">40 × 502<", '><span title="40 × 502">0 × 502</span><'),
+        (">40 × 502<", "><span hidden>40 × 502</span>0 × 502<"),
+        ("Answers of a dead function<", 'Answers of a function<i title="Answers of a dead function"></i><'),
+        ("All 3 promises hold.</h1>", "All 30 promises hold.</h1>"),
+        (": All 3 promises hold.", ": All 30 promises hold."),
+        ('<td data-label="calls">', '<td data-label="calls">1'),
+        ("<dt>mails a second</dt><dd>14<", "<dt>mails a second</dt><dd>140<"),
+    ],
+)
+def test_a_page_that_shows_other_words_than_its_report_is_found(
+    folder: Path, key: Path, shown: str, instead: str
+) -> None:
+    """What it keeps beside them, where no reader looks, is no excuse."""
+    pages = {path: path.read_text(encoding="utf-8") for path in (folder / page.FILE, folder / markdown.FILE)}
+    assert any(shown in text for text in pages.values())
+    for path, text in pages.items():
+        path.write_text(text.replace(shown, instead), encoding="utf-8")
+    sign_report(load(folder), folder, ROOT, key)
+    assert list_finders(folder) == {"same_run"}
+
+
 def shorten(folder: Path) -> None:
     """Write the short form of a run with fewer samples."""
     markdown.write_markdown(make_report(make_samples(seed=2)[10:]), folder)

@@ -144,3 +144,36 @@ def test_ctrl_c_ends_a_command_without_a_traceback(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=END_S) == ("", "")
     assert process.returncode == 130
+
+
+# Sends the signal while a module is imported, which is its second argument, as a person may who has mistyped.
+INTERRUPT_AN_IMPORT = """
+import os, runpy, signal, sys
+
+class Finder:
+    def find_spec(self, name, *_):
+        if name == sys.argv[2]:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Finder())
+runpy.run_module(sys.argv[1], run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "imported"),
+    [
+        ("local", "local.tokens"),
+        ("stress", "stress.run"),
+        ("stress.controls", "stress.controls.records"),
+        ("bench", "bench.warm"),
+    ],
+)
+def test_ctrl_c_while_a_program_is_being_loaded_prints_nothing(module: str, imported: str) -> None:
+    """Which takes up to a second, and longer from a cold disk."""
+    command = [sys.executable, "-c", INTERRUPT_AN_IMPORT, module, imported]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=allow_interrupt
+    )
+    assert process.communicate(timeout=END_S) == ("", "")
+    assert process.returncode == -signal.SIGINT

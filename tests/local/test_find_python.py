@@ -100,7 +100,7 @@ def test_with_a_version_no_other_will_do(folder: Path) -> None:
 def test_the_script_prefers_the_runtime_of_the_template() -> None:
     """Functions run on this version, the layer is built for it, and tests run on it."""
     runtime = re.findall(r"^    Runtime: python(\S+)$", (ROOT / "template.yaml").read_text(), re.M)
-    layer = re.findall(r"^RUNTIME := (\S+)$", (ROOT / "layers/shared/Makefile").read_text(), re.M)
+    layer = re.findall(r"^RUNTIME := (\S+)$", (ROOT / "layers/shared/compiler.mk").read_text(), re.M)
     preferred = re.findall(r"^LAMBDA=(\S+)", SCRIPT.read_text(), re.M)
 
     assert runtime == layer == preferred

@@ -1,15 +1,17 @@
 """The build of the layer when several local clouds of one checkout start at the same moment."""
 
 import signal
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
 
 import pytest
 
-from local.layer_build import BuildFailed, build_layer, compile_folders
+from local.layer_build import INPUTS, BuildFailed, build_layer, compile_folders
 from local.processes import read_start_time
 from tests.local.gateways import wait_until
+from tests.services import ROOT
 
 CLOUDS = 4
 # Stands for the interpreter: notes each run of pip, which takes long enough for the others to meet it.
@@ -34,7 +36,8 @@ def make_checkout(root: Path, python: str) -> Path:
     (root / "layers/shared/shared").mkdir(parents=True)
     (root / "functions/health").mkdir(parents=True)
     (root / "migrations").mkdir()
-    (root / "layers/shared/requirements.txt").write_text("package==1\n")
+    for name in INPUTS:
+        (root / "layers/shared" / name).write_text("package==1\n")
     interpreter = root / "python"
     interpreter.write_text(python.format(log=root / "pip.log"))
     interpreter.chmod(0o755)
@@ -88,3 +91,26 @@ def test_a_stop_while_files_are_compiled_ends_the_workers_too(tmp_path: Path) ->
         signal.signal(signal.SIGALRM, former)
     worker = int((tmp_path / "worker").read_text())
     assert wait_until(lambda: read_start_time(worker) is None)
+
+
+@pytest.mark.parametrize("compiler", ["no-such-python", "false"])
+def test_a_function_is_not_built_without_lambdas_python(compiler: str, tmp_path: Path) -> None:
+    """It would be compiled anew in each cold start; the message says what is missing."""
+    command = ["make", "build-MembersFunction", f"ARTIFACTS_DIR={tmp_path}", f"COMPILER={compiler}"]
+    done = subprocess.run(command, cwd=ROOT / "functions/members", capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert f"takes Python 3.13, and {compiler} is none" in done.stderr
+    assert not list(tmp_path.rglob("*.pyc"))
+
+
+def test_a_packages_bytecode_does_not_depend_on_where_it_is_built(tmp_path: Path) -> None:
+    """The same sources are the same package, with the place that they will have on Lambda."""
+    if subprocess.run(["sh", ROOT / "local/find_python.sh", "3.13"], capture_output=True, check=False).returncode:
+        pytest.skip("there is no Python 3.13 here")
+    found = []
+    for name in ("here", "somewhere/else"):
+        command = ["make", "build-MembersFunction", f"ARTIFACTS_DIR={tmp_path / name}"]
+        subprocess.run(command, cwd=ROOT / "functions/members", capture_output=True, check=True)
+        found.append((tmp_path / name / "members/__pycache__/service.cpython-313.pyc").read_bytes())
+    assert found[0] == found[1]
+    assert b"/var/task/members/service.py" in found[0]

@@ -102,17 +102,18 @@ def test_make_test_runs_what_ci_runs_but_sam() -> None:
     assert [stage for stage in list_stages("ci") if stage != "sam"] == list_stages("test")
 
 
-@pytest.mark.parametrize("stage", ["timed", "harness", "readiness"])
+@pytest.mark.parametrize("stage", ["timed", "harness", "readiness", "controls-tenth"])
 def test_what_compares_times_runs_alone(stage: str) -> None:
     """A neighbour would make it slower."""
     assert stage in find_command("ci").split()
 
 
-def test_a_tenth_of_the_controls_takes_five_minutes_and_each_night_runs_all() -> None:
+def test_a_tenth_of_the_controls_takes_four_minutes_of_ci_and_each_night_runs_all() -> None:
     """The program chooses which tenth: see tests/stress/test_control_records.py."""
     assert "stress-controls" in list_stages("nightly")
+    assert "controls-tenth" in list_stages("ci")
     [line] = [line for line in print_recipe("controls-tenth") if "stress.controls" in line]
-    assert "--tenth --within 300" in line
+    assert "--tenth --within 240" in line
     assert "--record" not in line  # CI leaves the checkout as it is
 
 

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+from local.sam.build import OWN
 from local.template import read_template
+from tests.layer_figures import MOST_BYTES
 from tests.services import ROOT
 from tools.machines import find_foreign, find_machines
 
@@ -16,7 +18,8 @@ def test_every_compiled_file_is_for_the_processor(build: tuple[str, Path]) -> No
     machines = dict(find_machines(folder))
     assert find_foreign(machines, architecture) == []
     names = {path.name.partition(".")[0] for path in machines}
-    assert {"_pydantic_core", "_psycopg", "_rust"} <= names  # pydantic, psycopg and cryptography
+    assert {"_pydantic_core", "_psycopg", "_nat", "_SHA256"} <= names  # pydantic, psycopg and PyCryptodome
+    assert "_rust" not in names  # cryptography
 
 
 def test_a_build_has_every_function_and_the_layer(build: tuple[str, Path]) -> None:
@@ -26,3 +29,19 @@ def test_a_build_has_every_function_and_the_layer(build: tuple[str, Path]) -> No
     assert [path.parent.name for path in folder.rglob("SetupFunction/database_setup/app.py")] == ["database_setup"]
     for part in ("python/shared/container.py", "migrations/0001_people.sql", "python/shared/database/roots"):
         assert (folder / "SharedLayer" / part).exists()
+
+
+def test_all_that_is_deployed_is_compiled(build: tuple[str, Path]) -> None:
+    """By Lambda's version, in the functions too; an environment can't write bytecode, and would compile each time."""
+    _, folder = build
+    sources = [path for path in folder.rglob("*.py") if OWN not in path.relative_to(folder).parts]
+    missing = [path for path in sources if not (path.parent / f"__pycache__/{path.stem}.cpython-313.pyc").exists()]
+    assert len(sources) > 400
+    assert missing == []
+
+
+def test_the_layer_that_is_deployed_is_small(build: tuple[str, Path]) -> None:
+    """A new environment loads it before anything runs."""
+    architecture, folder = build
+    files = [path for path in (folder / "SharedLayer").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= MOST_BYTES[architecture]

@@ -12,6 +12,7 @@ from selenium.webdriver.common.by import By
 
 from stress.report import compare, page
 from stress.report.differences import LatencyDifference
+from tests.accessibility import list_axe_violations
 from tests.browser import open_chromium
 from tests.stress import sample, sample_extreme
 from tests.stress.pages import PHONE, open_page
@@ -106,6 +107,18 @@ def test_a_page_is_read_without_scrolling_sideways(
     assert dark == (scheme == "dark")
     assert list_complaints(browser) == []
     assert list_fetched_addresses(browser) == {pages[name].as_uri()}
+
+
+@pytest.mark.parametrize("width", [DESK, PHONE])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["mixed", "passing", "extreme", "compare"])
+def test_axe_finds_nothing_on_a_page(
+    browser: webdriver.Chrome, pages: dict[str, Path], name: str, scheme: str, width: int
+) -> None:
+    """With all that is folded opened, so that it is judged too."""
+    open_page(browser, pages[name], width=width, scheme=scheme)
+    browser.execute_script("document.querySelectorAll('details').forEach(e => { e.open = true; })")
+    assert list_axe_violations(browser) == []
 
 
 def test_the_page_is_read_without_scripts(browser: webdriver.Chrome, pages: dict[str, Path]) -> None:

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from stress.check_registry import COMMON, REMOTE, CheckEntry, CheckRegistry, InvalidEntry, UnknownCheck, load_registry
+from stress.control_record import ControlRecord
+from stress.controls.guarded_code import GuardedCode
 from stress.controls.model import FILE, read_controls
+from stress.controls.records import read_records
 from stress.run import SCENARIOS
 from tests.services import ROOT
 from tests.stress.calls import make_call, make_sample
@@ -37,6 +40,11 @@ def list_names(key: str) -> list[CheckName]:
 
 def _is_entry_of(entry: CheckEntry, name: CheckName) -> bool:
     return any(entry.is_for(check) and name.is_for(check) for check in (entry.name, *name.examples))
+
+
+def has_turned_red(result: ControlRecord, entry: CheckEntry) -> bool:
+    """Return whether a control has turned the check of an entry red."""
+    return any(entry.is_for(check) for check in (result.red, *result.others))
 
 
 def is_known(key: str, check: str) -> bool:
@@ -79,6 +87,19 @@ def test_every_control_that_an_entry_names_is_there() -> None:
     controls = {control.name for control in read_controls(FILE.read_text(encoding="utf-8"))}
     named = {entry.control for entries in REGISTRY.entries.values() for entry in entries if entry.control}
     assert named - controls == set()
+
+
+def test_an_entry_names_only_a_control_that_has_turned_its_check_red() -> None:
+    """By the control's last result, unless the control was written otherwise since: others that turned red are kept."""
+    controls = {control.name: control for control in read_controls(FILE.read_text(encoding="utf-8"))}
+    code = GuardedCode(ROOT)
+    results = {
+        name: found
+        for name, found in read_records(ROOT).items()
+        if name in controls and found.detected and found.guards["control"] == code.describe(controls[name])["control"]
+    }
+    named = [entry for entries in REGISTRY.entries.values() for entry in entries if entry.control in results]
+    assert [entry for entry in named if not has_turned_red(results[entry.control], entry)] == []
 
 
 def test_every_check_of_the_kept_run_has_an_entry() -> None:

@@ -107,6 +107,14 @@ def test_a_call_of_an_open_circuit_is_seen(began: float, count: int) -> None:
     assert count_calls_while_open([*PASSED, call(began)], PERIODS) == count
 
 
+def test_a_circuit_that_never_opened_explains_no_call_beyond_its_threshold() -> None:
+    """Its log has neither an opening nor a probe: the bar on failed calls is then the threshold and the workers."""
+    calls = [call(9.0 + n / 10) for n in range(30)]
+    assert count_calls_while_open(calls, []) == 0
+    assert count_calls_of_probes(calls, [T + 9.5], []) == []
+    assert count_begun_after_threshold(calls, 5, float("inf")) == 24
+
+
 @pytest.mark.parametrize(
     ("more", "counts"),
     [

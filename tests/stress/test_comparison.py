@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -12,11 +13,14 @@ from stress.call_factory import CallFactory
 from stress.ledger import CallLedger, CallSample
 from stress.load_generator import RunClock
 from stress.model import Figure
-from stress.profiles import SHORT
+from stress.profiles import CONTROL, FULL, SHORT, Profile
+from stress.published_claims import ClaimJudge, Repository, read_published_claims
 from stress.scenario_context import LocalScenarioContext
-from stress.scenarios import capacity_curves, comparison
+from stress.scenarios import capacity, capacity_curves, comparison
 from stress.scenarios.compared_systems import ComparedSystem
 from stress.scenarios.mixed_load import MIXED_CALLS, MixedLoadResult
+from tests.services import ROOT
+from tests.stress import sample
 from tests.stress.calls import make_call, make_sample, set_times
 
 HEALTHY = [201] * MIXED_CALLS
@@ -79,7 +83,7 @@ class ScriptedSystems:
 
     def _make_mix_runner(self, what: str) -> Any:
         async def run_mix(_context: LocalScenarioContext, system: ComparedSystem) -> MixedLoadResult:
-            statuses = self.statuses.get((what, system.name), HEALTHY)
+            statuses = self.statuses.get((what, system.name), HEALTHY) * self.context.profile.mix_rounds
             samples = [self._note(status, f"{n}@example.test") for n, status in enumerate(statuses)]
             return MixedLoadResult(samples, self.refused_mails, self.in_progress)
 
@@ -157,6 +161,32 @@ def test_a_trouble_that_met_nobody_and_a_record_too_many_or_too_few_are_found(
     for name, value in changes.items():
         setattr(scripted, name, value)
     assert not scripted.bear_trouble("after")[check]
+
+
+@pytest.mark.parametrize(("profile", "low", "answer"), [(FULL, "97.3", "shown"), (SHORT, "94.7", "not shown")])
+def test_so_many_calls_as_a_full_run_makes_in_each_trouble_show_the_claim_of_95_percent(
+    scripted: ScriptedSystems, profile: Profile, low: str, answer: str
+) -> None:
+    """All of 55 may come from a system that serves 94.7 % well; all of 110 from none below 97.3 %."""
+    scripted.context.profile = profile
+    scripted.bear_trouble("before", "after")
+    result = replace(scripted.context.build_result(), status="PASS")
+    report = replace(sample.make_passing_report(), results=[result])
+    (claim,) = (claim for claim in read_published_claims() if claim.id == "7.6")
+    found, evidence = ClaimJudge(report, Repository(ROOT)).judge_claim(claim)
+    assert found == answer
+    shown = [each.text for each in evidence if "after" in each.text]
+    assert [f"**100 %** ({low} to 100)" in text for text in shown] == [True, True, True]
+
+
+def test_nobody_files_as_many_claims_in_the_mixes_as_the_limit_allows() -> None:
+    """A repeat after a restart would be refused; and the claims of one mix are by as many members."""
+    for profile in (FULL, SHORT, CONTROL):
+        count = capacity.count_claimants(profile)
+        claims = capacity.CLAIMS_OF_A_MIX * profile.mix_rounds * len(comparison.TROUBLE)
+        assert count >= capacity.CLAIMS_OF_A_MIX
+        assert claims <= count * (capacity.CLAIMS.burst - 1)
+        assert capacity.count_members_needed(profile) == profile.user_count + count
 
 
 def test_all_against_none_has_a_ratio_with_a_lower_end_only(scripted: ScriptedSystems) -> None:

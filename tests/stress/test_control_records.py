@@ -13,8 +13,8 @@ import pytest
 
 from stress.control_record import ControlRecord, summarise_doubts
 from stress.controls import records
-from stress.controls.__main__ import choose_run, main, parse_arguments
-from stress.controls.choice import TENTHS, choose_controls, choose_tenth, find_turn
+from stress.controls.__main__ import SCENARIO_S, choose_run, main, parse_arguments
+from stress.controls.choice import TENTHS, choose_controls, choose_tenth, choose_within, find_turn
 from stress.controls.guarded_code import GuardedCode
 from stress.controls.model import FILE, NegativeControl, read_controls
 from tests.services import ROOT
@@ -23,6 +23,7 @@ from tests.stress.test_controls import ASKED, DROPPED, EDITED, HARNESS, RED
 
 CONTROLS = read_controls(FILE.read_text(encoding="utf-8"))
 THREE = (EDITED, ASKED, DROPPED)
+MARGIN = 1.25  # between a control that took long and the time limit
 SOURCES = {
     "stress/verdict.py": "BAR = 50\n",
     "stress/run.py": "from stress.scenarios import agents, health\nfrom stress.scenarios.settings import SHORT\n",
@@ -217,6 +218,22 @@ def test_a_tenth_has_few_scenarios_and_no_control_is_always_its_last() -> None:
     assert lasts == {control.name for control in chosen[0]}
 
 
+def test_a_tenth_begins_with_what_should_end_in_time_and_the_unbroken_system_runs_only_for_that() -> None:
+    """By what each took last: the scenario of one that takes too long would cost its own run for nothing."""
+    controls = [NegativeControl(f"{of}-{n}", "", of, option="--x") for of in ("slow", "quick") for n in range(3)]
+    took_s = {"slow-0": 250.0, "slow-1": 90.0, "slow-2": 270.0, "quick-0": 60.0, "quick-1": 300.0, "quick-2": 50.0}
+
+    def choose(within_s: float, took_s: dict[str, float]) -> list[str]:
+        return [control.name for control in choose_within(controls, took_s, within_s)]
+
+    assert choose(240, took_s) == ["quick-0", "quick-2"]  # 60 s for the scenario, and then 60 s and 50 s
+    assert choose(169, took_s) == ["quick-0"]
+    assert choose(340, took_s) == ["slow-1"]
+    assert choose(float("inf"), took_s) == [control.name for control in controls]
+    assert choose(240, {}) == [control.name for control in controls]  # nobody knows
+    assert choose(10, took_s) == ["slow-0"]  # a run of none would show nothing
+
+
 def test_the_turn_is_the_number_of_changes_and_is_printed(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The same commit has the same tenth, anywhere; the line says how to repeat it."""
     assert find_turn(root) == 1
@@ -242,3 +259,19 @@ def test_a_control_for_which_there_is_no_time_left_is_named_and_fails_nothing(
     assert (tmp_path / "note").read_text() == "SKIPPED for want of time: dropped"
     assert run_planned(root, {"asked": {"status": "PASS"}}, "--within", "90") == 1
     assert run_planned(root, {}, "--within", "0") == 1
+
+
+def test_a_control_that_would_take_too_long_is_named_and_its_scenario_is_not_run(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is known from its last result."""
+    kept = record(root, ALL_RED).values()
+    records.merge_records(root, [replace(each, seconds=1000.0 * (each.name == "asked")) for each in kept], THREE)
+    capsys.readouterr()
+    assert run_planned(root, ALL_RED, "--within", "240") == 0
+    assert "SKIPPED for want of time: asked\n" in capsys.readouterr().out
+
+
+def test_no_control_comes_near_the_time_limit() -> None:
+    """One that reaches it has no result, however well its scenario would have seen it: 300 s were too few for one."""
+    assert max(each.seconds for each in records.read_records(ROOT).values()) * MARGIN <= SCENARIO_S

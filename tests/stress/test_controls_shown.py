@@ -10,11 +10,11 @@ from stress import published_claims
 from stress.__main__ import main
 from stress.control_record import ControlRecord
 from stress.model import ReadinessReport
-from stress.published_claims import OutdatedControls
+from stress.published_report import OutdatedControls, publish
 from stress.report import consistency, store
 from stress.report.markdown import format_markdown
 from stress.report.page import render_page
-from stress.report_builder import build_report
+from stress.report_builder import build_report, write_report
 from tests.stress import sample
 from tests.stress.sample import DETECTED, GUARDS
 
@@ -101,9 +101,9 @@ def test_a_run_with_older_controls_is_published_only_as_invalid(
 ) -> None:
     """It is refused; marked, its page says at its head that it is not PASS."""
     root = prepare_checkout(tmp_path, monkeypatch)
-    folder = store.save(make_report(*controls), tmp_path / "run").parent
+    folder = write_run(make_report(*controls), tmp_path)
     with pytest.raises(OutdatedControls, match="make stress-controls"):
-        published_claims.publish(folder, root)
+        publish(folder, root)
     assert not (root / published_claims.PAGE).exists()
     monkeypatch.setattr("stress.__main__.ROOT", root)
     assert main(["keep", str(folder)]) == 1
@@ -114,9 +114,15 @@ def test_a_run_with_older_controls_is_published_only_as_invalid(
 def test_a_run_with_controls_of_its_code_is_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its page has no such line."""
     root = prepare_checkout(tmp_path, monkeypatch)
-    published_claims.publish(store.save(make_report(DETECTED), tmp_path / "run").parent, root)
+    publish(write_run(make_report(DETECTED), tmp_path), root)
     assert "INVALID" not in (root / published_claims.PAGE).read_text(encoding="utf-8")
     assert store.load(root / published_claims.REPORT).controls == [DETECTED]
+
+
+def write_run(report: ReadinessReport, folder: Path) -> Path:
+    """Return the signed folder of a run without calls."""
+    write_report(report, [], folder / "run", ROOT)
+    return folder / "run"
 
 
 def prepare_checkout(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -126,4 +132,5 @@ def prepare_checkout(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (root / path).parent.mkdir(parents=True)
     (root / published_claims.GUARANTEES).write_bytes((ROOT / published_claims.GUARANTEES).read_bytes())
     monkeypatch.setattr(published_claims, "read_published_claims", list)
+    monkeypatch.setattr("stress.report_builder.SIGNING_KEY", folder / "key.pem")
     return root

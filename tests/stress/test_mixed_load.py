@@ -30,7 +30,7 @@ class SequentialMachine:
 
     def __init__(self, each_s: float, *, has_worker: bool = True, rows: "Sequence[Mapping[str, Any]]" = ()) -> None:
         self.ledger, self.clock = CallLedger(), RunClock()
-        self.crashed_after: int | None = None
+        self.crashes: list[int] = []  # how many calls of its mix had their answer at each
         self.controls: list[dict[str, object]] = []
         self._each_s = each_s
         self._has_worker = has_worker
@@ -48,9 +48,10 @@ class SequentialMachine:
     async def crash_database_after(self, _query: str, params: "Mapping[str, Any]", database: str) -> None:
         """Wait for the first record of the mix, and note how many had their answer then."""
         assert (params, database) == ({"names": [ADDRESS] * CALLS}, "database")
-        while not self.ledger.samples:
+        before = len(self.ledger.samples)
+        while len(self.ledger.samples) == before:
             await asyncio.sleep(0.001)
-        self.crashed_after = len(self.ledger.samples)
+        self.crashes.append(len(self.ledger.samples) - before)
 
     async def control_mail(self, **changes: object) -> dict[str, Any]:
         """Note the changes; return how many mails were refused."""
@@ -68,9 +69,10 @@ class SequentialMachine:
         return [object()] if is_down and self._has_worker and "accounts" not in query and "claims" not in query else []
 
 
-def run_mix(machine: SequentialMachine, run: Any) -> mixed_load.MixedLoadResult:
-    """Run a mix on a system."""
+def run_mix(machine: SequentialMachine, run: Any, rounds: int = 1) -> mixed_load.MixedLoadResult:
+    """Run the mix on a system, so often."""
     context = SimpleNamespace(
+        profile=SimpleNamespace(mix_rounds=rounds),
         ledger=machine.ledger,
         generator=machine,
         target=machine,
@@ -88,9 +90,36 @@ def test_a_restart_meets_calls_however_fast_the_machine_is(each_s: float) -> Non
     """It follows the first record, and not a time that a burst was once seen to take."""
     machine = SequentialMachine(each_s)
     mix = run_mix(machine, mixed_load.run_with_restart)
-    assert machine.crashed_after is not None
-    assert 1 <= machine.crashed_after < CALLS
-    assert (len(mix.accepted), len(mix.samples), mix.in_progress) == (CALLS, CALLS, CALLS - machine.crashed_after)
+    [crashed_after] = machine.crashes
+    assert 1 <= crashed_after < CALLS
+    assert (len(mix.accepted), len(mix.samples), mix.in_progress) == (CALLS, CALLS, CALLS - crashed_after)
+
+
+def test_each_of_two_mixes_has_a_restart_of_its_own() -> None:
+    machine = SequentialMachine(0.002)
+    mix = run_mix(machine, mixed_load.run_with_restart, rounds=2)
+    assert len(mix.samples) == 2 * CALLS
+    assert len(machine.crashes) == 2
+
+
+def test_of_two_restarts_the_one_that_met_fewer_calls_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that met nobody has proven nothing, whatever the other met."""
+    met = iter((7, 0))
+
+    async def run_with_one_restart(*_: object) -> mixed_load.MixedLoadResult:
+        return mixed_load.MixedLoadResult([], in_progress=next(met))
+
+    monkeypatch.setattr(mixed_load, "_run_with_one_restart", run_with_one_restart)
+    assert run_mix(SequentialMachine(0.0), mixed_load.run_with_restart, rounds=2).in_progress == 0
+
+
+@pytest.mark.parametrize("run", [mixed_load.run_with_slow_mail, mixed_load.run_with_dead_mail])
+def test_two_mixes_meet_the_same_trouble(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mail is slow, or down, once for both."""
+    monkeypatch.setattr(mixed_load, "REFUSED_POLL_S", 0.001)
+    machine = SequentialMachine(0.0)
+    assert len(run_mix(machine, run, rounds=2).samples) == 2 * CALLS
+    assert len(machine.controls) == 2
 
 
 def test_a_refused_mail_is_waited_for_beyond_the_last_answer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,19 +1,16 @@
 """docs/reference/readiness.md says what a run and the repository prove, and nothing else."""
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from judge import verify
 from stress import published_claims
 from stress.controls.model import FILE, read_controls
 from stress.estimates import TooFewSamples
 from stress.model import Difference, Estimate, Figure, ReadinessReport, ScenarioResult
 from stress.published_claims import ClaimEvidence, PublishedClaim, UnknownEvidence
 from stress.report import store
-from stress.report_builder import write_report
 from tests.stress import sample
 from tests.stress.calls import make_call, make_sample
 from tests.stress.test_scenario_context import make_context
@@ -173,41 +170,3 @@ def test_the_page_counts_the_controls_that_there_are(report: ReadinessReport) ->
     """A number written by hand stayed behind when a control was added."""
     count = len(read_controls(FILE.read_text(encoding="utf-8")))
     assert f"breaks the system in {count} ways" in published_claims.build_page(report, [], ROOT)
-
-
-def test_a_kept_report_can_be_kept_again(
-    report: ReadinessReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A changed claim's page is made again from the kept report."""
-    folder = tmp_path / published_claims.REPORT
-    for path in (published_claims.PAGE, published_claims.GUARANTEES):
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(ROOT / published_claims.GUARANTEES, tmp_path / published_claims.GUARANTEES)
-    monkeypatch.setattr("stress.report_builder.SIGNING_KEY", tmp_path / "key.pem")
-    write_report(report, [], folder, ROOT)
-    shutil.copyfile(folder / "report.json", tmp_path / "before.json")
-    monkeypatch.setattr(published_claims, "read_published_claims", list)
-    published_claims.publish(folder, tmp_path)
-    assert (folder / "report.json").read_bytes() == (tmp_path / "before.json").read_bytes()
-    page = (tmp_path / published_claims.PAGE).read_text(encoding="utf-8")
-    assert page == published_claims.build_page(report, [], tmp_path)
-
-
-def test_a_published_report_is_one_that_can_be_verified(
-    report: ReadinessReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Every signed file is published, the run's history too, and no file of the report before stays."""
-    folder, published = tmp_path / "reports/now", tmp_path / published_claims.REPORT
-    for path in (folder, published, (tmp_path / published_claims.PAGE).parent):
-        path.mkdir(parents=True)
-    (published / "of-another-run.gz").touch()
-    (folder / "history.jsonl.gz").write_bytes(b"history")
-    (tmp_path / published_claims.GUARANTEES).parent.mkdir(parents=True)
-    shutil.copy(ROOT / published_claims.GUARANTEES, tmp_path / published_claims.GUARANTEES)
-    monkeypatch.setattr("stress.report_builder.SIGNING_KEY", tmp_path / "key.pem")
-    write_report(report, [], folder, ROOT)
-    monkeypatch.setattr(published_claims, "read_published_claims", list)
-    published_claims.publish(folder, tmp_path)
-    findings = verify.ReportFindings()
-    assert verify.verify_statement(published, published / "signer.pub", findings)
-    assert findings.faults == []

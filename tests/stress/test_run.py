@@ -257,6 +257,6 @@ def test_as_many_members_sign_in_as_the_scenarios_take(profile: Profile) -> None
     pool.ConcurrentWrites(context, pool.CALLERS)
     pool.ConcurrentWrites(context, profile.burst_size, pool.count_curve_bursts(profile))
     assert runs.count_members_needed(["pool"], profile) == sum(taken)
-    others = claims.BURST + 1 + 1 + profile.user_count + capacity.CLAIMANTS + histories.MEMBERS
+    others = claims.BURST + 1 + 1 + profile.user_count + capacity.count_claimants(profile) + histories.MEMBERS
     assert runs.count_members_needed(runs.SCENARIOS, profile) == sum(taken) + others
     assert runs.count_members_needed(["breaker", "agents"], profile) == 0

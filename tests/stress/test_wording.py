@@ -2,7 +2,8 @@
 
 import pytest
 
-from stress.wording import describe_value
+from stress.wording import NOT_SHOWN, describe_value
+from tests.services import ROOT
 
 
 @pytest.mark.parametrize(
@@ -26,3 +27,9 @@ from stress.wording import describe_value
 def test_a_value_is_shown_in_words(value: object, words: str) -> None:
     """No page shows Python's brackets."""
     assert describe_value(value) == words
+
+
+def test_the_words_by_which_a_missing_figure_is_found_are_written_once() -> None:
+    """Who notes it and who looks for it can't differ then."""
+    modules = [path for path in (ROOT / "stress").rglob("*.py") if NOT_SHOWN in path.read_text(encoding="utf-8")]
+    assert [path.name for path in modules] == ["wording.py"]

@@ -29,8 +29,9 @@ How requests are repeated safely: [Idempotency keys](docs{ABOUT_KEYS.removeprefi
 
 HOW_TO_SIGN_IN = """An access token (JWT) of the stack's user pool, valid for one hour. ID tokens are refused.
 
-**On the local cloud** (`make up`): `make -s token ROLE=staff` or `ROLE=admin`; `make -s token EMAIL=besa@example.test`
-for somebody who has registered or whose application was approved.
+**On the local cloud** (`make up`): a button of the front page at `/`, which fills the token into the docs page;
+`make -s token ROLE=member|agent|staff|admin`; or, for somebody who has registered or whose application was approved,
+`make -s token EMAIL=besa@example.test`.
 
 **On AWS**: sign in to the user pool as the app does, with a code by mail or a password, and take the `AccessToken` of
 the answer. `UserPoolClientId` is an output of the stack:

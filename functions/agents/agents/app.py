@@ -26,11 +26,13 @@ from shared.api.call import Call, list_page
 from shared.api.operation import NoInput
 from shared.api.responses import Answer, make_answer
 from shared.api.router import Api
-from shared.container import get_container
+from shared.container import get_container, import_ahead
 from shared.database.transaction import Row
 from shared.errors import Refusal, Unavailable
 from shared.fields.pagination import Page, PageQuery
 from shared.ids import make_uuid7
+
+import_ahead()
 
 api = Api()
 

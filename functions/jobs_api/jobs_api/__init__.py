@@ -1,1 +1,1 @@
-"""The API for failed and uncertain jobs."""
+"""The API for jobs that are not done."""

@@ -9,8 +9,10 @@ from shared.api.call import Call, list_page
 from shared.api.operation import NoInput
 from shared.api.responses import Answer, make_answer
 from shared.api.router import Api
-from shared.container import get_container
+from shared.container import get_container, import_ahead
 from shared.fields.pagination import Page
+
+import_ahead()
 
 api = Api()
 

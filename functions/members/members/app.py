@@ -12,13 +12,15 @@ from shared.api.call import Call, list_page
 from shared.api.operation import NoInput, OperationOptions
 from shared.api.responses import Answer, make_answer
 from shared.api.router import Api
-from shared.container import get_container
+from shared.container import get_container, import_ahead
 from shared.database.transaction import Pending, Row, Transaction
 from shared.errors import FieldError, Refusal
 from shared.fields import HomeCountry
 from shared.fields.pagination import Page
 from shared.ids import make_uuid7
 from shared.outbox.audit import Actor
+
+import_ahead()
 
 api = Api()
 

@@ -20,7 +20,9 @@ SQL = load_queries("relay", "answers.sql")
 
 # A tenth of a second; after so many the jobs that have become due meanwhile come first.
 KEEP_BATCH = 25
-# No write is begun with less time left: what is kept has still to be marked.
+# And after so long, if the table is slow: a mail waits for the writes of this time and one more.
+KEEP_TIME_S = 0.2
+# No write is begun with less of the run's time left: what is kept has still to be marked.
 MARK_TIME_S = 3.0
 
 
@@ -33,7 +35,7 @@ class AnswerKeeper(Protocol):
 
 
 def keep_answers(database: Database, keeper: AnswerKeeper, deadline: Deadline) -> int:
-    """Keep up to KEEP_BATCH answers; return how many need nothing more."""
+    """Keep up to KEEP_BATCH answers, for about KEEP_TIME_S; return how many need nothing more."""
     rows = database.run(lambda tx: tx.fetch_all(SQL["unkept_answers"], count=KEEP_BATCH), deadline).value
     holders = _keep_each(keeper, rows, deadline)
     if holders:
@@ -44,8 +46,9 @@ def keep_answers(database: Database, keeper: AnswerKeeper, deadline: Deadline) -
 def _keep_each(keeper: AnswerKeeper, rows: Iterable[Row], deadline: Deadline) -> list[str]:
     """Return the holders whose answers need nothing more."""
     holders: list[str] = []
+    least_s = max(MARK_TIME_S, deadline.seconds_left - KEEP_TIME_S)
     for row in rows:
-        if deadline.seconds_left < MARK_TIME_S:
+        if deadline.seconds_left < least_s:
             break
         answer = UnkeptAnswer(row["scope"], row["key"], row["holder"], row["as_json"], row["created_at"])
         try:

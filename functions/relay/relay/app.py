@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from relay.answers import KEEP_BATCH, keep_answers
+from relay.answers import keep_answers
 from shared.aws.sqs import JobQueues, read_expected_jobs, read_hops
 from shared.background import BackgroundInvocation, background_handler, repeat_until_empty
 from shared.clock import Clock
@@ -90,7 +90,7 @@ def relay_due_jobs(
     """Send all due jobs to SQS and return how many it acknowledged. `event` has wake-ups, or is the schedule's.
 
     A wake-up names jobs whose commit may still be under way: while some of them are missing, look again after a pause.
-    `keep` keeps a batch of answers; it comes after the jobs, so no mail waits for it, and again while a batch is full.
+    `keep` keeps some answers; it comes after the jobs, so no mail waits for it, and again while it has kept any.
     """
     bodies = [record["body"] for record in event.get("Records", ())]
     hops, missing = read_hops(bodies), read_expected_jobs(bodies)
@@ -108,7 +108,7 @@ def relay_due_jobs(
         published += repeat_until_empty(relay, deadline)
         if not missing:
             break
-    while not deadline.has_passed and keep() == KEEP_BATCH:
+    while not deadline.has_passed and keep():
         published += repeat_until_empty(relay, deadline)
     return published
 

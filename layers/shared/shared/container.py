@@ -13,11 +13,6 @@ from uuid import UUID
 
 from shared.circuit.client import STORE_WAIT_S
 from shared.clock import Clock, convert_to_local_date, read_epoch_micros, read_monotonic, read_utc_now
-
-# psycopg is imported with this module, and everything else when it is needed: nearly every call uses the database, and
-# Lambda provides a whole processor for what is imported before the first call.
-from shared.database.connection import Connection, ConnectionHolder, connect
-from shared.database.pipeline import Database
 from shared.logging import observe
 from shared.settings import Settings
 
@@ -31,9 +26,21 @@ if TYPE_CHECKING:
     from shared.circuit.breaker import CircuitBreaker
     from shared.circuit.client import CircuitStoreClient
     from shared.circuit.store import CircuitStore
+    from shared.database.connection import Connection, ConnectionHolder
+    from shared.database.pipeline import Database
 
 # How long a call with a waiting client waits for the circuits' table.
 CIRCUIT_PATIENCE_S = STORE_WAIT_S
+
+
+def import_ahead() -> None:
+    """Import the clients of the database and of AWS, for functions whose calls nearly all use both.
+
+    Lambda provides a whole processor for what is imported before the first call, and a part of one afterwards. All else
+    is imported when it is needed: the shallow health check and the pages never need either.
+    """
+    from shared.aws import clients, dynamodb_admission, sqs  # noqa: F401 - kept by sys.modules
+    from shared.database import connection, pipeline  # noqa: F401
 
 
 class Container:
@@ -54,8 +61,10 @@ class Container:
         return convert_to_local_date(self.clock(), self.settings.time_zone)
 
     @cached_property
-    def connector(self) -> ConnectionHolder:
+    def connector(self) -> "ConnectionHolder":
         """Return the holder of the environment's database connection."""
+        from shared.database.connection import ConnectionHolder
+
         settings = self.settings
         return ConnectionHolder(
             self._connect,
@@ -64,7 +73,9 @@ class Container:
             clock=read_monotonic,
         )
 
-    def _connect(self, within_s: float) -> Connection:
+    def _connect(self, within_s: float) -> "Connection":
+        from shared.database.connection import connect
+
         return connect(self.settings, self._read_password(), within_s, observe)
 
     def _read_password(self) -> str | None:
@@ -97,8 +108,10 @@ class Container:
         )
 
     @cached_property
-    def database(self) -> Database:
+    def database(self) -> "Database":
         """Return the runner of transactions on the environment's connection."""
+        from shared.database.pipeline import Database
+
         return Database(
             self.connector,
             backoff=self.settings.backoff,
@@ -129,10 +142,10 @@ class Container:
     @cached_property
     def answer_keeper(self) -> "DynamoDbAnswerKeeper":
         """Return what keeps answers under their idempotency keys."""
-        from shared.aws.clients import get_dynamodb
+        from shared.aws.clients import get_circuit_dynamodb
         from shared.aws.dynamodb_answer_keeper import DynamoDbAnswerKeeper
 
-        return DynamoDbAnswerKeeper(get_dynamodb(), self.settings.state_table)
+        return DynamoDbAnswerKeeper(get_circuit_dynamodb(), self.settings.state_table)
 
     @cached_property
     def circuit_store(self) -> "CircuitStore":

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from aws_lambda_powertools import Logger
+from aws_lambda_powertools.logging import Logger
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.metrics import EphemeralMetrics

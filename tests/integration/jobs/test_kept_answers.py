@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from relay import answers as relay_answers
-from relay.answers import KEEP_BATCH, MARK_TIME_S, keep_answers
+from relay.answers import KEEP_BATCH, KEEP_TIME_S, MARK_TIME_S, keep_answers
 from relay.app import relay_due_jobs
 from shared.admission.ports import KeyUse, UnkeptAnswer
 from shared.clock import read_utc_now
 from shared.database.pipeline import Database
+from shared.deadline import Deadline
 from shared.errors import DependencyFailed
 from shared.sql import Query
 from tests.databases import FreshDatabase, make_deadline
@@ -87,9 +88,10 @@ def test_nothing_is_kept_of_a_refused_call(owner: Database, database: Database) 
 
 
 def test_a_pass_is_bounded_and_due_jobs_come_before_and_between(
-    owner: Database, database: Database, records: RecordFixtures
+    owner: Database, database: Database, records: RecordFixtures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many answers wait after an outage, a mail waits for one batch."""
+    monkeypatch.setattr(relay_answers, "KEEP_TIME_S", 60.0)
     someone = records.add_member()
     first = records.add_mail("member-welcome", someone, to=someone)
     for n in range(2 * KEEP_BATCH + 1):
@@ -112,6 +114,29 @@ def test_a_pass_is_bounded_and_due_jobs_come_before_and_between(
     assert first in queues.published["normal"]
     assert seen == [1] * KEEP_BATCH + [2] * (KEEP_BATCH + 1)
     assert sorted(keeper.holders) == [f"token-{n:03}" for n in range(2 * KEEP_BATCH + 1)]
+
+
+def test_a_mail_does_not_wait_for_a_slow_table(owner: Database, database: Database, records: RecordFixtures) -> None:
+    """It is published after the write that is under way, and the other answers follow in the same run."""
+    someone = records.add_member()
+    for n in range(4):
+        write(owner, f"key-{n}", holder=f"token-{n}")
+    now, queues, seen = [0.0], FakeJobQueues(), []
+
+    def note(_answer: UnkeptAnswer) -> None:
+        seen.append(sum(map(len, queues.published.values())))
+        if len(seen) == 1:
+            records.add_mail("member-welcome", someone, to=someone)
+        now[0] += KEEP_TIME_S + 0.1
+
+    keeper = NotingKeeper(note)
+    deadline = Deadline(at=30.0, clock=lambda: now[0])
+    relay_due_jobs(
+        {}, database, queues, clock=read_utc_now, deadline=deadline,
+        keep=lambda: keep_answers(database, keeper, deadline),
+    )  # fmt: skip
+    assert seen == [0, 1, 1, 1]
+    assert len(keeper.holders) == 4
 
 
 @pytest.mark.parametrize("nth", [0, 1, 2])
@@ -142,9 +167,10 @@ def test_what_a_killed_relay_has_kept_is_kept_again_and_the_rest_too(
 
 
 def test_two_relays_at_once_keep_all_and_wait_for_nobody(
-    owner: Database, fresh_database: FreshDatabase, request: pytest.FixtureRequest
+    owner: Database, fresh_database: FreshDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both read the same answers; what one is marking the other leaves to it."""
+    monkeypatch.setattr(relay_answers, "KEEP_TIME_S", 60.0)
     for n in range(KEEP_BATCH):
         write(owner, f"key-{n}", holder=f"token-{n:02}")
     gate = threading.Barrier(2, timeout=20)

@@ -1,11 +1,13 @@
 """The API's description: complete, the same text whatever Python made it, and fit to generate clients from."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from local.front.people import ROLES
 from tools.openapi.__main__ import PUBLISHED, TARGET, VERSION, list_gaps, render_description
 
 JSON = dict[str, Any]
@@ -109,9 +111,20 @@ def test_a_change_asks_for_the_version_it_was_decided_on_and_a_key() -> None:
 
 
 def test_the_description_says_where_a_token_comes_from() -> None:
+    """Here with the words for all that the local cloud signs in, and on AWS."""
     [scheme] = DESCRIPTION["components"]["securitySchemes"].values()
-    assert "make -s token ROLE=staff" in scheme["description"]
+    [roles] = re.findall(r"`make -s token ROLE=([a-z|]+)`", scheme["description"])
+    assert roles.split("|") == list(ROLES)
+    assert "make -s token EMAIL=" in scheme["description"]
+    assert "front page" in scheme["description"]
     assert "aws cognito-idp initiate-auth" in scheme["description"]
+
+
+def test_the_tag_of_the_jobs_says_which_of_them_are_listed() -> None:
+    """Those that are not done, as the operation does: not only those that failed."""
+    [tag] = [tag for tag in DESCRIPTION["tags"] if tag["name"] == "jobs"]
+    assert OPERATIONS["jobs.list"]["summary"] == "List jobs that are not done"
+    assert "those that are not done" in tag["description"]
 
 
 def test_a_version_has_three_numbers() -> None:

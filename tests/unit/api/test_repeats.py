@@ -5,15 +5,16 @@ from typing import Any
 import pytest
 
 from shared.admission.ports import Admitted, InProgress, Replay
-from shared.api.auth.caller import STAFF
+from shared.api.auth.caller import MEMBER, STAFF
 from shared.api.call import Call
 from shared.api.responses import Answer, make_answer
 from shared.api.router import Api
+from shared.database.transaction import Committed
 from shared.errors import Refusal, Unavailable
 from shared.fields import RequestModel, ResponseModel
 from shared.settings import Settings
 from tests.api_client import STAFF as STAFF_CLAIMS
-from tests.api_client import ApiClient, make_container
+from tests.api_client import ApiClient, make_claims, make_container
 from tests.fakes.admission import InMemoryAdmissionStore
 from tests.fakes.clock import ManualClock
 from tests.fakes.database import ScriptedDatabase, run_nothing
@@ -53,6 +54,19 @@ def order(call: Call[RepeatedOrder]) -> Answer:
 @api.post("/reviews", summary="Review", input=RepeatedOrder, answer=RepeatedReceipt, access=STAFF, key="required")
 def review(call: Call[RepeatedOrder]) -> Answer:
     """Is for staff alone."""
+    return make_answer(RepeatedReceipt(**call.run_once(run_nothing)))
+
+
+@api.post(
+    "/complaints",
+    summary="Complain",
+    input=RepeatedOrder,
+    answer=RepeatedReceipt,
+    access=MEMBER | STAFF,
+    key="required",
+)
+def complain(call: Call[RepeatedOrder]) -> Answer:
+    """Is for members, and for staff about any of them."""
     return make_answer(RepeatedReceipt(**call.run_once(run_nothing)))
 
 
@@ -162,6 +176,29 @@ def test_what_the_relay_has_kept_is_for_staff_who_still_work_here() -> None:
     assert client.database.reads == 1
     client.failing = Refusal("forbidden")
     assert client.call(who=STAFF_CLAIMS).status == 403
+
+
+@pytest.mark.parametrize("repeats", [0, 1])
+def test_what_somebody_did_as_staff_is_not_told_to_them_as_a_member(repeats: int) -> None:
+    """Their token is of both groups, and their account has lost the role: neither the facts nor the stored answer."""
+    client = RepeatingClient("/complaints")
+    both, role = make_claims("both", "staff", "member"), ["staff"]
+
+    def read_account(_use_case: Any, _deadline: Any) -> Committed[Any]:
+        client.database.reads += 1
+        if client.database.reads % 2 and role == ["former"]:  # the role is asked first, then the access required
+            return Committed("former", frozenset())
+        if role == ["former"]:
+            raise Refusal("forbidden")
+        return Committed("staff", frozenset())
+
+    client.database.run = read_account  # type: ignore[method-assign]
+    client.call(who=both)
+    client.run_relay()
+    for _ in range(repeats):
+        assert client.call(who=both).status == 200
+    client.database.reads, role[0] = 0, "former"
+    assert client.call(who=both).problem == "forbidden"
 
 
 def test_a_stored_answer_ends_with_its_row(client: RepeatingClient) -> None:

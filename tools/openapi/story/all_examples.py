@@ -34,7 +34,7 @@ TAGS: Mapping[str, str] = {
     "documents": "Documents of a claim: announce a file, upload it with the form you get, then complete it.",
     "commissions": "What agents earn by the memberships of their clients: staff approve it or void it.",
     "payouts": "Payout runs pay approved commissions once a month, with a statement for each agent.",
-    "jobs": "Mails and sign-ins that the service makes after a call: those that failed, for admins.",
+    "jobs": "Mails and sign-ins that the service makes after a call: those that are not done, for admins.",
     "health": "Whether the service and everything that it depends on work.",
     "documentation": "This description, and the page on which it can be read and tried.",
 }

@@ -88,6 +88,7 @@ class Call(Generic[I, S]):
     first_used_at: datetime | None = None  # when the key was used first, if what it did then is answered again
     committed: Committed[Row] | None = None  # what the call's key has done, by this call or an earlier one
     holder: str | None = None  # the token of its key's record, if the relay shall keep the answer there
+    lost_staff_role: bool = False  # the token is of staff, the account no longer is
     _waking: RelayWaking | None = None
 
     @property

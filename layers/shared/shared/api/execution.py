@@ -105,7 +105,7 @@ def _choose_role(call: Call[Any]) -> None:
         return
     role = call.services.database.run(lambda tx: read_role(tx, caller.sub), call.request.deadline).value
     if role not in STAFF:
-        call.caller = Caller(caller.sub, caller.groups - STAFF)
+        call.caller, call.lost_staff_role = Caller(caller.sub, caller.groups - STAFF), True
 
 
 def _require_record(access: AccessRequirement, request: ApiRequest, principal: str, services: Services) -> None:
@@ -155,7 +155,7 @@ def _admit_call(operation: Operation, call: Call[Any]) -> StoredAnswer:
     if isinstance(decision, Admitted):
         answer = _run_with_key(operation, call, key_use, decision.token)
         return _add_headers(answer, build_quota_headers(decision.quota))
-    if isinstance(decision, Replay | WorkDone) and call.is_by_staff:
+    if isinstance(decision, Replay | WorkDone) and (call.is_by_staff or call.lost_staff_role):
         call.require_access()  # the stored answer is about other people: only for somebody who still works here
     if isinstance(decision, WorkDone) and key_use is not None:
         call.note_committed(Committed(decision.facts, frozenset(), decision.first_used_at))

@@ -2,7 +2,11 @@
 
 Region, credentials and, locally, `AWS_ENDPOINT_URL` come from the environment, as boto3 reads it. boto3's own timeouts
 (60 s to connect, 60 s to read, 5 attempts) outlive any of our requests, so each client sets its own, in seconds. No
-attempt begins that could outlast the current deadline.
+attempt begins that could outlast the current deadline. All are made by boto3's one session, so that botocore's data is
+read once.
+
+The layer has the descriptions of these services alone, each with the operations that `layers/shared/contents.toml`
+names (docs/decisions/0075).
 """
 
 from functools import cache, partial
@@ -96,7 +100,10 @@ def get_dynamodb() -> "DynamoDBClient":
 
 @cache
 def get_circuit_dynamodb() -> "DynamoDBClient":
-    """Return the client of the circuits' states: it has a short timeout and makes one attempt."""
+    """Return the client of what must not wait for the table, circuits' states and the relay's copies of answers.
+
+    It has a short timeout and makes one attempt.
+    """
     client: DynamoDBClient = _build_client(
         "dynamodb", connect_timeout_s=CIRCUIT_STORE_TIMEOUT_S, read_timeout_s=CIRCUIT_STORE_TIMEOUT_S, attempts=1
     )
@@ -150,5 +157,10 @@ def get_sesv2() -> "SESV2Client":
 
 def sign_database_password(*, host: str, port: int, user: str) -> str:
     """Return a password for an IAM database login, valid for 15 minutes; signed locally, without a call."""
-    token: str = boto3.client("rds").generate_db_auth_token(DBHostname=host, Port=port, DBUsername=user)
+    token: str = _get_rds().generate_db_auth_token(DBHostname=host, Port=port, DBUsername=user)
     return token
+
+
+@cache
+def _get_rds() -> Any:
+    return boto3.client("rds")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 import jwt
 
+from shared.api.auth.rs256 import SigningKey, can_verify
 from shared.clock import read_monotonic
 from shared.errors import Unavailable
 
@@ -39,11 +40,11 @@ class SigningKeys:
     def __init__(self, fetch: Fetch, clock: Callable[[], float] = read_monotonic) -> None:
         self._fetch = fetch
         self._clock = clock
-        self._keys: Mapping[str, jwt.PyJWK] = {}
+        self._keys: Mapping[str, SigningKey] = {}
         self._fetched_at = self._requested_at = float("-inf")
         self._is_failing = False
 
-    def find(self, key_id: str) -> jwt.PyJWK | None:
+    def find(self, key_id: str) -> SigningKey | None:
         """Return the key of this id, None if the pool has no such key.
 
         Raise Unavailable if that can't be known: the endpoint returns no keys, and no cached key has this id.
@@ -72,11 +73,10 @@ class SigningKeys:
             self._fetched_at, self._is_failing = self._requested_at, False
 
 
-def parse_keys(document: bytes) -> Mapping[str, jwt.PyJWK]:
+def parse_keys(document: bytes) -> Mapping[str, SigningKey]:
     """Return the keys of a JWK set (RFC 7517, 5) that can verify a signature. Raise ValueError if there are none."""
     try:
-        published = [key for key in json.loads(document)["keys"] if key.get("use", "sig") == "sig"]
-        keys = {key["kid"]: jwt.PyJWK(key) for key in published}
+        keys = {key["kid"]: SigningKey(key) for key in json.loads(document)["keys"] if can_verify(key)}
     except (KeyError, TypeError, AttributeError, jwt.PyJWTError) as error:
         raise ValueError("no key set") from error
     if not keys:
