@@ -41,7 +41,7 @@ def list_largest_parts() -> dict[str, int]:
 
 
 def measure_packages() -> dict[str, int]:
-    """Return the size of each function's package; it ships without bytecode."""
+    """Return the size of each function's package, without the bytecode that ships with it."""
     folders = sorted(path for path in (ROOT / "functions").iterdir() if path.is_dir())
     return {
         folder.name: sum_bytes(path for path in list_files(folder) if BYTECODE not in path.parts) for folder in folders

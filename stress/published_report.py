@@ -33,7 +33,7 @@ def publish(folder: Path, root: Path, *, marked: bool = False) -> None:
     A run whose controls are missing or older than its code is refused, unless its page is to be `marked` as INVALID.
     Given the published report itself, after a claim or a control has changed, write only the page.
 
-    Raise UnknownEvidence, OutdatedControls, UntrueStatement, MachineNamed or OSError; nothing has changed then.
+    Raise UnknownEvidence, OutdatedControls, UntrueStatement or MachineNamed, before anything has changed; or OSError.
     """
     report = store.load(folder)
     text = published_claims.build_page(report, published_claims.read_published_claims(), root)

@@ -1,6 +1,6 @@
-# The bytecode of what is deployed, included by the layer's Makefile and functions/build.mk. It is that of one version of
-# Python. Without it Lambda would compile all that is imported on each cold start, since /opt and /var/task can't be written
-# to: so nothing is built without. Nothing is downloaded for it; Debian 13 has the package python3.13.
+# Compiles what is deployed to bytecode; included by the layer's Makefile and functions/build.mk. Bytecode fits one version
+# of Python only. Without it Lambda would compile all that is imported on each cold start, since /opt and /var/task can't
+# be written to: so nothing is built without. Nothing is downloaded for it; Debian 13 has the package python3.13.
 RUNTIME := 3.13
 COMPILER ?= $(or $(shell sh ../../local/find_python.sh $(RUNTIME)),python$(RUNTIME))
 

@@ -3,8 +3,8 @@
     python trim_packages.py FOLDER
 
 A new environment reads botocore's data before its first call: it lists the folder of 440 services, and unpacks and
-parses the whole description of each service that a client is made of. Here stay the services and operations that
-are used, without their words, as plain JSON. Both builds of the layer run this, with any Python from 3.11 on.
+parses the whole description of each service that a client is made of. What stays here are the services and operations
+that are used, without their documentation, as plain JSON. Both builds of the layer run this, by Python 3.11 or newer.
 """
 
 import gzip

@@ -1,7 +1,7 @@
 """Lost writes: acknowledged before a disaster, absent from the restored database; and what operators learn of each.
 
-A record that holds no answer, nor what it was made of, tells of a write that was begun, and acknowledged unless its
-call died: the relay had not come to it.
+If a record has neither an answer nor the facts of one, the relay had not come to it: its write was begun, and was
+acknowledged unless the call died.
 """
 
 import json
@@ -26,7 +26,7 @@ _NUMBER = re.compile(r"([A-Z]{3})-[0-9]{4}-([0-9]{6,})")
 
 @dataclass(frozen=True, slots=True)
 class LostWrite:
-    """A write that is absent, and was acknowledged as far as anybody knows.
+    """A write that is absent, and was acknowledged, or may have been (`AnsweredKey.is_known_answered`).
 
     `fields` name it to operators and hold no personal data.
     """

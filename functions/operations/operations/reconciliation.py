@@ -50,8 +50,8 @@ EXPIRING = timedelta(minutes=5)
 KEY_LIFE = timedelta(seconds=KEY_LIFE_S)
 # The row is older than the record by at most this, if the first answer was lost and the client repeated its call.
 OLDEST_ROW = KEY_LIFE + CLOCK_SKEW
-# And younger by at most this, if no answer is stored: the record is of the call's beginning, and a call takes at most
-# half a minute.
+# And younger by at most this, if no answer is stored: then the record has the time of the call's beginning, and a call
+# takes at most half a minute.
 YOUNGEST_ROW = timedelta(seconds=30) + CLOCK_SKEW
 # A record is in the state table at least until this time after its call was answered; then DynamoDB may delete it.
 RECORD_LIFE = KEY_LIFE + timedelta(seconds=TTL_MARGIN_S)
@@ -352,9 +352,9 @@ PARTS: tuple[Part, ...] = ("mails", "writes", "objects", "identities")
 
 
 def _skip_unknown_numbers(tx: Transaction) -> Pending[None]:
-    """Skip numbers past the restored ones: those told since may be in no record.
+    """Skip numbers past the restored ones: some that were told since may be in no record.
 
-    More are skipped than writes are lost, of whose numbers most records know nothing.
+    One more is skipped for each lost write, since the records of the last ones lack the numbers.
     """
     tx.add(SQL["skip_unknown_numbers"], count=SKIPPED_NUMBERS)
     return Pending(lambda: None)

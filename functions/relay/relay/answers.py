@@ -1,7 +1,7 @@
-"""The keeping of answers: the relay copies what keys' rows can answer to DynamoDB, and no call waits for that.
+"""The keeping of answers: the relay copies them from the keys' rows to DynamoDB, and no call waits for that.
 
-There a repeat finds the answer without the database, and operators find it after the database was restored to a moment
-before it. read (one round trip) → keep each, if its key's record waits for it → mark (one round trip). If the relay is
+A repeat then finds its answer without the database, and operators find it after the database was restored to an earlier
+moment. read (one round trip) → keep each, if its key's record waits for it → mark (one round trip). If the relay is
 killed anywhere, nothing is lost: what is not marked is read again, and what is kept already stays as it is.
 """
 
@@ -18,9 +18,9 @@ from shared.sql import load_queries
 
 SQL = load_queries("relay", "answers.sql")
 
-# A tenth of a second; after so many the jobs that have become due meanwhile come first.
+# Keeping so many takes about a tenth of a second; then jobs that have become due meanwhile are sent first.
 KEEP_BATCH = 25
-# And after so long, if the table is slow: a mail waits for the writes of this time and one more.
+# If the table is slow, a batch ends after this time: a mail waits for it, and for the write that is under way then.
 KEEP_TIME_S = 0.2
 # No write is begun with less of the run's time left: what is kept has still to be marked.
 MARK_TIME_S = 3.0

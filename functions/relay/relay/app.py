@@ -103,7 +103,7 @@ def relay_due_jobs(
         if pause_s >= deadline.seconds_left:
             break
         sleep(pause_s)
-        # Asked before the jobs are claimed: one that is there by then is claimed, by this relay or another.
+        # Looked up before jobs are claimed: one that is committed by now is then claimed, by this relay or another.
         missing = _find_missing_jobs(database, missing, deadline)
         published += repeat_until_empty(relay, deadline)
         if not missing:

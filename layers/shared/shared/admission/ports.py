@@ -73,9 +73,10 @@ class StoredAnswer:
 
 @dataclass(frozen=True, slots=True)
 class UnkeptAnswer:
-    """The answer that a key's row can give and that its record waits for, under the token `holder`.
+    """The answer that a key's row holds and its record does not have yet.
 
-    `facts` are what the answer is made of, as JSON; the call was made at `first_used_at`.
+    `holder` is the token of the call, which the record must still have. `facts` are what the answer is made of, as
+    JSON; the call was made at `first_used_at`.
     """
 
     scope: str
@@ -130,7 +131,7 @@ class InProgress:
     """A call has taken the key and stored no answer; the key's row in the database shows whether its work is done.
 
     If it is not, repeat the call after `retry_after_s` seconds. `holder` is the token of the call that has the key, ""
-    if the store did not get to know it. `has_lapsed` says that its lease is over, so that the key may be taken from it.
+    if the store has not read it. `has_lapsed` says that its lease is over, so that the key may be taken from it.
     """
 
     retry_after_s: float

@@ -1,4 +1,4 @@
-"""The execution of a call: identify, parse, admit by limit and key, run, and store the answer under the key.
+"""The execution of a call: identify, parse, admit by limit and key, run, and answer; a repeat gets the first answer.
 
 A call that can't be read, or whose caller may not make it, is not run; such calls count against limits too.
 """

@@ -125,7 +125,7 @@ class Api(Generic[S]):
 
 
 def _log_request(request: ApiRequest, answer: StoredAnswer, seconds: float) -> None:
-    # Which record a call has made: after a restore that has lost the record, nothing else may tell.
+    # The path of the record that the call has made: if a restore loses the record, only this line may still name it.
     location = {"location_header": answer.headers["Location"]} if "Location" in answer.headers else {}
     logger.info(
         "request",

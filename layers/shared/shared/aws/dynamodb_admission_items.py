@@ -4,11 +4,11 @@ A client's bucket   pk `limit#<name>#<sha256>`    tat
 A key's record      pk `key#<sha256>`  fingerprint holder phase free_at known_until
                     [origin] [facts] [answer | renewable]
 
-`tat`, `free_at` and `known_until` are epoch microseconds: when the bucket is full again, when the key may be taken from
-its holder (at the end of a lease, while no answer is stored), and when the key is free for anything. A record of an
-earlier release has no `known_until`: its key is free at `free_at`. `holder` is the fencing token. `phase` stays
-`running` until an answer is stored, by the relay as the `facts` of which a repeat makes it, or else by a repeat; until
-then the key's row in the database shows whether the work is done.
+`tat`, `free_at` and `known_until` are epoch microseconds. At `tat` the bucket is full again. At `free_at` the holder's
+lease ends: if no answer is stored by then, another call may take the key from it. At `known_until` the key is free for
+any request; a record of an earlier release has none, and its key is free at `free_at`. `holder` is the fencing token.
+`phase` is `running` until an answer is stored: by the relay as `facts`, of which a repeat makes its answer, or by a
+call as `answer`. Until then the key's row in the database shows whether the work is done.
 DynamoDB deletes an item some time after `expires_at` (epoch seconds), which is always later than the others:
 deletion can be days late and never changes a decision, because the conditions check the time themselves. `renewable` is
 an answer without the part that expires, and the facts from which that part is made. `origin` is the call that took the

@@ -1,10 +1,10 @@
-"""The wake-up of the relay that a call's jobs need, sent while their transaction is under way: so it takes no time.
+"""The wake-up of the relay, sent while a call's transaction is under way, so that the call takes no longer for it.
 
-It names the jobs. A relay that comes before their commit finds them missing and looks again for half a second; a
-commit that takes longer is followed by another wake-up. If all of them are lost, the relay's schedule finds the jobs.
+It names the call's jobs. A relay that comes before their commit doesn't find them, and looks again for half a second;
+a commit that takes longer is followed by another wake-up. If all of them are lost, the relay's schedule finds the jobs.
 
-A call without jobs has an answer that the relay is to keep: its wake-up comes a moment after the commit, and names
-none.
+A call without jobs has only an answer for the relay to keep. Its wake-up names no jobs, and reaches the relay a second
+later, after the commit.
 """
 
 from collections.abc import Callable, Collection
@@ -16,8 +16,8 @@ from uuid import UUID
 # at least 0.5 s after the wake-up has reached it (EARLY_LOOKS_S in functions/relay/relay/app.py).
 LATE_S = 0.3
 
-# A wake-up for an answer alone comes so much later, in the queue's whole seconds: nobody waits for it, and the commit
-# is through by then. What commits later is found by the relay's next run, within a minute.
+# A wake-up for an answer alone is delivered so much later, in whole seconds as SQS counts: nobody waits for it, and the
+# commit is through by then. The answer of a later commit is found by the relay's next run, within a minute.
 KEEP_DELAY_S = 1.0
 
 
@@ -43,7 +43,7 @@ class RelayWaking:
     def begin(self, jobs: AbstractSet[UUID], *, is_answer_kept: bool = False) -> None:
         """Start to wake the relay for what a transaction that is about to be sent leaves it; once for all its attempts.
 
-        That are its jobs, or the answer that the relay is to keep.
+        The relay is left jobs to send, an answer to keep, or both.
         """
         self._jobs = frozenset(jobs)
         if self._wait is None and (jobs or is_answer_kept):

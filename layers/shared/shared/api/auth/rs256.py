@@ -1,6 +1,6 @@
 """Keys by which PyJWT verifies RS256 signatures (RFC 7518, 3.3) with PyCryptodome.
 
-PyJWT's own keys need the package cryptography, as large as half of the layer, for this one check by a public key.
+PyJWT's own keys need the package cryptography, which would make the layer larger by nearly half for this one check.
 tests/unit/api/test_rs256.py lets cryptography sign, and compares the verdicts of both on forged signatures.
 """
 
@@ -66,7 +66,7 @@ class SigningKey(jwt.PyJWK):
     """A published key that verifies by RS256, and by no other algorithm whatever a token's header says."""
 
     def __init__(self, jwk: Mapping[str, Any]) -> None:
-        """Take a JWK (RFC 7517) that `can_verify`. Raise InvalidKeyError."""
+        """Take a JWK (RFC 7517) of which `can_verify` is true. Raise InvalidKeyError."""
         self._jwk_data = dict(jwk)
         self.algorithm_name = RS256
         self.Algorithm = RsaSha256()
