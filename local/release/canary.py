@@ -9,8 +9,11 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 from uuid import uuid4
+
+import boto3
 
 from local.release.alarms import ReleaseAlarms
 from local.release.gateway_client import GatewayClient
@@ -19,6 +22,8 @@ from local.stack import DeploymentGroup, Stack
 
 CONFIG = re.compile(r"CodeDeployDefault\.Lambda(?:AllAtOnce|Canary(?P<percent>\d+)Percent(?P<minutes>\d+)Minutes)")
 POLL_S = 0.1
+# The hook has no layer: Lambda's own Python brings the client of AWS, the local one does not.
+AWS_CLIENT = str(Path(boto3.__file__).parents[1])
 
 Outcome = Literal["promoted", "refused", "rolled back"]
 
@@ -104,14 +109,12 @@ class Release:
         """Publish the hook with the new versions' numbers, as a deployment of the template does; return its version."""
         deployed = self._stack.find_function(hook)
         versions = {key: self._find_arn(arn) for key, arn in json.loads(deployed.environment["VERSIONS"]).items()}
-        # The layer has the client of AWS that Lambda's own Python has.
-        layer_dirs = next(function.layer_dirs for function in self._stack.functions if function.layer_dirs)
         environment = {
             "VERSIONS": json.dumps(versions),
             "AWS_ENDPOINT_URL_LAMBDA": f"{self._gateway.front}/_local/lambda",
             "AWS_ENDPOINT_URL_CODEDEPLOY": f"{self._gateway.front}/_local/codedeploy",
         }
-        return self._gateway.publish(hook, layer_dirs=layer_dirs, environment=environment)
+        return self._gateway.publish(hook, layer_dirs=[AWS_CLIENT], environment=environment)
 
     def _find_arn(self, arn: str) -> str:
         function_arn, _, _ = arn.rpartition(":")

@@ -110,9 +110,11 @@ class ScriptedGateway:
 
     def __init__(self, status: str = "Succeeded") -> None:
         self.shifts: list[Mapping[str, float]] = []
+        self.layers: dict[str, list[str]] = {}
         self._status = status
 
-    def publish(self, _function: str, **_options: object) -> str:
+    def publish(self, function: str, *, layer_dirs: list[str], **_options: object) -> str:
+        self.layers[function] = layer_dirs
         return "2"
 
     def shift(self, _function: str, weights: Mapping[str, float]) -> None:
@@ -170,6 +172,15 @@ def run(
         cast("Any", stack), cast("Any", gateway), cast("Any", metrics), minute_s=MINUTE_S, report=lambda _text: None
     )
     return release.run({"F": NewCode("/new", ["/layer"])})
+
+
+def test_the_hook_has_a_whole_client_of_aws() -> None:
+    """As on Lambda, where it has no layer: ours has no description of the services that the hook calls."""
+    gateway = ScriptedGateway()
+    run(gateway, ScriptedMetrics(0))
+    [folder] = gateway.layers["Hook"]
+    assert all((Path(folder) / f"botocore/data/{service}").is_dir() for service in ("codedeploy", "lambda"))
+    assert gateway.layers["F"] == ["/layer"]
 
 
 def test_a_release_whose_alarm_rings_is_rolled_back() -> None:
