@@ -84,6 +84,8 @@ def is_green_unchanged(copy: CheckoutCopy, mutations: Sequence[Mutation]) -> boo
     while (outcomes := run.read_outcomes()) is None:
         time.sleep(POLL_S)
     wrong = list_failing(names, outcomes)
+    if not outcomes:
+        print(f"the tests on the unchanged tree have no results: see {copy.folder}/run.log", file=sys.stderr)
     print(f"unchanged: {len(names) - len(wrong)} of {len(names)} tests are green", *wrong, sep="\n  ", flush=True)
     return not wrong
 

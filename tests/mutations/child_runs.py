@@ -31,7 +31,8 @@ SLOW_TO_IMPORT = (
     "httpx",
 )
 OURS = frozenset({"tests", "stress", "local", *(package.name for package in PACKAGES)})
-LIMIT_S = 300.0
+# How long the tests of one mutation may take, and those of all on the unchanged tree; a run that takes longer hangs.
+LIMIT_S, UNCHANGED_LIMIT_S = 300.0, 1500.0
 
 
 class ResultRecorder:
@@ -55,11 +56,12 @@ class ChildRun:
     pid: int
     began: float
     results: Path
+    limit_s: float
 
     def read_outcomes(self) -> dict[str, str] | None:
         """Return what became of the tests once the child has ended, None before; end one that takes too long."""
         ended, _ = os.waitpid(self.pid, os.WNOHANG)
-        if not ended and time.monotonic() - self.began > LIMIT_S:
+        if not ended and time.monotonic() - self.began > self.limit_s:
             os.killpg(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
             ended = self.pid
@@ -111,7 +113,7 @@ class CheckoutCopy:
         if pid == 0:
             end_with_parent()
             _be_child(self.folder, tests, results, keep_bytecode=unchanged)
-        return ChildRun(pid, time.monotonic(), results)
+        return ChildRun(pid, time.monotonic(), results, UNCHANGED_LIMIT_S if unchanged else LIMIT_S)
 
 
 def warm_up() -> None:
