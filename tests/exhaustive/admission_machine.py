@@ -785,7 +785,7 @@ def _age_kept(kept: IdleCaller) -> IdleCaller:
 
 
 def _name_request(method: str, request: Any) -> str:
-    if method == "update_item" and "facts" in request["UpdateExpression"]:
+    if method == "update_item" and ":facts" in request["UpdateExpression"]:
         return "its copy of the answer"
     if method == "update_item" and "phase" in request["UpdateExpression"]:
         return "its write of the answer"
