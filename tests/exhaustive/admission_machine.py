@@ -150,7 +150,7 @@ def use_few_retries() -> Iterator[None]:
     with (
         mock.patch.object(dynamodb_admission, "CONTENTION_BACKOFF", Backoff(retries=1, base_s=0.1, cap_s=0.1)),
         mock.patch.object(dynamodb_admission, "UNAVAILABLE_PAUSE_S", 1.0),
-        mock.patch.object(relay_answers, "logger"),
+        mock.patch.object(relay_answers, "observe"),
         mock.patch.object(execution, "LEASE_MARGIN_S", LEASE_MARGIN_S),
         mock.patch.object(execution, "build_problem_answer", return_value=StoredAnswer(503, {}, "")),
     ):
