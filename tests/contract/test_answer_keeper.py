@@ -23,7 +23,7 @@ from shared.admission.ports import (
 from shared.aws.dynamodb_admission import MAX_ANSWER_BYTES, DynamoDbAdmissionStore
 from shared.aws.dynamodb_admission_items import make_record_key
 from shared.aws.dynamodb_answer_keeper import FAILURE_PAUSE_S, DynamoDbAnswerKeeper
-from shared.aws.dynamodb_answered_keys import AnsweredKeys
+from shared.aws.dynamodb_taken_keys import TakenKeys
 from shared.aws.errors import AwsError
 from tests.contract.dynamodb_clients import LEASE_S, ignore_event, make_charge, make_use, read_items, read_token
 from tests.fakes.clock import ManualClock
@@ -173,7 +173,7 @@ def test_operators_find_a_kept_answer_after_a_restore(keys: KeptKeys) -> None:
     origin = KeyOrigin("POST /members", "request-1", (), 201)
     token = read_token(keys.admit(replace(make_use(), origin=origin)))
     keys.keep(token)
-    [found], _ = AnsweredKeys(keys.client, keys.table, now=keys.clock).read_page(None)
+    [found], _ = TakenKeys(keys.client, keys.table, now=keys.clock).read_page(None)
     assert (found.origin, found.answer, found.facts) == (origin, None, FACTS)
     assert (found.answered_at, found.is_known_answered, found.is_over) == (keys.clock(), True, True)
 

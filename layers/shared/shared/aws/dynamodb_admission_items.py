@@ -59,7 +59,7 @@ RUNNING_RETRY_S = 1.0
 
 RUNNING = "running"
 ANSWERED = "answered"
-UNKEPT = "unkept"
+TOO_LARGE = "unkept"  # as the items of earlier releases have it, too
 
 
 def make_bucket_key(charge: LimitCharge) -> str:
@@ -144,7 +144,7 @@ def build_answer_write(table: str, use: KeyUse, token: str, answer: StoredAnswer
     """
     values: Values = {
         ":token": {"S": token},
-        ":phase": {"S": UNKEPT if answer is None else ANSWERED},
+        ":phase": {"S": TOO_LARGE if answer is None else ANSWERED},
         ":ends": _build_number(ends),
         ":gone": _compute_expiry(ends),
     }
@@ -170,7 +170,7 @@ def build_facts_write(table: str, answer: UnkeptAnswer, life: int, *, is_stored:
     values: Values = {
         ":token": {"S": answer.holder},
         ":running": {"S": RUNNING},
-        ":phase": {"S": ANSWERED if is_stored else UNKEPT},
+        ":phase": {"S": ANSWERED if is_stored else TOO_LARGE},
         ":ends": _build_number(ends),
         ":gone": _compute_expiry(ends),
     }
