@@ -149,6 +149,12 @@ def test_a_broken_key_is_refused(changes: dict[str, Any]) -> None:
         parse_keys(json.dumps({"keys": [document]}).encode())
 
 
+def test_the_text_of_a_key_is_refused() -> None:
+    """PyJWT's own keys read it. Nobody here has one, and a second way in would want as many tests."""
+    with pytest.raises(jwt.InvalidKeyError, match="text"):
+        RsaSha256.from_jwk(json.dumps(describe_key(KEY)))
+
+
 def test_a_short_key_is_refused() -> None:
     """RFC 7518 wants 2048 bits at least; PyJWT itself would only warn."""
     with pytest.raises(jwt.InvalidKeyError, match="too short"):
