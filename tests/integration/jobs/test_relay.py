@@ -286,8 +286,8 @@ def test_a_relay_waits_for_no_job_that_is_there(
     assert between.pauses == []
 
 
-class CountedDatabase:
-    """A database that counts the transactions."""
+class TransactionCounter:
+    """A database that counts its transactions."""
 
     def __init__(self, database: Database) -> None:
         self.transactions = 0
@@ -304,7 +304,7 @@ def test_a_look_is_one_transaction(database: Database, records: RecordFixtures, 
     someone = records.add_member()
     job = records.add_mail("member-welcome", someone, to=someone)
     for expected, transactions in ((job, 3), (uuid4(), 1 + len(EARLY_LOOKS_S))):
-        counted: Any = CountedDatabase(database)
+        counted: Any = TransactionCounter(database)
         relay_due_jobs(
             name_jobs(expected), counted, queues, clock=read_utc_now, deadline=make_deadline(), sleep=lambda _s: None
         )

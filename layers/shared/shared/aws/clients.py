@@ -39,8 +39,8 @@ STORAGE_READ_TIMEOUT_S = 5.0
 # Without an answer a mail's outcome is unknown, so SES gets a long time to answer.
 MAIL_READ_TIMEOUT_S = 15.0
 
-# No call waits longer than a moment for a circuit's state, and no mail for the copy of an answer; this limits the thread
-# that would otherwise hang.
+# No call waits longer than a moment for a circuit's state, and no mail for the copy of an answer; this limits the
+# thread that would otherwise hang.
 IMPATIENT_TIMEOUT_S = 0.5
 
 # A health check has 2 s in total: enough for one lost SYN, but a slower answer counts as none.
