@@ -3,8 +3,6 @@
 -- call without a record.
 
 ALTER TABLE idempotency_keys ADD COLUMN holder text;
--- It has rows only for a second or so after each call.
-CREATE INDEX idempotency_keys_unkept ON idempotency_keys (holder) WHERE holder IS NOT NULL;
 
 GRANT INSERT (holder) ON idempotency_keys
     TO interdomestik_agents, interdomestik_members, interdomestik_claims, interdomestik_jobs;

@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 
-from stress.fixtures import SignedInUser
+from stress.fixtures import FixtureError, SignedInUser
 from stress.ledger import CallSample, PlannedCall
 from stress.restored_cloud import refuse_invocations
 from stress.scenario_context import LocalScenarioContext
@@ -153,12 +153,17 @@ class RestoredDay:
         await self._own.target.query_rows(HOLD)
 
     async def wait_for_answers(self) -> None:
-        """Return when the relay has kept all answers: the disaster comes more than a second after the last write."""
+        """Return when the relay has kept all answers: the disaster comes more than a second after the last write.
+
+        Raise FixtureError if it does not keep them: the command would be judged by what it can't know.
+        """
         aws = self._own.target.aws
         await asyncio.to_thread(aws.make_client("sqs").send_message, QueueUrl=aws.outputs["NudgeQueue"],
                                 MessageBody="{}")  # fmt: skip
         until = self._own.generator.clock.read_now() + IDLE_S
-        while (await self._own.target.query_rows(UNKEPT))[0]["n"] and self._own.generator.clock.read_now() < until:
+        while (await self._own.target.query_rows(UNKEPT))[0]["n"]:
+            if self._own.generator.clock.read_now() >= until:
+                raise FixtureError("the relay has not kept all answers")
             await asyncio.sleep(POLL_S)
 
     async def deliver_lost_jobs(self) -> None:

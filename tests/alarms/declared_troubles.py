@@ -59,6 +59,7 @@ TROUBLES: Mapping[str, Trouble] = {
     "the limits' items are throttled": _declare(DEPENDENCIES, "StateStoreUnavailable", "StateTableWriteThrottles"),
     "the circuits' items are throttled": _declare(DEPENDENCIES, "CircuitStoreUnavailable", "StateTableReadThrottles"),
     "the mails' pace is throttled": _declare(DEPENDENCIES, "MailPaceUnavailable", "StateTableReadThrottles"),
+    "the relay may not keep answers": _declare(DEPENDENCIES, "AnswersNotKept"),
     # ---- functions, one after another
     "a called function dies": _declare(ANSWERS, "MembersErrors", "ServerErrors"),
     "answers are slow": _declare(ANSWERS, "Latency"),

@@ -23,7 +23,7 @@ from shared.admission.ports import (
 from shared.aws.dynamodb_admission import MAX_ANSWER_BYTES, DynamoDbAdmissionStore
 from shared.aws.dynamodb_admission_items import make_record_key
 from shared.aws.dynamodb_answer_keeper import FAILURE_PAUSE_S, DynamoDbAnswerKeeper
-from shared.aws.dynamodb_answered_keys import AnsweredKeys
+from shared.aws.dynamodb_taken_keys import TakenKeys
 from shared.aws.errors import AwsError
 from tests.contract.dynamodb_clients import LEASE_S, ignore_event, make_charge, make_use, read_items, read_token
 from tests.fakes.clock import ManualClock
@@ -95,15 +95,33 @@ def test_a_kept_answer_ends_a_day_after_its_call(keys: KeptKeys) -> None:
     assert read_token(keys.admit())
 
 
-def test_the_answer_that_a_repeat_has_made_is_stored_beside(keys: KeptKeys) -> None:
-    """Later repeats get its bytes; keeping once more changes nothing."""
+def test_the_answer_that_a_repeat_has_made_is_stored_alone(keys: KeptKeys) -> None:
+    """Later repeats get its bytes, which replace the facts; keeping once more changes nothing."""
     token, used_at = read_token(keys.admit()), keys.clock()
     keys.keep(token)
     keys.store.complete(make_use(), token, CREATED, first_used_at=used_at)
     stored = keys.read_record()
     assert keys.admit() == Replay(CREATED)
+    assert "facts" not in stored
     assert keys.keep(token, facts='"other"')
     assert keys.read_record() == stored
+
+
+def test_the_largest_answer_has_room_where_the_largest_facts_were(keys: KeptKeys) -> None:
+    """An item has 400 KB, less than both: DynamoDB would reject the answer, and each repeat would make its own."""
+    token = read_token(keys.admit())
+    keys.keep(token, facts=json.dumps("x" * (MAX_ANSWER_BYTES - 2)))
+    largest = StoredAnswer(201, {}, "x" * MAX_ANSWER_BYTES)
+    keys.store.complete(make_use(), token, largest)
+    assert keys.admit() == Replay(largest)
+
+
+def test_facts_stay_where_the_answer_made_of_them_is_too_large(keys: KeptKeys) -> None:
+    """Repeats go on making it of them, without the database."""
+    token, used_at = read_token(keys.admit()), keys.clock()
+    keys.keep(token)
+    keys.store.complete(make_use(), token, StoredAnswer(201, {}, "x" * (MAX_ANSWER_BYTES + 1)), first_used_at=used_at)
+    assert keys.admit() == WorkDone(FACTS, used_at, token)
 
 
 def test_keeping_twice_changes_nothing(keys: KeptKeys) -> None:
@@ -155,7 +173,7 @@ def test_operators_find_a_kept_answer_after_a_restore(keys: KeptKeys) -> None:
     origin = KeyOrigin("POST /members", "request-1", (), 201)
     token = read_token(keys.admit(replace(make_use(), origin=origin)))
     keys.keep(token)
-    [found], _ = AnsweredKeys(keys.client, keys.table, now=keys.clock).read_page(None)
+    [found], _ = TakenKeys(keys.client, keys.table, now=keys.clock).read_page(None)
     assert (found.origin, found.answer, found.facts) == (origin, None, FACTS)
     assert (found.answered_at, found.is_known_answered, found.is_over) == (keys.clock(), True, True)
 

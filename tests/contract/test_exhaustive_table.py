@@ -76,9 +76,10 @@ def list_states() -> Iterator[list[dict[str, Any]]]:
     late = take("other", NOW - 2_000_000)["Item"]
     over = take("other", NOW - 4_000_000)["Item"]
     answered = {**running, "phase": {"S": items.ANSWERED}, "free_at": {"N": str(NOW + 3_000_000)}}
+    kept = {**answered, "facts": {"S": "{}"}}
     # An earlier release's, whose key is free at the end of the lease.
     earlier = [{n: v for n, v in each.items() if n != "known_until"} for each in (running, late)]
-    for record in (None, running, late, over, answered, *earlier):
+    for record in (None, running, late, over, answered, kept, *earlier):
         for tat in (None, NOW - 1, NOW, NOW + 1_000_000, NOW + 2_000_000):
             bucket = None if tat is None else {**BUCKET, "tat": {"N": str(tat)}, "expires_at": {"N": "1"}}
             yield [each for each in (record, bucket) if each is not None]

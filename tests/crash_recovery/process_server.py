@@ -106,7 +106,7 @@ def import_all() -> None:
 def wait_for_circuits() -> None:
     """Wait for the threads that ask circuits, so that a call's crash points always come in one order."""
     container.CIRCUIT_PATIENCE_S = worker.CIRCUIT_PATIENCE_S = PATIENT_S
-    clients.CIRCUIT_STORE_TIMEOUT_S = PATIENT_S
+    clients.IMPATIENT_TIMEOUT_S = PATIENT_S
 
 
 def run_in_process(call: dict[str, Any]) -> dict[str, Any]:

@@ -143,6 +143,16 @@ def test_a_pace_of_mails_that_is_throttled_rings(alarm_cloud: WatchedCloud) -> N
 
 
 @pytest.mark.long
+def test_a_relay_that_may_not_keep_answers_rings(alarm_cloud: WatchedCloud) -> None:
+    """Calls are answered and mails sent as ever. Only the relay's copies have this text; nothing else is refused."""
+    users = CloudUsers(alarm_cloud.cloud)
+    began = alarm_cloud.align()
+    with fail_service(alarm_cloud.cloud, "dynamodb", "AccessDeniedException", status=400, text=":facts"):
+        alarm_cloud.watch(6, users.register, pause_s=1)
+    alarm_cloud.check_trouble("the relay may not keep answers", began=began)
+
+
+@pytest.mark.long
 def test_services_that_fail_open_their_circuits_which_close_by_themselves(alarm_cloud: WatchedCloud) -> None:
     """Three openings in an hour; jobs wait, no outcome is uncertain, and the first probes that succeed close them."""
     cloud = alarm_cloud.cloud

@@ -150,7 +150,7 @@ def use_few_retries() -> Iterator[None]:
     with (
         mock.patch.object(dynamodb_admission, "CONTENTION_BACKOFF", Backoff(retries=1, base_s=0.1, cap_s=0.1)),
         mock.patch.object(dynamodb_admission, "UNAVAILABLE_PAUSE_S", 1.0),
-        mock.patch.object(relay_answers, "logger"),
+        mock.patch.object(relay_answers, "observe"),
         mock.patch.object(execution, "LEASE_MARGIN_S", LEASE_MARGIN_S),
         mock.patch.object(execution, "build_problem_answer", return_value=StoredAnswer(503, {}, "")),
     ):
@@ -785,7 +785,7 @@ def _age_kept(kept: IdleCaller) -> IdleCaller:
 
 
 def _name_request(method: str, request: Any) -> str:
-    if method == "update_item" and "facts" in request["UpdateExpression"]:
+    if method == "update_item" and ":facts" in request["UpdateExpression"]:
         return "its copy of the answer"
     if method == "update_item" and "phase" in request["UpdateExpression"]:
         return "its write of the answer"

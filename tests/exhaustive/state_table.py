@@ -103,7 +103,7 @@ class TableInMemory:
         return {}
 
     def update_item(self, **request: Any) -> Item:
-        """Set attributes of an item, which may be new."""
+        """Set and remove attributes of an item, which may be new."""
         self._require("UpdateItem", request, request["Key"])
         changed = self._update(request)
         return {"Attributes": changed} if request.get("ReturnValues") == "UPDATED_NEW" else {}
@@ -131,10 +131,12 @@ class TableInMemory:
         pk = request["Key"]["pk"]["S"]
         item: Item = dict(self.items.get(pk) or request["Key"])
         changed = {}
-        for assignment in request["UpdateExpression"].removeprefix("SET ").split(","):
+        assignments, _, removed = request["UpdateExpression"].removeprefix("SET ").partition(" REMOVE ")
+        for assignment in assignments.split(","):
             name, _, value = (part.strip() for part in assignment.partition("="))
             changed[name] = self._compute(value, item, request["ExpressionAttributeValues"])
-        self.items[pk] = item | changed
+        gone = {name.strip() for name in removed.split(",")}
+        self.items[pk] = {name: value for name, value in (item | changed).items() if name not in gone}
         return changed
 
     def _compute(self, value: str, item: Item, values: Mapping[str, Any]) -> Any:

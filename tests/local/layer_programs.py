@@ -39,7 +39,7 @@ MAKE_CLIENTS = """
 import json
 from shared.aws import clients
 
-made = [clients.get_dynamodb(), clients.get_circuit_dynamodb(), clients.get_sqs(), clients.get_cognito(),
+made = [clients.get_dynamodb(), clients.get_impatient_dynamodb(), clients.get_sqs(), clients.get_cognito(),
         clients.get_s3(), clients.get_sesv2()]
 made += [clients.get_health_client(name) for name in ("dynamodb", "sesv2", "cognito-idp", "s3", "sqs")]
 found = {}

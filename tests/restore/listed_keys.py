@@ -1,4 +1,4 @@
-"""Answered keys and listings in memory, for the operators' command after a restore."""
+"""Taken keys and listings in memory, for the operators' command after a restore."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 from shared.admission.ports import KeyOrigin, StoredAnswer
-from shared.aws.dynamodb_answered_keys import AnsweredKey
+from shared.aws.dynamodb_taken_keys import TakenKey
 from shared.aws.errors import ServiceUnavailable
 from shared.aws.listings import ListedItem
 from shared.clock import read_utc_now
@@ -22,11 +22,11 @@ DAY = timedelta(days=1)
 class ListedKeys:
     """Keys in pages; `failing` is the page that can't be read."""
 
-    pages: Sequence[Sequence[AnsweredKey]]
+    pages: Sequence[Sequence[TakenKey]]
     failing: int | None = None
     deleted: list[str] = field(default_factory=list)
 
-    def read_page(self, after: str | None) -> tuple[list[AnsweredKey], str | None]:
+    def read_page(self, after: str | None) -> tuple[list[TakenKey], str | None]:
         """Return a page, and the number of the next one."""
         n = int(after or 0)
         if n == self.failing:
@@ -34,7 +34,7 @@ class ListedKeys:
         found = [key for key in self.pages[n] if key.record not in self.deleted]
         return found, str(n + 1) if n + 1 < len(self.pages) else None
 
-    def delete(self, key: AnsweredKey) -> bool:
+    def delete(self, key: TakenKey) -> bool:
         """Note the key."""
         self.deleted.append(key.record)
         return True
@@ -67,11 +67,11 @@ class ListedObjects:
         return key in self.names
 
 
-def make_key(*, ago: timedelta = MINUTE, status: int = 201, key: str | None = None, **changes: Any) -> AnsweredKey:
+def make_key(*, ago: timedelta = MINUTE, status: int = 201, key: str | None = None, **changes: Any) -> TakenKey:
     """A key that was answered so long ago."""
     key = key or uuid4().hex
     body = f'{{"id": "{uuid4()}", "email": "besa@example.test"}}'
-    made = AnsweredKey(
+    made = TakenKey(
         sha256(f"scope\0{key}".encode()).hexdigest(),
         "token",
         read_utc_now() - ago,

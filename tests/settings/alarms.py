@@ -240,6 +240,7 @@ ALARMS: Mapping[str, Watch] = {
     "CircuitStoreUnavailableAlarm": _fleet("CircuitStoreUnavailable", 1, (3, 5)),
     "StateStoreUnavailableAlarm": _fleet("StateStoreUnavailable", 1, (3, 5)),
     "MailPaceUnavailableAlarm": _fleet("MailPaceUnavailable", 1, (3, 5)),
+    "AnswersNotKeptAlarm": _fleet("AnswersNotKept", 1, (3, 5)),
     "ChoresFailedAlarm": _fleet("ChoresFailed", 1, (2, 2), period_s=HOUR),
     "RelayScheduleAlarm": _schedule("RelayScheduledRuns", (3, 3), period_s=FIVE_MINUTES),
     "HousekeepingScheduleAlarm": _schedule("HousekeepingRuns", (2, 2), period_s=HOUR),

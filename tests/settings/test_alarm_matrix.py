@@ -131,6 +131,8 @@ FAULTS: Mapping[str, Fault] = {
         events=("state_store_unavailable", "circuit_store_unavailable", "mail_pacing_unavailable"),
     ),
     "no state table for a minute": Fault(_rings(), _find("state_store", AWAY), ("state_store_unavailable",), minutes=1),
+    "answers that the relay can not keep": Fault(_rings("AnswersNotKept"), events=("answers_not_kept",)),
+    "answers that it could not keep for two minutes": Fault(_rings(), events=("answers_not_kept",), minutes=2),
     "a housekeeping task that fails": Fault(
         _rings("ChoresFailed"), events=("housekeeping_task_failed",), minutes=130, every_minutes=60
     ),

@@ -72,7 +72,7 @@ CHOSEN: dict[str, Any] = {
     "operations.reconciliation:MAIL_BATCH": 200,
     "operations.reconciliation:RECORD_LIFE": timedelta(hours=25),
     "operations.reconciliation:YOUNGEST_ROW": timedelta(seconds=90),
-    "shared.aws.dynamodb_answered_keys:PAGE_ITEMS": 500,
+    "shared.aws.dynamodb_taken_keys:PAGE_ITEMS": 500,
     "shared.aws.listings:PAGE_OBJECTS": 1000,
     "shared.aws.listings:PAGE_IDENTITIES": 60,  # Cognito returns no more
     "migration.app:RESERVE_S": 30.0,
@@ -129,7 +129,7 @@ CHOSEN: dict[str, Any] = {
     "shared.aws.clients:IDENTITY_READ_TIMEOUT_S": 5.0,
     "shared.aws.clients:STORAGE_READ_TIMEOUT_S": 5.0,
     "shared.aws.clients:MAIL_READ_TIMEOUT_S": 15.0,
-    "shared.aws.clients:CIRCUIT_STORE_TIMEOUT_S": 0.5,
+    "shared.aws.clients:IMPATIENT_TIMEOUT_S": 0.5,
     "shared.aws.clients:HEALTH_QUERY_TIMEOUT_S": 1.2,
     "shared.aws.clients:ATTEMPTS": 2,
     "shared.aws.clients:MAIL_ATTEMPTS": 1,

@@ -1,13 +1,19 @@
 """The conclusions of the scenarios of deployment and restore from the output of commands."""
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from stress.fixtures import FixtureError
 from stress.profiles import CONTROL, FULL, SHORT
 from stress.releases import CHANGES, FAILING, read_outcome, write_release
 from stress.run import REHEARSALS, SCENARIOS, choose_scenarios
+from stress.scenarios.restored_day import IDLE_S, RestoredDay
 from stress.scenarios.restored_effects import rename_members
 from tests.services import ROOT
 from tests.stress.calls import make_call, make_sample
@@ -77,3 +83,27 @@ def test_what_a_lost_member_did_is_told_of_the_member_who_has_registered_again()
     assert rename_members([again, claim, other], [lost]) == [
         again, replace(claim, call=replace(claim.call, facts={"member": "new"})), other
     ]  # fmt: skip
+
+
+def wait_for_answers(unkept: Sequence[int]) -> None:
+    """Wait for answers of which so many are not kept at each look, and at all that follow; the time is three looks."""
+    left, now = list(unkept), [0.0]
+
+    async def query_rows(_query: str) -> list[dict[str, int]]:
+        now[0] += IDLE_S / 3
+        return [{"n": left.pop(0) if len(left) > 1 else left[0]}]
+
+    queue = SimpleNamespace(send_message=lambda **_message: None)
+    aws = SimpleNamespace(make_client=lambda _service: queue, outputs={"NudgeQueue": "queue"})
+    clock = SimpleNamespace(read_now=lambda: now[0])
+    own: Any = SimpleNamespace(
+        target=SimpleNamespace(aws=aws, query_rows=query_rows), generator=SimpleNamespace(clock=clock)
+    )
+    asyncio.run(RestoredDay(own).wait_for_answers())
+
+
+def test_no_restore_is_judged_whose_answers_were_not_kept() -> None:
+    """Its lost writes can't be told; the scenario ends and says why."""
+    wait_for_answers([2, 1, 0])
+    with pytest.raises(FixtureError, match="has not kept all answers"):
+        wait_for_answers([1])

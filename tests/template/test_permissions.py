@@ -1,9 +1,12 @@
 """No function may do more than its work needs."""
 
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from typing import Any
 
 from local.postgres import OWNER
+from shared.admission.ports import KeyUse, LimitCharge, RateLimit
+from shared.aws.dynamodb_admission_items import make_bucket_key, make_record_key
 from tests.roles import FUNCTIONS
 from tests.template.translation import Json, find_by_type, load_template, translate
 
@@ -18,9 +21,7 @@ MANAGED = {
 }
 GATEWAYS_ROLE = "GatewayLoggingRole"
 CODEDEPLOYS_ROLE = "CodeDeployServiceRole"
-STATE = {
-    f"dynamodb:{name} StateTable" for name in ("GetItem", "PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem")
-}
+STATE = {f"dynamodb:{name} StateTable" for name in ("GetItem", "PutItem", "UpdateItem", "DeleteItem")}
 CIRCUITS = {f"dynamodb:{name} StateTable" for name in ("GetItem", "PutItem")}
 WAKE_UP = {"sqs:SendMessage NudgeQueue"}
 API_FUNCTION = STATE | WAKE_UP
@@ -157,6 +158,19 @@ def test_each_function_may_do_what_its_work_needs_and_no_more() -> None:
     connects = {name: {f"rds-db:connect OwnRoles {role}"} for name, role in own.items()}
 
     assert may == {name: others | connects.get(name, set()) for name, others in MAY.items()}
+
+
+def test_the_relay_may_change_keys_records_and_no_limit() -> None:
+    """It keeps answers in the table that also has the limits and the circuits."""
+    statements = allowed(find_by_type(translate(), "AWS::IAM::Role")["RelayFunctionRole"])
+    [keeping] = [each for each in statements if "dynamodb:UpdateItem" in list_values(each["Action"])]
+    [(operator, condition)] = keeping["Condition"].items()
+    [pattern] = condition["dynamodb:LeadingKeys"]
+
+    assert (operator, list(condition)) == ("ForAllValues:StringLike", ["dynamodb:LeadingKeys"])
+    assert fnmatchcase(make_record_key(KeyUse("scope", "key", "asked")), pattern)
+    bucket = make_bucket_key(LimitCharge("client", RateLimit("write", burst=1, period_s=1)))
+    assert not any(fnmatchcase(other, pattern) for other in (bucket, "circuit#email"))
 
 
 def test_only_operators_and_the_deployment_are_the_owner_of_the_schema() -> None:

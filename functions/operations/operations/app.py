@@ -24,7 +24,7 @@ from operations.staff import OPERATOR, CreateStaff, OperatorContext, RemoveStaff
 from shared.api.field_errors import list_parameter_errors
 from shared.aws.clients import get_cognito, get_dynamodb, get_s3
 from shared.aws.cognito import CognitoIdentityProvider
-from shared.aws.dynamodb_answered_keys import AnsweredKeys
+from shared.aws.dynamodb_taken_keys import TakenKeys
 from shared.aws.listings import EvidenceListing, IdentityListing
 from shared.background import BackgroundInvocation, background_handler
 from shared.clock import read_monotonic
@@ -122,7 +122,7 @@ def _reconcile_restore(command: ReconcileRestore, invocation: BackgroundInvocati
     return RestoreReconciliation(
         command,
         container.database,
-        AnsweredKeys(get_dynamodb(), settings.state_table),
+        TakenKeys(get_dynamodb(), settings.state_table),
         EvidenceListing(get_s3(), settings.evidence_bucket),
         IdentityListing(get_cognito(), settings.user_pool_id),
         container.document_store,

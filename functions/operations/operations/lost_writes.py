@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from shared.aws.dynamodb_answered_keys import AnsweredKey
+from shared.aws.dynamodb_taken_keys import TakenKey
 from shared.ids import parse_id
 
 # The sequence of each prefix of a number, like MEM-2026-000123.
@@ -26,17 +26,17 @@ _NUMBER = re.compile(r"([A-Z]{3})-[0-9]{4}-([0-9]{6,})")
 
 @dataclass(frozen=True, slots=True)
 class LostWrite:
-    """A write that is absent, and was acknowledged, or may have been (`AnsweredKey.is_known_answered`).
+    """A write that is absent, and was acknowledged, or may have been (`TakenKey.is_known_answered`).
 
     `fields` name it to operators and hold no personal data.
     """
 
-    key: AnsweredKey
+    key: TakenKey
     subject_id: UUID | None
     number: str | None
 
     @classmethod
-    def from_key(cls, key: AnsweredKey) -> "LostWrite":
+    def from_key(cls, key: TakenKey) -> "LostWrite":
         """Return the lost write of a key, with what its answer told: the record's id and number."""
         body = _read_body(key)
         return cls(key, _read_id(body.get("id")) or _find_path_subject(key), _read_number(body.get("number")))
@@ -62,7 +62,7 @@ class LostWrite:
         }
 
 
-def is_refusal(key: AnsweredKey) -> bool:
+def is_refusal(key: TakenKey) -> bool:
     """Return whether the call was refused, so that nothing was written."""
     return key.answer is not None and key.answer.status >= FIRST_REFUSAL
 
@@ -82,7 +82,7 @@ def format_time(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _read_body(key: AnsweredKey) -> Mapping[str, Any]:
+def _read_body(key: TakenKey) -> Mapping[str, Any]:
     try:
         body = json.loads(key.answer.body) if key.answer else key.facts
     except ValueError:  # an answer without content, as to a removed document
@@ -97,7 +97,7 @@ def _read_id(value: Any) -> UUID | None:
         return None
 
 
-def _find_path_subject(key: AnsweredKey) -> UUID | None:
+def _find_path_subject(key: TakenKey) -> UUID | None:
     return _read_id(key.origin.ids[-1]) if key.origin and key.origin.ids else None
 
 

@@ -27,7 +27,7 @@ from operations.lost_writes import SKIPPED_NUMBERS, LostWrite, find_last_numbers
 from operations.staff import OPERATOR
 from shared.admission.ports import KEY_LIFE_S
 from shared.aws.dynamodb_admission_items import TTL_MARGIN_S
-from shared.aws.dynamodb_answered_keys import AnsweredKey
+from shared.aws.dynamodb_taken_keys import TakenKey
 from shared.aws.errors import AwsError
 from shared.aws.listings import ListedItem
 from shared.clock import Clock
@@ -80,13 +80,13 @@ class ReconcileRestore(RequestModel):
 
 
 class KeyRecords(Protocol):
-    """The records of answered keys; see AnsweredKeys."""
+    """The records of taken keys; see TakenKeys."""
 
-    def read_page(self, after: str | None) -> tuple[list[AnsweredKey], str | None]:
+    def read_page(self, after: str | None) -> tuple[list[TakenKey], str | None]:
         """Return the records of a page, and where the next one begins."""
         ...
 
-    def delete(self, key: AnsweredKey) -> bool:
+    def delete(self, key: TakenKey) -> bool:
         """Delete a record, unless it is another's by now."""
         ...
 
@@ -257,7 +257,7 @@ class RestoreReconciliation:
                 self.database.run(_skip_unknown_numbers, self.deadline)
         return following
 
-    def _find_lost_writes(self, keys: list[AnsweredKey]) -> list[LostWrite]:
+    def _find_lost_writes(self, keys: list[TakenKey]) -> list[LostWrite]:
         """Return the writes without a row; the rows are read after the keys' records.
 
         A key whose row may have been deleted by housekeeping is not judged: its write may be there, and would be made
@@ -284,11 +284,11 @@ class RestoreReconciliation:
         return [LostWrite.from_key(key) for key in keys if key.record in records and key.answered_at >= known_since]
 
     def _note_known_rows(self, known_since: datetime) -> datetime:
-        """Return the moment since which the rows of all answered keys are there; keep the latest for the report."""
+        """Return the moment since which the rows of all taken keys are there; keep the latest for the report."""
         self.report.rows_known_since = max(known_since, self.report.rows_known_since or known_since)
         return known_since
 
-    def _release_keys(self, writes: list[LostWrite], refusals: list[AnsweredKey]) -> None:
+    def _release_keys(self, writes: list[LostWrite], refusals: list[TakenKey]) -> None:
         """Delete the keys' records, after the writes are in the audit and the log: a run may die at any point."""
         if writes:
             self.database.run(lambda tx: self._record_lost_writes(tx, writes), self.deadline)

@@ -13,7 +13,7 @@ from shared.database.pipeline import Database
 from shared.database.transaction import Pending, Row, Transaction
 from shared.deadline import Deadline
 from shared.errors import DependencyFailed
-from shared.logging import logger
+from shared.logging import observe
 from shared.sql import load_queries
 
 SQL = load_queries("relay", "answers.sql")
@@ -55,7 +55,7 @@ def _keep_each(keeper: AnswerKeeper, rows: Iterable[Row], deadline: Deadline) ->
             is_done = keeper.keep(answer)
         except DependencyFailed as failure:
             # The table is out of reach: the next scheduled or woken run finds the answers again.
-            logger.warning("answers_not_kept", extra={"error": str(failure)})
+            observe("answers_not_kept", {"error": str(failure)})
             break
         if is_done:
             holders.append(row["holder"])

@@ -45,21 +45,42 @@ def relay_batch(database: Database, queues: JobQueues, *, clock: Clock, deadline
 
     `hops` counts how often workers have woken the relay in the chain of messages that this run belongs to.
     """
+    return _look_and_relay(database, queues, frozenset(), clock=clock, deadline=deadline, hops=hops)[0]
+
+
+def _look_and_relay(
+    database: Database,
+    queues: JobQueues,
+    expected: frozenset[UUID],
+    *,
+    clock: Clock,
+    deadline: Deadline,
+    hops: int = 0,
+) -> tuple[int, frozenset[UUID]]:
+    """Relay a batch; return how many jobs SQS acknowledged, and those of the expected ones that are missing.
+
+    One transaction looks and claims: most looks find nothing, and a refused call causes eight of them.
+    """
     lease = clock() + PUBLISH_LEASE
-    claimed = database.run(lambda tx: _claim_jobs(tx, lease), deadline).value
+    missing, claimed = database.run(lambda tx: _look_and_claim(tx, expected, lease), deadline).value
     if not claimed:
-        return 0
+        return 0, missing
     sent = _publish_jobs(queues, claimed, hops)
     unsent = [row["id"] for row in claimed if row["id"] not in sent]
     database.run(lambda tx: _mark_jobs(tx, lease, sent, unsent), deadline)
     if unsent:
         logger.warning("jobs_not_published", extra={"count": len(unsent)})
-    return len(sent)
+    return len(sent), missing
 
 
-def _claim_jobs(tx: Transaction, lease: datetime) -> Pending[list[Row]]:
+def _look_and_claim(
+    tx: Transaction, expected: frozenset[UUID], lease: datetime
+) -> Pending[tuple[frozenset[UUID], list[Row]]]:
+    # Looked up before jobs are claimed: one that is committed by now is then claimed, by this relay or another.
+    missing = tx.fetch_all(SQL["missing_jobs"], ids=list(expected)) if expected else Pending[list[Row]](list)
     tx.add(SQL["mark_abandoned_jobs"], most_attempts=MOST_ATTEMPTS)
-    return tx.fetch_all(SQL["claim_due_jobs"], lease=lease, count=CLAIM_BATCH)
+    claimed = tx.fetch_all(SQL["claim_due_jobs"], lease=lease, count=CLAIM_BATCH)
+    return Pending(lambda: (frozenset(row["id"] for row in missing.resolve()), claimed.resolve()))
 
 
 def _publish_jobs(queues: JobQueues, claimed: Iterable[Row], hops: int) -> frozenset[UUID]:
@@ -96,28 +117,21 @@ def relay_due_jobs(
     hops, missing = read_hops(bodies), read_expected_jobs(bodies)
 
     def relay() -> int:
-        return relay_batch(database, queues, clock=clock, deadline=deadline, hops=hops)
+        nonlocal missing
+        sent, missing = _look_and_relay(database, queues, missing, clock=clock, deadline=deadline, hops=hops)
+        return sent
 
     published = 0
     for pause_s in (0.0, *EARLY_LOOKS_S):
         if pause_s >= deadline.seconds_left:
             break
         sleep(pause_s)
-        # Looked up before jobs are claimed: one that is committed by now is then claimed, by this relay or another.
-        missing = _find_missing_jobs(database, missing, deadline)
         published += repeat_until_empty(relay, deadline)
         if not missing:
             break
     while not deadline.has_passed and keep():
         published += repeat_until_empty(relay, deadline)
     return published
-
-
-def _find_missing_jobs(database: Database, jobs: frozenset[UUID], deadline: Deadline) -> frozenset[UUID]:
-    if not jobs:
-        return jobs
-    rows = database.run(lambda tx: tx.fetch_all(SQL["missing_jobs"], ids=list(jobs)), deadline).value
-    return frozenset(row["id"] for row in rows)
 
 
 @background_handler

@@ -142,18 +142,18 @@ class Container:
     @cached_property
     def answer_keeper(self) -> "DynamoDbAnswerKeeper":
         """Return what keeps answers under their idempotency keys."""
-        from shared.aws.clients import get_circuit_dynamodb
+        from shared.aws.clients import get_impatient_dynamodb
         from shared.aws.dynamodb_answer_keeper import DynamoDbAnswerKeeper
 
-        return DynamoDbAnswerKeeper(get_circuit_dynamodb(), self.settings.state_table)
+        return DynamoDbAnswerKeeper(get_impatient_dynamodb(), self.settings.state_table)
 
     @cached_property
     def circuit_store(self) -> "CircuitStore":
         """Return the store of the circuits that all environments share."""
-        from shared.aws.clients import get_circuit_dynamodb
+        from shared.aws.clients import get_impatient_dynamodb
         from shared.aws.dynamodb_circuits import DynamoDbCircuitStore
 
-        return DynamoDbCircuitStore(get_circuit_dynamodb(), self.settings.state_table)
+        return DynamoDbCircuitStore(get_impatient_dynamodb(), self.settings.state_table)
 
     @cached_property
     def _circuit_client(self) -> "CircuitStoreClient":

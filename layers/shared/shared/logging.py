@@ -28,6 +28,7 @@ COUNTED = {
     "circuit_store_unavailable": "CircuitStoreUnavailable",  # an environment's circuits continue by themselves
     "state_store_unavailable": "StateStoreUnavailable",  # a call ran without limits
     "mail_pacing_unavailable": "MailPaceUnavailable",  # mails are sent without the shared rate limit
+    "answers_not_kept": "AnswersNotKept",  # a run of the relay left answers in the database
     "housekeeping_task_failed": "ChoresFailed",
 }
 # Functions that a schedule invokes, and the metric that counts the runs it begins, with the dimensions of the events

@@ -53,12 +53,12 @@ def table(emulator: EmulatorHandle) -> Iterator[SwitchableStore]:
     """Yield a table that can be cut off."""
     plain = make_client(emulator.url)
     with open_unresponsive_port() as nowhere, use_aws_at(nowhere):
-        clients.get_circuit_dynamodb.cache_clear()
+        clients.get_impatient_dynamodb.cache_clear()
         yield SwitchableStore(
             DynamoDbCircuitStore(plain, make_table(plain)),
-            DynamoDbCircuitStore(clients.get_circuit_dynamodb(), "state"),
+            DynamoDbCircuitStore(clients.get_impatient_dynamodb(), "state"),
         )
-        clients.get_circuit_dynamodb.cache_clear()
+        clients.get_impatient_dynamodb.cache_clear()
 
 
 def measure_ms(call: Callable[[], object]) -> float:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from local.events.embedded_metrics import read_metrics
 from relay import answers as relay_answers
 from relay.answers import KEEP_BATCH, KEEP_TIME_S, MARK_TIME_S, keep_answers
 from relay.app import relay_due_jobs
@@ -196,9 +197,13 @@ def test_an_answer_that_has_to_be_tried_again_is_in_nobodys_way(
 
 
 def test_a_table_out_of_reach_is_left_alone_until_the_next_run(
-    owner: Database, database: Database, fresh_database: FreshDatabase, caplog: pytest.LogCaptureFixture
+    owner: Database,
+    database: Database,
+    fresh_database: FreshDatabase,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """What was kept before is marked; one failure is enough to know."""
+    """What was kept before is marked; one failure is enough to know, and is counted for the alarm."""
     for n in range(4):
         write(owner, f"key-{n}", holder=f"token-{n}")
     asked = []
@@ -212,6 +217,8 @@ def test_a_table_out_of_reach_is_left_alone_until_the_next_run(
     assert len(asked) == 2
     assert [row["holder"] for row in fresh_database.query_rows(UNKEPT)] == ["token-1", "token-2", "token-3"]
     assert [record.getMessage() for record in caplog.records] == ["answers_not_kept"]
+    counted = read_metrics(capsys.readouterr().out.encode())
+    assert [(datum.name, datum.values) for datum in counted] == [("AnswersNotKept", (1.0,))]
 
 
 def test_no_write_is_begun_that_could_not_be_marked(owner: Database, database: Database) -> None:

@@ -284,3 +284,45 @@ def test_a_relay_waits_for_no_job_that_is_there(
         )
         assert found == published
     assert between.pauses == []
+
+
+class TransactionCounter:
+    """A database that counts its transactions."""
+
+    def __init__(self, database: Database) -> None:
+        self.transactions = 0
+        self._database = database
+
+    def run(self, use_case: Any, deadline: Deadline) -> Any:
+        """Count one, and run it."""
+        self.transactions += 1
+        return self._database.run(use_case, deadline)
+
+
+def test_a_look_is_one_transaction(database: Database, records: RecordFixtures, queues: FakeJobQueues) -> None:
+    """A refused call costs eight. A job that is there costs three: claimed, marked, and nothing more found."""
+    someone = records.add_member()
+    job = records.add_mail("member-welcome", someone, to=someone)
+    for expected, transactions in ((job, 3), (uuid4(), 1 + len(EARLY_LOOKS_S))):
+        counted: Any = TransactionCounter(database)
+        relay_due_jobs(
+            name_jobs(expected), counted, queues, clock=read_utc_now, deadline=make_deadline(), sleep=lambda _s: None
+        )
+        assert counted.transactions == transactions
+    assert queues.published == {"normal": [job]}
+
+
+def test_the_jobs_of_others_wait_for_no_more_than_a_pause(
+    database: Database, records: RecordFixtures, queues: FakeJobQueues
+) -> None:
+    """Only two relays run at once: their own wake-up may be behind the calls whose jobs do not come."""
+    someone = records.add_member()
+    seen: list[int] = []
+    between = CommitBetweenLooks(lambda: records.add_mail("member-welcome", someone, to=someone), 1)
+
+    def pause(seconds: float) -> None:
+        between.sleep(seconds)
+        seen.append(sum(map(len, queues.published.values())))
+
+    relay_due_jobs(name_jobs(uuid4()), database, queues, clock=read_utc_now, deadline=make_deadline(), sleep=pause)
+    assert seen == [0, 0] + [1] * (len(EARLY_LOOKS_S) - 1)

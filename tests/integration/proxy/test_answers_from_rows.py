@@ -9,7 +9,7 @@ import pytest
 from operations.lost_writes import LostWrite
 from relay.answers import keep_answers
 from shared.admission.ports import KeyOrigin, KeyUse, UnkeptAnswer
-from shared.aws.dynamodb_answered_keys import AnsweredKey
+from shared.aws.dynamodb_taken_keys import TakenKey
 from shared.database.transaction import Committed, Row
 from shared.deadline import Deadline
 from tests.api_client import ApiClient, LambdaContext
@@ -129,7 +129,7 @@ def test_the_relay_keeps_what_a_repeat_is_answered_of(postgres: PostgresHandle, 
         assert answers == []
         return
     [answer] = answers
-    kept = AnsweredKey(
+    kept = TakenKey(
         "record", answer.holder, answer.first_used_at, read_origin(api, asked), None, json.loads(answer.facts)
     )
     lost, told = LostWrite.from_key(kept), reply.json

@@ -8,7 +8,7 @@ import pytest
 from housekeeping import app as housekeeping
 from operations.lost_writes import SKIPPED_NUMBERS
 from shared.aws import clients
-from shared.aws.dynamodb_answered_keys import AnsweredKey, AnsweredKeys
+from shared.aws.dynamodb_taken_keys import TakenKey, TakenKeys
 from shared.clock import read_utc_now
 from tests.api_client import LambdaContext
 from tests.contract.dynamodb_clients import read_items
@@ -82,9 +82,9 @@ def service(
         yield service
 
 
-def read_key(service: RehearsedService, operation: str) -> AnsweredKey:
-    """The one answered key of an operation."""
-    found, _ = AnsweredKeys(clients.get_dynamodb(), service.environment["STATE_TABLE"]).read_page(None)
+def read_key(service: RehearsedService, operation: str) -> TakenKey:
+    """The one taken key of an operation."""
+    found, _ = TakenKeys(clients.get_dynamodb(), service.environment["STATE_TABLE"]).read_page(None)
     [key] = [each for each in found if each.origin and each.origin.operation == operation]
     return key
 
@@ -92,7 +92,7 @@ def read_key(service: RehearsedService, operation: str) -> AnsweredKey:
 def test_a_key_that_was_answered_late_ends_with_its_row(service: RehearsedService) -> None:
     """Else its record would outlive the row, and the write would look lost as soon as housekeeping has run."""
     registered = service.note(LedgerCall("POST", "/members", make_person(), key="answer-lost"))
-    keys = AnsweredKeys(clients.get_dynamodb(), service.environment["STATE_TABLE"])
+    keys = TakenKeys(clients.get_dynamodb(), service.environment["STATE_TABLE"])
     assert keys.delete(read_key(service, "POST /members"))
     [row] = service.database.query_rows(
         "UPDATE idempotency_keys SET created_at = now() - interval '23 hours 58 minutes' RETURNING created_at"

@@ -221,13 +221,14 @@ def test_a_repeat_costs_nothing_whenever_it_comes(client: RepeatingClient, after
 
 
 def test_a_call_whose_first_one_runs_has_to_wait(client: RepeatingClient) -> None:
-    """The database was asked, and has no row yet; nothing is charged for it."""
+    """The database was asked, and has no row yet; no limit is charged for it, nor that of invalid requests."""
     client.die()
-    replies = [client.call() for _ in range(9)]
+    waits = SETTINGS.find_limit("invalid-request").burst + 1
+    replies = [client.call() for _ in range(waits)]
     assert {(reply.status, reply.problem, reply.headers["Retry-After"]) for reply in replies} == {
         (409, "request-in-progress", "1")
     }
-    assert (client.database.uses, len(client.database.asked)) == ([], 9)
+    assert (client.database.uses, len(client.database.asked)) == ([], waits)
 
 
 def test_what_a_dead_call_has_not_done_is_done_by_the_repeat_after_its_lease(client: RepeatingClient) -> None:

@@ -21,6 +21,7 @@ KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 # With this exponent a signature can be made up whose cube begins right: a verifier that does not look at the end of
 # the padding takes it (Bleichenbacher, 2006).
 CUBE_KEY = rsa.generate_private_key(public_exponent=3, key_size=3072)
+SHORT_KEY = rsa.generate_private_key(public_exponent=65537, key_size=1024)
 MESSAGE = b"header.payload"
 SHA256_PREFIX = bytes.fromhex("3031300d060960864801650304020105000420")  # RFC 8017, 9.2, note 1
 PLAIN_PREFIX = bytes.fromhex("302f300b0609608648016503040201" + "0420")  # the same without its NULL
@@ -140,7 +141,7 @@ def test_a_header_can_not_choose_the_algorithm(algorithm: str) -> None:
     "changes", [{"n": None}, {"n": 5}, {"n": ""}, {"e": "AA"}, {"e": "AQ"}, {"n": "AAAA"}], ids=str
 )
 def test_a_broken_key_is_refused(changes: dict[str, Any]) -> None:
-    """A key set with one of them is taken for no key set: the endpoint is in trouble."""
+    """A key set that has no other is no key set: the endpoint is in trouble."""
     document = describe_key(KEY, **changes)
     with pytest.raises(jwt.InvalidKeyError):
         SigningKey(document)
@@ -148,11 +149,42 @@ def test_a_broken_key_is_refused(changes: dict[str, Any]) -> None:
         parse_keys(json.dumps({"keys": [document]}).encode())
 
 
+def test_the_text_of_a_key_is_refused() -> None:
+    """PyJWT's own keys read it. Nobody here has one, and a second way in would want as many tests."""
+    with pytest.raises(jwt.InvalidKeyError, match="text"):
+        RsaSha256.from_jwk(json.dumps(describe_key(KEY)))
+
+
 def test_a_short_key_is_refused() -> None:
     """RFC 7518 wants 2048 bits at least; PyJWT itself would only warn."""
-    short = rsa.generate_private_key(public_exponent=65537, key_size=1024)
     with pytest.raises(jwt.InvalidKeyError, match="too short"):
-        SigningKey(describe_key(short))
+        SigningKey(describe_key(SHORT_KEY))
+
+
+@pytest.mark.parametrize(
+    ("bad", "logged"),
+    [
+        (describe_key(SHORT_KEY, kid="bad"), {"key_id": "bad", "error": "InvalidKeyError"}),
+        (describe_key(KEY, kid="bad", n=None), {"key_id": "bad", "error": "InvalidKeyError"}),
+        ({name: value for name, value in describe_key(KEY).items() if name != "kid"}, {"error": "KeyError"}),
+        (describe_key(KEY, kid=["bad"]), {"key_id": "['bad']", "error": "TypeError"}),
+        (1, {"key_id": "None", "error": "AttributeError"}),
+    ],
+    ids=["too short", "broken", "without an id", "with a list of ids", "no key at all"],
+)
+def test_a_bad_key_spoils_no_other_of_its_set(
+    bad: Any, logged: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The pool's tokens are verified as before, and the log names the key."""
+    good = {**describe_key(KEY), "kid": "good"}
+    for keys in ([bad, good], [good, bad]):
+        caplog.clear()
+        assert list(parse_keys(json.dumps({"keys": keys}).encode())) == ["good"]
+        [line] = caplog.records
+        assert line.getMessage() == "signing_key_skipped"
+        assert logged.items() <= vars(line).items()
+    with pytest.raises(ValueError, match="no key set"):
+        parse_keys(json.dumps({"keys": [bad]}).encode())
 
 
 @pytest.mark.parametrize(

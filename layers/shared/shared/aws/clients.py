@@ -39,8 +39,9 @@ STORAGE_READ_TIMEOUT_S = 5.0
 # Without an answer a mail's outcome is unknown, so SES gets a long time to answer.
 MAIL_READ_TIMEOUT_S = 15.0
 
-# No call waits longer than a moment for a circuit's state; this limits the thread that would otherwise hang.
-CIRCUIT_STORE_TIMEOUT_S = 0.5
+# No call waits longer than a moment for a circuit's state, and no mail for the copy of an answer; this limits the
+# thread that would otherwise hang.
+IMPATIENT_TIMEOUT_S = 0.5
 
 # A health check has 2 s in total: enough for one lost SYN, but a slower answer counts as none.
 HEALTH_QUERY_TIMEOUT_S = 1.2
@@ -99,13 +100,13 @@ def get_dynamodb() -> "DynamoDBClient":
 
 
 @cache
-def get_circuit_dynamodb() -> "DynamoDBClient":
+def get_impatient_dynamodb() -> "DynamoDBClient":
     """Return the client of what must not wait for the table, circuits' states and the relay's copies of answers.
 
     It has a short timeout and makes one attempt.
     """
     client: DynamoDBClient = _build_client(
-        "dynamodb", connect_timeout_s=CIRCUIT_STORE_TIMEOUT_S, read_timeout_s=CIRCUIT_STORE_TIMEOUT_S, attempts=1
+        "dynamodb", connect_timeout_s=IMPATIENT_TIMEOUT_S, read_timeout_s=IMPATIENT_TIMEOUT_S, attempts=1
     )
     return client
 

@@ -2,13 +2,13 @@
 
 A client's bucket   pk `limit#<name>#<sha256>`    tat
 A key's record      pk `key#<sha256>`  fingerprint holder phase free_at known_until
-                    [origin] [facts] [answer | renewable]
+                    [origin] [facts | answer | renewable]
 
 `tat`, `free_at` and `known_until` are epoch microseconds. At `tat` the bucket is full again. At `free_at` the holder's
 lease ends: if no answer is stored by then, another call may take the key from it. At `known_until` the key is free for
 any request; a record of an earlier release has none, and its key is free at `free_at`. `holder` is the fencing token.
 `phase` is `running` until an answer is stored: by the relay as `facts`, of which a repeat makes its answer, or by a
-call as `answer`. Until then the key's row in the database shows whether the work is done.
+call as `answer`, which replaces them. Until then the key's row in the database shows whether the work is done.
 DynamoDB deletes an item some time after `expires_at` (epoch seconds), which is always later than the others:
 deletion can be days late and never changes a decision, because the conditions check the time themselves. `renewable` is
 an answer without the part that expires, and the facts from which that part is made. `origin` is the call that took the
@@ -59,7 +59,7 @@ RUNNING_RETRY_S = 1.0
 
 RUNNING = "running"
 ANSWERED = "answered"
-UNKEPT = "unkept"
+TOO_LARGE = "unkept"  # as the items of earlier releases have it, too
 
 
 def make_bucket_key(charge: LimitCharge) -> str:
@@ -137,10 +137,14 @@ def build_take_write(
 
 
 def build_answer_write(table: str, use: KeyUse, token: str, answer: StoredAnswer | None, ends: int) -> UpdateTypeDef:
-    """Return the write that finishes a key still held by `token`, until `ends`; None stores no answer."""
+    """Return the write that finishes a key still held by `token`, until `ends`; None stores no answer.
+
+    An answer replaces the facts that the relay may have stored: an item has no room for both of the largest. Where the
+    answer is too large, the facts stay, of which it can be made.
+    """
     values: Values = {
         ":token": {"S": token},
-        ":phase": {"S": UNKEPT if answer is None else ANSWERED},
+        ":phase": {"S": TOO_LARGE if answer is None else ANSWERED},
         ":ends": _build_number(ends),
         ":gone": _compute_expiry(ends),
     }
@@ -151,7 +155,7 @@ def build_answer_write(table: str, use: KeyUse, token: str, answer: StoredAnswer
         "TableName": table,
         "Key": {"pk": {"S": make_record_key(use)}},
         "UpdateExpression": "SET phase = :phase, free_at = :ends, known_until = :ends, expires_at = :gone"
-        + (f", {attribute} = :answer" if answer is not None else ""),
+        + (f", {attribute} = :answer REMOVE facts" if answer is not None else ""),
         "ConditionExpression": "holder = :token",
         "ExpressionAttributeValues": values,
     }
@@ -166,7 +170,7 @@ def build_facts_write(table: str, answer: UnkeptAnswer, life: int, *, is_stored:
     values: Values = {
         ":token": {"S": answer.holder},
         ":running": {"S": RUNNING},
-        ":phase": {"S": ANSWERED if is_stored else UNKEPT},
+        ":phase": {"S": ANSWERED if is_stored else TOO_LARGE},
         ":ends": _build_number(ends),
         ":gone": _compute_expiry(ends),
     }

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 class DynamoDbCircuitStore:
     """The CircuitStore in DynamoDB.
 
-    `client` has a short timeout and makes one attempt, see clients.get_circuit_dynamodb.
+    `client` has a short timeout and makes one attempt, see clients.get_impatient_dynamodb.
     """
 
     def __init__(self, client: DynamoDBClient, table: str) -> None:

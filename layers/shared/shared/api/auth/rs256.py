@@ -4,7 +4,6 @@ PyJWT's own keys need the package cryptography, which would make the layer large
 tests/unit/api/test_rs256.py lets cryptography sign, and compares the verdicts of both on forged signatures.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
@@ -47,10 +46,11 @@ class RsaSha256(Algorithm):
 
     @staticmethod
     def from_jwk(jwk: str | Mapping[str, Any]) -> RSA.RsaKey:
-        """Return the public key of a JWK, as text or read (RFC 7518, 6.3.1). Raise InvalidKeyError."""
+        """Return the public key of a JWK (RFC 7518, 6.3.1). Raise InvalidKeyError, for the text of one too."""
+        if isinstance(jwk, str):
+            raise jwt.InvalidKeyError("a JWK has to be read from its text before")
         try:
-            members = json.loads(jwk) if isinstance(jwk, str) else jwk
-            key = RSA.construct((_read_number(members["n"]), _read_number(members["e"])))
+            key = RSA.construct((_read_number(jwk["n"]), _read_number(jwk["e"])))
         except (KeyError, TypeError, ValueError) as error:
             raise jwt.InvalidKeyError("not an RSA key") from error
         if key.size_in_bits() < LEAST_KEY_BITS:

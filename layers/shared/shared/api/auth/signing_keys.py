@@ -10,6 +10,7 @@ import jwt
 from shared.api.auth.rs256 import SigningKey, can_verify
 from shared.clock import read_monotonic
 from shared.errors import Unavailable
+from shared.logging import logger
 
 Fetch = Callable[[], bytes]  # raises OSError or http.client.HTTPException
 
@@ -74,11 +75,22 @@ class SigningKeys:
 
 
 def parse_keys(document: bytes) -> Mapping[str, SigningKey]:
-    """Return the keys of a JWK set (RFC 7517, 5) that can verify a signature. Raise ValueError if there are none."""
+    """Return the keys of a JWK set (RFC 7517, 5) that can verify a signature. Raise ValueError if there are none.
+
+    One that is broken, too short or without an id is passed over and logged: the others still verify.
+    """
     try:
-        keys = {key["kid"]: SigningKey(key) for key in json.loads(document)["keys"] if can_verify(key)}
-    except (KeyError, TypeError, AttributeError, jwt.PyJWTError) as error:
+        listed = json.loads(document)["keys"]
+    except (KeyError, TypeError) as error:
         raise ValueError("no key set") from error
+    keys: dict[str, SigningKey] = {}
+    for jwk in listed if isinstance(listed, list) else ():
+        try:
+            if can_verify(jwk):
+                keys[jwk["kid"]] = SigningKey(jwk)
+        except (KeyError, TypeError, AttributeError, jwt.PyJWTError) as error:
+            key_id = jwk.get("kid") if isinstance(jwk, dict) else None
+            logger.warning("signing_key_skipped", extra={"key_id": str(key_id), "error": type(error).__name__})
     if not keys:
-        raise ValueError("an empty key set")
+        raise ValueError("no key set")
     return keys

@@ -15,7 +15,7 @@ from shared.aws.dynamodb import has_condition_failed
 from shared.aws.dynamodb_admission_items import (
     ANSWERED,
     RUNNING,
-    UNKEPT,
+    TOO_LARGE,
     Item,
     read_answer,
     read_end,
@@ -36,7 +36,7 @@ PREFIX = "key#"
 
 
 @dataclass(frozen=True, slots=True)
-class AnsweredKey:
+class TakenKey:
     """The record of a key whose call was answered, or may have been.
 
     `record` is the SHA-256 of the key and its scope in hexadecimal; `holder` fences the record. `origin` is None for a
@@ -56,8 +56,8 @@ class AnsweredKey:
     is_over: bool = True
 
 
-class AnsweredKeys:
-    """The answered keys in the state table; `page_items` is how many items of any kind are read at once."""
+class TakenKeys:
+    """The taken keys in the state table; `page_items` is how many items of any kind are read at once."""
 
     def __init__(
         self, client: DynamoDBClient, table: str, *, page_items: int = PAGE_ITEMS, now: Clock = read_utc_now
@@ -67,7 +67,7 @@ class AnsweredKeys:
         self._table = table
         self._page_items = page_items
 
-    def read_page(self, after: str | None) -> tuple[list[AnsweredKey], str | None]:
+    def read_page(self, after: str | None) -> tuple[list[TakenKey], str | None]:
         """Return the keys' records of a page, and the item after which the next page begins; None at the end.
 
         A record whose day is over is returned as long as DynamoDB has not deleted it: it answers no repeat any more,
@@ -79,12 +79,12 @@ class AnsweredKeys:
                 TableName=self._table,
                 ConsistentRead=True,
                 Limit=self._page_items,
-                FilterExpression="begins_with(pk, :prefix) AND (phase IN (:answered, :unkept) OR "
+                FilterExpression="begins_with(pk, :prefix) AND (phase IN (:answered, :too_large) OR "
                 "(phase = :running AND attribute_exists(known_until)))",
                 ExpressionAttributeValues={
                     ":prefix": {"S": PREFIX},
                     ":answered": {"S": ANSWERED},
-                    ":unkept": {"S": UNKEPT},
+                    ":too_large": {"S": TOO_LARGE},
                     ":running": {"S": RUNNING},
                 },
                 **start,
@@ -95,7 +95,7 @@ class AnsweredKeys:
         now = convert_to_epoch_micros(self._now())
         return [_read_record(item, now) for item in page["Items"]], last["pk"]["S"] if last else None
 
-    def delete(self, key: AnsweredKey) -> bool:
+    def delete(self, key: TakenKey) -> bool:
         """Delete a record, so that the next call with its key is run; return False if it is another's by now.
 
         Raise AwsError.
@@ -114,10 +114,10 @@ class AnsweredKeys:
         return True
 
 
-def _read_record(item: Item, now: int) -> AnsweredKey:
+def _read_record(item: Item, now: int) -> TakenKey:
     answered_at = convert_from_epoch_micros(read_end(item)) - timedelta(seconds=KEY_LIFE_S)
     is_known_answered = item["phase"]["S"] != RUNNING
-    return AnsweredKey(
+    return TakenKey(
         item["pk"]["S"].removeprefix(PREFIX),
         item["holder"]["S"],
         answered_at,

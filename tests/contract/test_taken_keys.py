@@ -1,4 +1,4 @@
-"""The answered keys of a state table, as the operators' command reads and deletes them; on the emulator's DynamoDB."""
+"""The taken keys of a state table, as the operators' command reads and deletes them; on the emulator's DynamoDB."""
 
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from shared.admission.ports import KeyOrigin, KeyUse, StoredAnswer
 from shared.aws.dynamodb_admission import DynamoDbAdmissionStore
 from shared.aws.dynamodb_admission_items import make_record_key
-from shared.aws.dynamodb_answered_keys import AnsweredKey, AnsweredKeys
+from shared.aws.dynamodb_taken_keys import TakenKey, TakenKeys
 from shared.clock import read_utc_now
 from tests.contract.dynamodb_clients import LEASE_S, ignore_event, make_charge, make_use, read_items, read_token
 
@@ -27,9 +27,9 @@ def answer_key(store: DynamoDbAdmissionStore, use: KeyUse, answer: StoredAnswer 
     store.complete(use, read_token(store.admit(charge=make_charge(use.key), use=use, lease_s=LEASE_S)), answer)
 
 
-def read_all(keys: AnsweredKeys) -> tuple[list[AnsweredKey], int]:
+def read_all(keys: TakenKeys) -> tuple[list[TakenKey], int]:
     """Everything there is, and in how many pages."""
-    found: list[AnsweredKey] = []
+    found: list[TakenKey] = []
     after, pages = None, 0
     while True:
         page, after = keys.read_page(after)
@@ -38,14 +38,14 @@ def read_all(keys: AnsweredKeys) -> tuple[list[AnsweredKey], int]:
             return found, pages
 
 
-def test_all_answered_keys_are_read_page_by_page_and_nothing_else(dynamodb: "DynamoDBClient", state_table: str) -> None:
+def test_all_taken_keys_are_read_page_by_page_and_nothing_else(dynamodb: "DynamoDBClient", state_table: str) -> None:
     """Not the limits; a key whose call may still run says so."""
     store = make_store(dynamodb, state_table)
     for n in range(7):
         answer_key(store, make_use(f"key-{n}"))
     store.admit(charge=None, use=make_use("running"), lease_s=LEASE_S)
     store.admit(charge=make_charge("another"), use=None, lease_s=0)
-    everything, pages = read_all(AnsweredKeys(dynamodb, state_table, page_items=2))
+    everything, pages = read_all(TakenKeys(dynamodb, state_table, page_items=2))
     [running], found = [k for k in everything if not k.is_over], [k for k in everything if k.is_over]
     assert (running.answer, running.is_known_answered) == (None, False)
     there = {pk.removeprefix("key#") for pk, item in read_items(dynamodb, state_table).items() if "answer" in item}
@@ -65,7 +65,7 @@ def test_a_call_that_is_over_without_a_stored_answer_may_have_been_answered(
         TableName=state_table, Key={"pk": {"S": make_record_key(make_use("earlier"))}},
         UpdateExpression="REMOVE known_until",
     )  # fmt: skip
-    later = AnsweredKeys(dynamodb, state_table, now=lambda: began + timedelta(seconds=LEASE_S + 1))
+    later = TakenKeys(dynamodb, state_table, now=lambda: began + timedelta(seconds=LEASE_S + 1))
     [key], _ = later.read_page(None)
     assert (key.origin, key.answer, key.is_known_answered, key.is_over) == (ORIGIN, None, False, True)
     assert began <= key.answered_at <= began + timedelta(seconds=1)
@@ -78,7 +78,7 @@ def test_a_key_tells_which_call_took_it_and_when_it_was_answered(dynamodb: "Dyna
     answer_key(store, KeyUse("scope", "new", "asked", ORIGIN))
     answer_key(store, KeyUse("scope", "old", "asked"))
     answer_key(store, KeyUse("scope", "large", "asked", ORIGIN), StoredAnswer(200, {}, "x" * 400_000))
-    found, _ = read_all(AnsweredKeys(dynamodb, state_table))
+    found, _ = read_all(TakenKeys(dynamodb, state_table))
     assert all(began <= key.answered_at <= read_utc_now() for key in found)
     kept = [(key.origin, key.answer and key.answer.status) for key in found]
     assert sorted(kept, key=str) == sorted([(ORIGIN, 201), (None, 201), (ORIGIN, None)], key=str)
@@ -91,13 +91,13 @@ def test_a_key_whose_day_is_over_is_read_until_its_item_is_deleted(
     three_days_ago = read_utc_now() - timedelta(days=3)
     store = DynamoDbAdmissionStore(dynamodb, state_table, observer=ignore_event, now=lambda: three_days_ago)
     answer_key(store, make_use())
-    [key], _ = AnsweredKeys(dynamodb, state_table).read_page(None)
+    [key], _ = TakenKeys(dynamodb, state_table).read_page(None)
     assert abs(key.answered_at - three_days_ago) < timedelta(seconds=1)
 
 
 def test_a_deleted_key_is_free(dynamodb: "DynamoDBClient", state_table: str) -> None:
     """The next call with it runs; deleting again does no harm to it."""
-    store, keys, use = make_store(dynamodb, state_table), AnsweredKeys(dynamodb, state_table), make_use()
+    store, keys, use = make_store(dynamodb, state_table), TakenKeys(dynamodb, state_table), make_use()
     answer_key(store, use)
     [key], _ = keys.read_page(None)
     assert keys.delete(key)
