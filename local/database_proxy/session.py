@@ -5,6 +5,7 @@ import itertools
 import ssl
 import struct
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -102,9 +103,10 @@ class ClientSession(asyncio.Protocol):
             self._early_tls_data += data
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """Remove the session and discard its server connection."""
-        self._context.sessions.discard(self)
-        self._context.counts.clients -= 1
+        """Remove the session and discard its server connection; asyncio does not call it in a TLS handshake."""
+        if self in self._context.sessions:
+            self._context.sessions.remove(self)
+            self._context.counts.clients -= 1
         self._end()
 
     def close(self) -> None:
@@ -166,17 +168,20 @@ class ClientSession(asyncio.Protocol):
 
     async def _shake_hands(self, tls: ssl.SSLContext) -> None:
         loop = asyncio.get_running_loop()
-        try:
+        transport = None
+        with suppress(OSError):  # ssl.SSLError is one: a client that does not trust our certificate hangs up
             transport = await loop.start_tls(
                 self._transport, self, tls, server_side=True, ssl_shutdown_timeout=CLOSE_NOTIFY_S
             )
-        except OSError:  # ssl.SSLError is one: a client that does not trust our certificate hangs up
+        if transport is not None:
+            self._transport = transport
+        if transport is None or self._ended:  # start_tls raises nothing where we closed the connection meanwhile
             self.abort()
-        else:
-            self._transport = cast("asyncio.Transport", transport)
-            early, self._early_tls_data = self._early_tls_data, None
-            if early:
-                self._inbound.feed(early)
+            self.connection_lost(None)
+            return
+        early, self._early_tls_data = self._early_tls_data, None
+        if early:
+            self._inbound.feed(early)
 
     def _handle_startup_packet(self, packet: StartupPacket) -> None:
         if packet.code == framing.SSL_REQUEST and self._context.tls is not None and not self._is_secure:

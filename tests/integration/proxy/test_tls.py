@@ -71,6 +71,33 @@ def test_a_client_that_trusts_another_authority_leaves_nothing_behind(proxy: Pro
     assert wait_until(lambda: proxy.counts.clients == 0)
 
 
+def begin_handshake(proxy: Proxy) -> socket.socket:
+    """Return a line on which a client has asked for TLS and begun the handshake, which waits for its next words."""
+    line = socket.create_connection(("127.0.0.1", proxy.port), LONG_S)
+    line.sendall(SSL_REQUEST)
+    assert line.recv(1) == b"S"
+    sent = ssl.MemoryBIO()
+    tls = ssl.create_default_context(cafile=str(make_certificates().authority))
+    with pytest.raises(ssl.SSLWantReadError):
+        tls.wrap_bio(ssl.MemoryBIO(), sent, server_hostname="127.0.0.1").do_handshake()
+    line.sendall(sent.read())
+    assert line.recv(1, socket.MSG_PEEK)
+    return line
+
+
+def test_a_client_that_resets_the_connection_during_the_handshake_leaves_nothing_behind(proxy: Proxy) -> None:
+    """A client whose time is over closes with the server's words unread, which resets the connection."""
+    begin_handshake(proxy).close()
+    assert wait_until(lambda: proxy.counts.clients == 0)
+
+
+def test_a_client_that_is_cut_during_the_handshake_leaves_nothing_behind(proxy: Proxy) -> None:
+    """It was not connected yet when the cut came."""
+    with begin_handshake(proxy):
+        assert proxy.cut_all() == 1
+        assert wait_until(lambda: proxy.counts.clients == 0)
+
+
 def test_a_cut_is_seen_by_the_client_at_once(proxy: Proxy) -> None:
     """An idle client sees it too, without sending anything."""
     with connect_verified(proxy) as client:
