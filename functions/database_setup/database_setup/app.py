@@ -1,7 +1,7 @@
 """The handler of the custom resource `Setup` of templates/database.yaml.
 
-CloudFormation calls it when the stack is created and when the cluster is another one. It runs `setup.sql` through the
-Data API, so it needs no way into the network. It has no layer: the stack above makes that later.
+CloudFormation calls it when the stack is created, and when the cluster is replaced. It runs `setup.sql` through the
+Data API, so it needs no way into the network. It has no layer: the parent stack creates that later.
 """
 
 import json
@@ -20,7 +20,7 @@ STATEMENT = resources.files("database_setup").joinpath("setup.sql").read_text(en
 ATTEMPTS = 12
 PAUSE_S = 10.0
 ANSWER_S = 10.0
-RESOURCE_ID = "setup"  # the same for ever: another one would be a resource that replaces this one
+RESOURCE_ID = "setup"  # always the same: CloudFormation takes another id for a new resource, and deletes this one
 REASON_CHARACTERS = 1000  # CloudFormation takes 4 KB in all
 
 
@@ -43,7 +43,7 @@ def handler(event: Mapping[str, Any], _context: object) -> None:
 
 
 def set_up(api: DataApi, properties: Mapping[str, str], *, attempts: int = ATTEMPTS, pause_s: float = PAUSE_S) -> None:
-    """Run the statement, again if the Data API refuses it. At last raise ClientError, BotoCoreError."""
+    """Run the statement, and again if the Data API refuses it. Raise the last refusal: ClientError, BotoCoreError."""
     for attempt in range(1, attempts + 1):
         try:
             api.execute_statement(

@@ -1,8 +1,8 @@
 """The handler of the custom resource `Migration` of template.yaml, which runs this release's migrations when deployed.
 
-CloudFormation calls it by the alias of this function, which is on the new version by then, and updates the functions
-that serve only after its answer. It gets an answer, or stops waiting: Lambda repeats an invocation that died, and the
-resource has a ServiceTimeout. A run may be repeated, and may overlap another one.
+CloudFormation calls it by this function's alias, which is on the new version by then, and updates the functions that
+serve only after its answer. CloudFormation gets an answer or stops waiting: Lambda repeats an invocation that died, and
+the resource has a ServiceTimeout. A run may be repeated, and may overlap another one.
 
 Migrations only go forward. A rollback has nothing to undo, since the earlier release runs on the schema of the later
 one, and no trouble of the database may keep CloudFormation from going back.
@@ -44,12 +44,12 @@ def handler(event: Mapping[str, Any], context: Any) -> None:
 
 
 def describe_reason(error: Exception) -> str:
-    """Return why the migrations failed; of an error that is none of theirs only the class, since it may quote a row."""
+    """Return why the migrations failed: a MigrationError's message, or another error's class, as it may quote rows."""
     return str(error) if isinstance(error, MigrationError) else type(error).__name__
 
 
 def carry_out(request: ResourceRequest, context: Any) -> None:
-    """Migrate the schema, unless the resource goes. Raise MigrationError, but not during a rollback."""
+    """Migrate the schema, unless the resource is deleted. Raise MigrationError, but not during a rollback."""
     left_s = context.get_remaining_time_in_millis() / 1000 - RESERVE_S
     if request.kind == "Delete":  # the schema stays with its database
         return
