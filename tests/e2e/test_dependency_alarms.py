@@ -134,7 +134,7 @@ def test_circuits_that_are_throttled_ring_as_not_shared(alarm_cloud: WatchedClou
 
 @pytest.mark.long
 def test_a_pace_of_mails_that_is_throttled_rings(alarm_cloud: WatchedCloud) -> None:
-    """Workers send at their own share of the rate meanwhile."""
+    """Workers send without the shared pace meanwhile."""
     users = CloudUsers(alarm_cloud.cloud)
     began = alarm_cloud.align()
     with fail_service(alarm_cloud.cloud, "dynamodb", "ThrottlingException", status=400, text=PACE_KEY):
