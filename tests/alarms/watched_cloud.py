@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from local.alarms import EXTRA_PERIODS, State, judge, rule_of
+from local.alarms import EXTRA_PERIODS, State, build_rule, judge
 from local.events.dependency_metrics import PROXY_NAME
 from tests.alarms.declared_troubles import TROUBLES
 from tests.alarms.deployed_alarms import DeployedAlarms
@@ -129,7 +129,7 @@ class WatchedCloud:
             before_s = period_s * (alarm["EvaluationPeriods"] + EXTRA_PERIODS + 1)
         values = self._read_values(alarm, since=began - before_s, until=ended, period_s=period_s)
         # One value a period is left, its statistic.
-        rule = replace(rule_of(alarm), period_s=period_s, statistic="Maximum")
+        rule = replace(build_rule(alarm), period_s=period_s, statistic="Maximum")
         states: list[State] = []
         for minute in range(int(began // self.minute_s) + 1, int(ended // self.minute_s) + 1):
             states.append(judge(rule, values, now=minute * self.minute_s, state=states[-1] if states else "OK"))

@@ -16,7 +16,7 @@ import httpx
 import psycopg
 import pytest
 
-from local.alarms import EXTRA_PERIODS, judge, rule_of
+from local.alarms import EXTRA_PERIODS, build_rule, judge
 from local.events.cloudwatch import CloudWatch
 from local.postgres import DATABASE
 from local.state_folder import StateFolder
@@ -86,7 +86,7 @@ class Watched:
         found = set()
         for name, alarm in self.deployed().items():
             is_of_minutes = alarm["Period"] == 60
-            rule = replace(rule_of(alarm), period_s=PERIOD_S if is_of_minutes else PERIOD_S * MOST_PERIODS)
+            rule = replace(build_rule(alarm), period_s=PERIOD_S if is_of_minutes else PERIOD_S * MOST_PERIODS)
             if judge(rule, self.values(alarm, since=since), now=now, state="OK") == "ALARM":
                 found.add(name)
         return found

@@ -133,7 +133,7 @@ def count_retries(cloud: RunningCloud) -> int:
 
 
 def promote_standby(cloud: RunningCloud) -> None:
-    """Make the standby the writer, and lead all clients to it."""
+    """Make the standby the writer, and redirect all clients to it."""
     port = StateFolder(ROOT, cloud.folder).read_state().ports["standby"]
     with psycopg.connect(f"host=127.0.0.1 port={port} user={SUPERUSER} dbname={DATABASE}", autocommit=True) as standby:
         standby.execute("SELECT pg_promote()")

@@ -19,7 +19,7 @@ import pytest
 from health.app import publish_report
 from health.container import HealthContainer
 from health.service import OutboxCounts
-from local.alarms import EXTRA_PERIODS, Rule, State, judge, rule_of
+from local.alarms import EXTRA_PERIODS, Rule, State, build_rule, judge
 from local.events.embedded_metrics import MetricDatum, read_metrics
 from shared.aws.dynamodb_shared_state import CircuitStatus, SharedState
 from shared.logging import STACK_VARIABLE, count_scheduled_run, observe
@@ -217,7 +217,7 @@ def series_of(fault: Fault) -> Series:
     return found
 
 
-def states_of(rule: Rule, values: Sequence[tuple[float, float]], minutes: Iterable[int]) -> list[State]:
+def list_states(rule: Rule, values: Sequence[tuple[float, float]], minutes: Iterable[int]) -> list[State]:
     """Return an alarm's state in each of the minutes."""
     states: list[State] = []
     times = [at for at, _ in values]
@@ -244,7 +244,7 @@ def test_each_fault_rings_its_alarms_and_no_other_and_they_end(name: str) -> Non
     for alarm, properties in our_alarms().items():
         dimensions = frozenset(properties["Dimensions"].items())
         values = series.get((properties["Namespace"], properties["MetricName"], dimensions), ())
-        states = dict(zip(minutes, states_of(rule_of(properties), values, minutes), strict=True))
+        states = dict(zip(minutes, list_states(build_rule(properties), values, minutes), strict=True))
         rang |= {alarm} if "ALARM" in states.values() else set()
         rings_still |= {alarm} if states[minutes[-1]] == "ALARM" else set()
         rang_before |= {alarm} if any(states[minute] == "ALARM" for minute in range(5, BEGINS)) else set()

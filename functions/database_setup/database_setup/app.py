@@ -35,14 +35,16 @@ def handler(event: Mapping[str, Any], _context: object) -> None:
     """Carry out CloudFormation's request, and answer it whatever happens."""
     try:
         if event["RequestType"] != "Delete":  # the role goes with the cluster
-            set_up(boto3.client("rds-data"), event["ResourceProperties"])
+            create_owner(boto3.client("rds-data"), event["ResourceProperties"])
     except Exception as error:  # noqa: BLE001 - without an answer the stack would wait
-        answer(event, "FAILED", f"{type(error).__name__}: {error}")
+        send_answer(event, "FAILED", f"{type(error).__name__}: {error}")
     else:
-        answer(event, "SUCCESS")
+        send_answer(event, "SUCCESS")
 
 
-def set_up(api: DataApi, properties: Mapping[str, str], *, attempts: int = ATTEMPTS, pause_s: float = PAUSE_S) -> None:
+def create_owner(
+    api: DataApi, properties: Mapping[str, str], *, attempts: int = ATTEMPTS, pause_s: float = PAUSE_S
+) -> None:
     """Run the statement, and again if the Data API refuses it. Raise the last refusal: ClientError, BotoCoreError."""
     for attempt in range(1, attempts + 1):
         try:
@@ -60,7 +62,7 @@ def set_up(api: DataApi, properties: Mapping[str, str], *, attempts: int = ATTEM
             return
 
 
-def answer(event: Mapping[str, Any], status: str, reason: str = "") -> None:
+def send_answer(event: Mapping[str, Any], status: str, reason: str = "") -> None:
     """Put the outcome where CloudFormation asked for it."""
     body = {
         "Status": status,

@@ -2,7 +2,17 @@
 
 import pytest
 
-from local.alarms import EXTRA_PERIODS, Missing, Rule, State, judge, judge_points, rule_of, summarise, summary
+from local.alarms import (
+    EXTRA_PERIODS,
+    Missing,
+    Rule,
+    State,
+    build_rule,
+    compute_statistic,
+    judge,
+    judge_points,
+    summarise,
+)
 
 WORDS: dict[str, State] = {"alarm": "ALARM", "ok": "OK", "nothing": "INSUFFICIENT_DATA", "retain": "ALARM"}
 POINTS = {"0": False, "X": True, "-": None}
@@ -81,7 +91,7 @@ def test_a_period_counts_once_it_is_over() -> None:
 )
 def test_a_periods_statistic(statistic: str, wanted: float) -> None:
     """The values are 4, 1, 3 and 2."""
-    assert summary(statistic, [4.0, 1.0, 3.0, 2.0]) == pytest.approx(wanted)
+    assert compute_statistic(statistic, [4.0, 1.0, 3.0, 2.0]) == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +111,7 @@ def test_a_threshold_is_compared_as_the_alarm_says(comparison: str, rings_at: li
 def test_what_is_no_statistic_and_no_comparison_is_refused() -> None:
     """A misspelt word would otherwise never ring."""
     with pytest.raises(ValueError, match="Summ"):
-        summary("Summ", [1.0])
+        compute_statistic("Summ", [1.0])
     with pytest.raises(ValueError, match="Equal"):
         rule(comparison="Equal").is_breached_by(1.0)
 
@@ -116,7 +126,7 @@ def test_a_rule_is_read_from_a_templates_alarm() -> None:
         "ComparisonOperator": "GreaterThanThreshold",
     }
     wanted = rule(statistic="p99", threshold=0.5, comparison="GreaterThanThreshold")
-    assert rule_of(least) == wanted
-    assert rule_of({**least, "Statistic": "Average"}) == wanted, "as the emulator describes an alarm on a percentile"
-    more = rule_of({**least, "DatapointsToAlarm": 2, "TreatMissingData": "ignore"})
+    assert build_rule(least) == wanted
+    assert build_rule({**least, "Statistic": "Average"}) == wanted, "as the emulator describes an alarm on a percentile"
+    more = build_rule({**least, "DatapointsToAlarm": 2, "TreatMissingData": "ignore"})
     assert (more.needed, more.missing) == (2, "ignore")

@@ -81,7 +81,7 @@ def test_a_failure_is_told_with_its_reason(box: AnswerBox, monkeypatch: pytest.M
 def test_a_data_api_that_is_not_ready_yet_is_asked_again() -> None:
     """A new cluster's may refuse for a moment."""
     api = FakeDataApi(refusals=2)
-    app.set_up(api, PROPERTIES, attempts=3, pause_s=0)
+    app.create_owner(api, PROPERTIES, attempts=3, pause_s=0)
     assert len(api.calls) == 3
 
 
