@@ -179,7 +179,7 @@ def test_what_an_answer_is_made_from_is_kept_with_it(subject: AdmissionStoreSubj
     assert subject.admit(make_charge(), make_use()) == Replay(announced)
 
 
-def test_code_that_knows_no_facts_leaves_such_an_answer_to_the_database(
+def test_code_that_does_not_know_facts_leaves_an_answer_with_facts_to_the_database(
     dynamodb: "DynamoDBClient", state_table: str
 ) -> None:
     """While two versions run side by side, the older one must not replay an answer without its expiring part."""

@@ -112,7 +112,7 @@ def test_a_part_by_itself_is_what_the_whole_view_has_of_it(tmp_path: Path, part:
     assert isinstance(by_itself, DatabaseAccess) or bool(by_itself.found) == (part in answers), "an empty part is equal"
 
 
-def test_a_part_asks_only_those_who_know_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_of_the_page_asks_only_its_own_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The emulator for its queues, the database for its jobs: each once, and nobody for the rest."""
     asked: list[str] = []
 

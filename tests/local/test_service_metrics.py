@@ -166,7 +166,7 @@ def test_the_reputation_is_the_share_of_the_latest_mails_that_bounced_or_were_co
     assert find_values(list(summarize_mails(restored)), "Reputation.BounceRate") == [(0.0, 1)]
 
 
-def test_the_proxy_is_told_by_its_connections_and_by_how_long_they_were_waited_for() -> None:
+def test_the_proxys_metrics_are_its_connections_and_the_wait_for_them() -> None:
     """The wait is that of the borrows since the period before, on average, in microseconds."""
     now = {**PROXY_COUNTS, "borrows": 5, "borrow_wait_s": 0.9}
     metrics = list(summarize_proxy(now, PROXY_COUNTS))

@@ -74,7 +74,7 @@ def test_a_short_run_leaves_the_rehearsals_out_unless_it_is_asked_for_them() -> 
     assert choose_scenarios(SHORT, ["restore", "pool"]) == ["pool", "restore"]
 
 
-def test_what_a_lost_member_did_is_told_of_the_member_who_has_registered_again() -> None:
+def test_the_calls_of_a_lost_member_count_for_the_member_who_registered_again() -> None:
     """Their account has another id since."""
     call = make_call("register", key="a")
     lost, again = make_sample(call, id="old"), make_sample(call, id="new")

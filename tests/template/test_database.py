@@ -201,7 +201,7 @@ def test_the_template_passes_the_fleets_number_to_the_pool() -> None:
     assert nested["Parameters"]["MaxConnections"] == {"Ref": "DatabaseMaxConnections"}
 
 
-def test_a_call_that_waits_in_vain_for_a_connection_is_told_in_time() -> None:
+def test_a_call_that_waits_in_vain_for_a_connection_gets_an_answer_in_time() -> None:
     """It waits as long as at the stand-in; a connection that a function still keeps is not closed."""
     [targets] = made_of_type("AWS::RDS::DBProxyTargetGroup").values()
     idle = load_template()["Parameters"]["DatabaseIdleTimeout"]["MaxValue"]

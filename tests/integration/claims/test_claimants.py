@@ -49,7 +49,7 @@ def test_staff_see_the_member_wherever_they_see_the_claim(claim_fixtures: ClaimF
     assert [claim["member"] for claim in seen] == [expected] * 5
 
 
-def test_a_member_is_not_told_who_they_are(claim_fixtures: ClaimFixtures) -> None:
+def test_a_member_does_not_see_the_claims_member(claim_fixtures: ClaimFixtures) -> None:
     """Not at the submission, on reading or listing it, at a withdrawal, nor by a repeated call."""
     member = claim_fixtures.add_member()
     submitted = claim_fixtures.submit(member)

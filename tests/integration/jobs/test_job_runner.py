@@ -244,7 +244,7 @@ def test_a_throttled_mail_waits_and_is_sent_then(
 
 
 @pytest.mark.parametrize(("hops", "woken_with"), [(0, [1]), (MOST_HOPS - 1, [MOST_HOPS]), (MOST_HOPS, [])])
-def test_after_so_many_hops_a_job_that_waits_is_left_to_the_schedule(
+def test_after_the_last_hop_a_waiting_job_is_left_to_the_schedule(
     worker_setup: WorkerSetup, welcome_mail: UUID, hops: int, woken_with: list[int]
 ) -> None:
     """Lambda would take the relay and the worker, which wake each other, for a loop."""

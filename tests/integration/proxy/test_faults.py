@@ -108,7 +108,7 @@ def test_a_delay_keeps_the_order_and_loses_nothing(proxy: Proxy, whole: bytes, d
     assert answer(client) == whole
 
 
-def test_a_black_hole_takes_those_who_ask_and_those_who_connect(proxy: Proxy, whole: bytes) -> None:
+def test_a_black_hole_silences_open_and_new_connections(proxy: Proxy, whole: bytes) -> None:
     """They are accepted and acknowledged, and hear nothing, also after it; new ones are served then."""
     client = open_line(proxy)
     with proxy.faults.discard_data():

@@ -179,7 +179,7 @@ def test_what_the_relay_has_kept_is_for_staff_who_still_work_here() -> None:
 
 
 @pytest.mark.parametrize("repeats", [0, 1])
-def test_what_somebody_did_as_staff_is_not_told_to_them_as_a_member(repeats: int) -> None:
+def test_an_answer_given_to_staff_is_not_repeated_to_the_same_person_as_a_member(repeats: int) -> None:
     """Their token is of both groups, and their account has lost the role: neither the facts nor the stored answer."""
     client = RepeatingClient("/complaints")
     both, role = make_claims("both", "staff", "member"), ["staff"]

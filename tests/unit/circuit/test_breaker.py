@@ -164,7 +164,7 @@ def test_slow_calls_open_it(fleet: BreakerEnvironments) -> None:
 
 
 @pytest.mark.parametrize("successes", [60, 600, 6000])
-def test_slow_calls_open_it_whatever_was_quick_before(fleet: BreakerEnvironments, successes: int) -> None:
+def test_slow_calls_open_the_circuit_after_any_number_of_quick_ones(fleet: BreakerEnvironments, successes: int) -> None:
     """Slow ones and failing ones count together."""
     environment = fleet.environment()
     for _ in range(successes):

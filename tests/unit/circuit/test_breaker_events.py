@@ -178,7 +178,7 @@ def test_a_failing_call_is_counted_from_its_beginning_to_its_end(observed: Obser
     assert outcome is None, "it was written"
 
 
-def test_a_call_that_is_recorded_began_so_many_seconds_before_its_end(observed: ObservedBreaker) -> None:
+def test_a_recorded_call_began_its_seconds_before_its_end(observed: ObservedBreaker) -> None:
     """By which successes of others are weighed against it."""
     observed.store.reachable = False
     permit = observed.breaker.allow()

@@ -96,7 +96,7 @@ def test_a_success_counts_only_against_failures_that_ended_before_it() -> None:
     assert FailureBucket((NOW + 4, NOW + 6)).add_outcomes(POLICY, outcomes) == FailureBucket((NOW + 6,))
 
 
-def test_the_first_failure_of_an_environment_in_which_all_went_well_is_weighed_against_those_of_others() -> None:
+def test_a_first_failure_after_successes_cancels_only_failures_of_others_that_ended_before_it_began() -> None:
     """It is only if they had ended when it began: failures at the same time are an outage."""
     others = FailureBucket((NOW + 10,))
     well = [CallOutcome(NOW, NOW + 5, failed=False)] * 40

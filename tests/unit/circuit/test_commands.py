@@ -29,7 +29,7 @@ def test_a_circuit_that_is_held_begins_anew_at_the_command(seen: CircuitSnapshot
         assert apply_command(held, "auto", EMAIL, LATER + 1) == free
 
 
-def test_an_environment_keeps_so_many_outcomes_and_the_newest() -> None:
+def test_an_environment_keeps_only_the_newest_outcomes() -> None:
     """Also once some of them were written."""
     view = LocalView(EMAIL, START, str)
     view.learn(Request("email", START), WriteResult(done=False, now=NEW), START)

@@ -138,7 +138,7 @@ def test_a_lease_is_asked_for_once_and_only_of_a_circuit_that_is_known() -> None
     assert view.request_lease(late) is not None
 
 
-def test_a_call_waits_for_nothing_while_the_circuit_is_closed_or_its_probe_is_this_environments() -> None:
+def test_a_call_need_not_wait_if_the_circuit_is_closed_or_the_probe_is_its_own() -> None:
     """Others wait for the probe's end."""
     assert make_view(NEW).measure_wait_s(START) == 0.0
     view = make_view(OPEN)

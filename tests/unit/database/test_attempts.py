@@ -202,7 +202,7 @@ def test_a_key_that_is_gone_meanwhile_is_an_outage() -> None:
     assert gone.value.what == "database"
 
 
-def test_a_database_retries_as_by_default_and_tells_nobody() -> None:
+def test_a_database_retries_by_default_and_reports_to_nobody() -> None:
     """In a pipeline, three times, and with a budget of its own."""
     connector, slept = ScriptedConnector([pg.DeadlockDetected()] * 3), list[float]()
     database = Database(cast("ConnectionHolder", connector), sleep=slept.append)

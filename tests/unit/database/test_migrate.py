@@ -38,7 +38,7 @@ def test_migrations_are_read_in_their_order(folder: Path) -> None:
     ]
 
 
-def test_a_migration_is_known_by_its_text_and_by_those_it_says_it_had() -> None:
+def test_a_migration_has_the_checksums_of_its_text_and_of_former_texts() -> None:
     """A comment of its own names each of the former ones."""
     former = ["0" * 64, "abcdef0123456789" * 4]
     text = (

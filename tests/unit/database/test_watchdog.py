@@ -96,7 +96,7 @@ def test_exactly_what_is_late_is_cut() -> None:
     assert list(watchdog._watched) == [punctual.watched]
 
 
-def test_a_watch_ends_so_many_seconds_from_now(pair: SocketPair) -> None:
+def test_a_watch_ends_after_the_seconds_given(pair: SocketPair) -> None:
     """By the clock that it was given."""
     watchdog = Watchdog(clock=lambda: 10.0)
     watchdog._thread = threading.current_thread()

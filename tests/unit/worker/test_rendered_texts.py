@@ -88,7 +88,7 @@ def test_the_html_has_the_same_parts_with_each_fact_escaped_and_by_itself() -> N
 
 
 @pytest.mark.parametrize("empty", [None, ""])
-def test_what_is_not_there_leaves_neither_its_label_nor_a_line(empty: str | None) -> None:
+def test_an_empty_fact_leaves_neither_a_label_nor_a_line(empty: str | None) -> None:
     """Optional facts that are empty are as if they were missing."""
     facts = CLAIM | {"from_state": empty, "reason": empty, "decline_code": empty}
     mail = render_mail("claim-moved", "en", facts, link=LINK)
