@@ -21,10 +21,10 @@ from tests.template.release_changes import (
     SECOND,
     TEXT,
     Ids,
+    change_file,
     deploy_plainly,
     deploy_releases,
     transform_deployments,
-    with_file,
 )
 from tools.release import (
     NoBuild,
@@ -99,7 +99,7 @@ def test_a_plain_deployment_after_a_release_does_not_keep_the_old_versions(tmp_p
     build = BEFORE.build_in(tmp_path)
     stamp_build(build, [])
     stamped_one, after = transform_deployments(
-        replace(BEFORE, template=read_built_template(build)), with_file("ClaimsFunction/app.py")
+        replace(BEFORE, template=read_built_template(build)), change_file("ClaimsFunction/app.py")
     )
     assert after.moved_from(stamped_one) == FUNCTIONS
 
