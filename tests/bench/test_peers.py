@@ -82,7 +82,7 @@ def replace_in_body(event: Mapping[str, Any], **fields: Any) -> dict[str, Any]:
 def test_a_peer_writes_the_rows_that_we_write(
     stacks: Stacks, cloud: BenchCloud, peer: str, operation: Operation
 ) -> None:
-    """As many in each table: it does the work that it is measured for."""
+    """Each table has as many, so it does the work that it is measured for."""
     written = []
     for number, stack in enumerate(("ours", peer)):
         event = SeededCalls(200 + number + 10 * PEERS.index(peer)).make_event(operation)

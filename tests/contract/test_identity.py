@@ -215,7 +215,7 @@ def test_a_pool_out_of_reach_is_a_failure_that_may_be_tried_again() -> None:
 
 
 def test_a_failure_holds_nothing_of_the_person(emulator: EmulatorHandle) -> None:
-    """Both the error's message and its cause are logged, so neither may name the person."""
+    """The error's message and its cause are logged, so neither may name the person."""
     with use_aws_at(emulator.url), pytest.raises(OperatorActionNeeded) as failed:
         CognitoIdentityProvider(clients.get_cognito(), "eu-central-1_none").find_or_create(EMAIL)
     assert EMAIL not in f"{failed.value!r} {failed.value.__cause__!r}"

@@ -92,7 +92,7 @@ def test_a_relay_that_is_refused_rings_and_so_do_its_old_wake_ups(alarm_cloud: W
 
 @pytest.mark.long
 def test_dead_letters_of_each_priority_ring(alarm_cloud: WatchedCloud) -> None:
-    """By the alarm of their queue."""
+    """The alarm of each one's queue rings."""
     began = alarm_cloud.align()
     for queue in ("DeadLetterHigh", "DeadLetterNormal"):
         send_message(alarm_cloud.cloud, queue)

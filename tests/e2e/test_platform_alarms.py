@@ -58,7 +58,7 @@ def switch_schedules(folder: Path, *off: str) -> None:
 
 
 def test_housekeeping_that_stands_still_rings_until_it_runs_again(platform: WatchedCloud) -> None:
-    """By the alarm on its schedule, and no other does."""
+    """The alarm on its schedule rings, and no other."""
     began = platform.align(3600)
     switch_schedules(platform.cloud.folder, "HousekeepingFunction")
     platform.watch(SILENT_HOURS * PERIOD_MINUTES[3600])

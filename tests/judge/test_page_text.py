@@ -109,7 +109,7 @@ def test_a_browser_shows_no_attribute_no_title_of_a_drawing_and_nothing_hidden()
     ],
 )
 def test_recorded_values_and_their_words_on_the_page_are_the_same(recorded: str, shown: str) -> None:
-    """In whatever order, and with the page's commas."""
+    """The order and the page's commas in numbers don't matter."""
     assert list_words(recorded) == list_words(shown)
     assert list_words(recorded) != list_words(f"{shown} 1")
 

@@ -69,7 +69,7 @@ class ProxyProcess:
 
     @contextmanager
     def lend(self, number: int) -> Iterator[list[Connection]]:
-        """Within the block so many clients are in a transaction each; then they hang up."""
+        """Within the block `clients` clients are each in a transaction; then they hang up."""
         with ExitStack() as held:
             clients = [held.enter_context(closing(self.connect())) for _ in range(number)]
             for client in clients:

@@ -285,7 +285,7 @@ def test_a_build_has_the_wrapper_as_a_program_of_the_image(tmp_path: Path) -> No
 def test_a_build_that_fails_or_hangs_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, message: str
 ) -> None:
-    """With the end of what it printed; a child that it leaves behind is not waited for."""
+    """The report has the end of what it printed; a child that it leaves behind is not waited for."""
     sam = tmp_path / ".venvs/sam/bin/sam"
     sam.parent.mkdir(parents=True)
     sam.write_text(f"#!/bin/sh\n{script}\n")

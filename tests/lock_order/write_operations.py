@@ -101,7 +101,7 @@ class OperationEnvironment:
 
     @property
     def staff(self) -> Mapping[str, str]:
-        """Their token."""
+        """The staff member's token."""
         return make_claims(f"sub-{self.records.staff}", "staff")
 
     @property

@@ -36,7 +36,7 @@ def read_body(*, created: bool) -> str:
 
 
 def test_the_dashboard_is_valid_without_a_database_of_the_stacks_own() -> None:
-    """And names nothing then that is there only with one."""
+    """It names nothing then that exists only with one."""
     text = read_body(created=False)
     assert json.loads(PLACEHOLDER.sub(_as_text, text))["widgets"]
     assert [name for name in ONLY_CREATED if name in text] == []
@@ -76,7 +76,7 @@ def test_the_dashboard_shows_what_the_alarms_watch() -> None:
 
 
 def test_the_dashboard_shows_all_that_the_code_prints() -> None:
-    """But the age of all jobs together, which is that of one priority, and what a release alone is asked for."""
+    """It leaves out the age of all jobs together, which is one priority's too, and what only a release is asked for."""
     drawn = {name for namespace, name, _ in metrics(widgets()) if namespace == "Interdomestik"}
     assert {each.name for each in printed_metrics()} - drawn == {"JobsOldestPendingSeconds", "VersionFailures"}
 
@@ -92,7 +92,7 @@ def test_the_first_row_says_what_rings_and_what_clients_see() -> None:
 
 
 def test_widgets_lie_side_by_side() -> None:
-    """Within the columns, and none over another."""
+    """They stay within the columns, and none covers another."""
     places = [(w["x"], w["y"], w["x"] + w["width"], w["y"] + w["height"]) for w in widgets()]
     assert [place for place in places if place[2] > COLUMNS] == []
     assert [(a, b) for a, b in combinations(places, 2) if _overlap(a, b)] == []

@@ -26,7 +26,7 @@ LOOK_S = 5.0
 
 @dataclass(frozen=True)
 class SoakResult:
-    """What a run has left to be judged."""
+    """The measurements of a run that its checks judge."""
 
     ledger: SoakLedger
     jobs: OutboxEnd

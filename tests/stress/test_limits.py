@@ -148,7 +148,7 @@ def test_a_window_that_counts_from_the_first_call_is_found_out() -> None:
 
 
 def test_nothing_sent_is_nothing_wrong() -> None:
-    """Neither too many nor too few were accepted."""
+    """Then neither too many nor too few were accepted."""
     assert (count_wrongly_accepted([], FIVE), count_wrongly_refused([], FIVE)) == (0, 0)
 
 

@@ -367,7 +367,7 @@ def test_samples_are_noted_once_each_under_the_scenario_that_made_them() -> None
 
 
 def test_work_runs_a_limited_number_at_a_time_and_keeps_its_order() -> None:
-    """Never more, and as many as that."""
+    """It never runs more at once, and it does reach the number."""
     busy, most = 0, 0
 
     async def send_piece(n: int) -> int:

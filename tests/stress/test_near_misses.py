@@ -49,7 +49,7 @@ def test_only_the_nearest_checks_that_held_are_shown() -> None:
 
 
 def test_the_page_says_what_would_have_failed() -> None:
-    """Beside each stand what was found, the room that was left, and what would break it."""
+    """It has what was found, the room that was left, and what would break the check."""
     page = render_page(make_report(make_check("Answers at p95", 250, 200, 240), EXACT))
     assert "Checks that were closest to failing" in page
     assert "Answers at p95" in page

@@ -45,7 +45,7 @@ def test_of_twenty_pages_without_a_difference_about_one_has_a_ratio_outside_of_i
 
 
 def test_a_median_half_as_long_again_is_outside_of_its_noise() -> None:
-    """On each of twenty pages, in its own row."""
+    """It is shown so in its own row, on each of twenty pages."""
     for seed in range(20):
         ratios = make_ratios(seed, factor=1.5)
         assert not find_band(ratios[0], choose_width(ratios, FALSE_CALLS)).contains(ratios[0].value)

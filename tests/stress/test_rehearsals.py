@@ -28,7 +28,7 @@ ROLLED_BACK = [
 
 
 def test_a_release_that_was_rolled_back_is_timed_by_what_was_said_when() -> None:
-    """By the run's clock, not by the command's own figures."""
+    """The times are those of the run's clock, not the command's own figures."""
     found = read_outcome(ROLLED_BACK, 0.5, 5.0)
     assert (found.outcome, found.alarm) == ("rolled back", "MembersReleaseFailuresAlarm")
     assert (found.shared_s, found.rang_s, found.ended_s) == (2.5, 4.7, 5.0)

@@ -86,7 +86,7 @@ def test_a_group_has_no_more_alarms_than_codedeploy_takes() -> None:
 
 
 def test_a_release_that_fails_or_rings_is_rolled_back() -> None:
-    """Also one that somebody stops."""
+    """A release that somebody stops is rolled back too."""
     for group in list_groups().values():
         assert group["AutoRollbackConfiguration"] == {
             "Enabled": True,
@@ -102,7 +102,7 @@ def list_preferences() -> list[str]:
 
 @pytest.mark.parametrize("preference", list_preferences())
 def test_the_parameter_names_a_configuration_of_codedeploys(preference: str) -> None:
-    """Of those that it has by itself, of which all at once is one."""
+    """It is one of CodeDeploy's predefined ones, of which all at once is one."""
     named = {"Fn::Sub": ["CodeDeployDefault.Lambda${ConfigName}", {"ConfigName": preference}]}
     found = find_by_type(deployed(preference), "AWS::CodeDeploy::DeploymentGroup").values()
     assert [group["DeploymentConfigName"] for group in found] == [named] * len(RELEASED)
@@ -147,7 +147,7 @@ def test_a_release_is_in_progress_until_the_longest_canary_and_what_it_rang_are_
 
 
 def test_the_hook_is_given_every_new_version_and_checks_it() -> None:
-    """By the version's ARN, under the name of its service."""
+    """It gets the version's ARN, under the name of its service."""
     function = load_template()["Resources"][HOOK]
     text, refs = function["Properties"]["Environment"]["Variables"]["VERSIONS"]["Fn::Sub"]
     assert json.loads(text) == {name.lower(): f"${{{name}}}" for name in RELEASED}
@@ -170,7 +170,7 @@ def test_the_hook_stands_alone() -> None:
 
 
 def test_codedeploy_may_do_what_amazons_policy_for_lambda_allows() -> None:
-    """And nobody else may take its role."""
+    """Nobody else may take its role."""
     role = deployed("AllAtOnce")["Resources"]["CodeDeployServiceRole"]["Properties"]
     [statement] = role["AssumeRolePolicyDocument"]["Statement"]
     assert statement["Principal"] == {"Service": ["codedeploy.amazonaws.com"]}

@@ -65,7 +65,7 @@ def test_every_change_reaches_what_is_called_by_a_release(released: dict[str, Id
 
 
 def test_nothing_deployed_again_publishes_no_version(released: dict[str, Ids]) -> None:
-    """By `make deploy` too; the API is deployed anew each time."""
+    """`make deploy` publishes none either; the API is deployed anew each time."""
     assert released[AGAIN].moved_from(released[NOTHING]) == frozenset()
 
 

@@ -139,7 +139,7 @@ def register(client: ApiClient) -> ApiReply:
 def test_a_kept_answer_is_not_given_to_who_has_been_removed(
     fresh_database: FreshDatabase, claim_fixtures: ClaimFixtures, remembered: bool
 ) -> None:
-    """That answer was about others; a member still gets the answer about themselves again."""
+    """The answer was about other people; a member still gets the answer about themselves again."""
     staff, client = claim_fixtures.add_staff(), make_client(members_api, fresh_database)
     member = register(client).json["id"]
     ids, change = {"member_id": member, "if_match": 1, "key": "once"}, {"language": "en"}

@@ -407,7 +407,7 @@ def test_a_removal_that_could_not_delete_says_so_and_is_done_when_repeated(
 
 
 def test_of_eleven_announced_at_once_ten_are_taken(claim_fixtures: ClaimFixtures, fixture: DocumentFixture) -> None:
-    """Those ten get the ten slots."""
+    """The ten get the ten slots."""
     clients = [claim_fixtures.make_another_client().sign_in_as(fixture.member) for _ in range(11)]
     with ThreadPoolExecutor(11) as pool:
         replies = list(pool.map(lambda client: fixture.announce(client=client), clients))

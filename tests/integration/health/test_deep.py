@@ -171,7 +171,7 @@ def test_jobs_are_counted_and_a_late_one_degrades(settings: Settings, fresh_data
 def test_jobs_that_wait_for_a_circuit_are_counted_with_their_age_from_when_they_were_written(
     settings: Settings, fresh_database: FreshDatabase
 ) -> None:
-    """However often they were put off. Those that wait for another reason, or are on their way again, are not held."""
+    """Being put off doesn't matter. Jobs that wait for another reason, or are on their way again, are not counted."""
     client = make_health_client(settings)
     for state, age_s, error in (
         ("pending", 90, "circuit-open"), ("pending", 30, "circuit-open"), ("pending", 100, "mail-rate"),

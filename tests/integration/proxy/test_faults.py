@@ -150,7 +150,7 @@ def test_who_connects_may_be_refused(proxy: Proxy) -> None:
 
 
 def test_all_connections_may_be_cut_at_once(proxy: Proxy, postgres: PostgresHandle) -> None:
-    """Those to one database, or every one, in the middle of what they do."""
+    """The fault cuts the connections to one database or all of them, in the middle of their work."""
     client, other = open_line(proxy), open_line(proxy)
     assert proxy.cut_all("no_such_database") == 0
     with ThreadPoolExecutor(1) as pool:

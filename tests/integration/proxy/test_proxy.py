@@ -56,7 +56,7 @@ def wait_until(look: Callable[[], bool], within_s: float = 5.0) -> bool:
 
 
 def test_a_client_sees_the_servers_settings(proxy: Proxy, postgres: PostgresHandle) -> None:
-    """Those that PostgreSQL reports on its own, the same ones."""
+    """PostgreSQL reports them unasked; the client sees the same ones."""
     with (
         connect(proxy, sslmode="prefer") as through,
         psycopg.connect(postgres.build_conninfo(user="postgres")) as direct,

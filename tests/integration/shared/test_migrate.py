@@ -54,7 +54,7 @@ FROM (VALUES (250.5, 'EUR'), (250, 'JPY'), (250.55, 'JPY'), (1.5, 'KWD')) AS v (
 
 
 def test_amounts_get_their_currencys_decimals(empty: str, tmp_path: Path) -> None:
-    """Those that were right before; what reads claims may read them as before."""
+    """Amounts that were right before stay, and code that reads claims may read them as before."""
     before = [m for m in MIGRATIONS.glob("*.sql") if m.name < "0014"]
     for migration in before:
         shutil.copy(migration, tmp_path)

@@ -217,7 +217,7 @@ def test_a_job_that_is_not_done_is_found(system: RecordedSystem, state: str) -> 
 def test_a_query_that_gives_nothing_is_found(
     system: RecordedSystem, monkeypatch: pytest.MonkeyPatch, name: str, found: str
 ) -> None:
-    """Also one of which nothing is what should be found."""
+    """This holds for queries that should find nothing, too."""
     monkeypatch.setitem(SQL, name, f"SELECT * FROM ({SQL[name]}) everything WHERE false")
     assert found in find_kinds(system)
 

@@ -110,6 +110,6 @@ def test_no_error_of_the_database_is_answered_with_its_words(kind: type[psycopg.
 
 @pytest.mark.parametrize("error", SERVICE_ERRORS, ids=lambda error: str(type(error).__name__))
 def test_no_error_of_aws_is_answered_with_its_words(error: BotoError) -> None:
-    """Neither the library's sentence nor the service's."""
+    """The answer has neither the library's sentence nor the service's."""
     require_words_of_ours(classify_error(error))
     require_words_of_ours(error)

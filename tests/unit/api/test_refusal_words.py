@@ -160,7 +160,7 @@ def test_every_problem_has_its_page() -> None:
 
 @pytest.mark.parametrize("base", ["/api", "", "/v1/interdomestik"])
 def test_every_answer_of_a_problem_links_to_its_page(base: str) -> None:
-    """For each status, below the base path by which the API was called."""
+    """The link begins with the base path by which the API was called, whatever the status."""
     for reply in cause_problems(base):
         [(target, _)] = re.findall(r'<([^>]+)>; (rel="describedby")', reply.headers["Link"])
         assert target == f"{base}/docs#problem-{reply.problem}"

@@ -134,7 +134,7 @@ def client() -> RepeatingClient:
 def test_the_log_names_the_record_that_a_call_has_made(
     client: RepeatingClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """By its path, which holds nothing about people: no answer is stored that could tell it after a restore."""
+    """The path names it, without people's data: no answer is stored that could tell it after a restore."""
     with caplog.at_level("INFO"):
         client.call()
     [line] = [each for each in caplog.records if each.getMessage() == "request"]
@@ -202,7 +202,7 @@ def test_an_answer_given_to_staff_is_not_repeated_to_the_same_person_as_a_member
 
 
 def test_a_stored_answer_ends_with_its_row(client: RepeatingClient) -> None:
-    """That is a day after the first call, however late its repeat came."""
+    """It ends a day after the first call, however late its repeat came."""
     client.call()
     client.clock.advance(20 * 3600)
     client.call()

@@ -106,7 +106,7 @@ def test_a_good_signature_is_verified(bits: int) -> None:
 
 @pytest.mark.parametrize("name", list(FORGED))
 def test_a_forged_signature_is_refused(name: str) -> None:
-    """As cryptography refuses it."""
+    """The package `cryptography` refuses it too."""
     assert not is_good_to_cryptography(FORGED[name])
     assert not verify(FORGED[name])
 

@@ -68,7 +68,7 @@ def test_nothing_is_done_when_the_resource_goes(box: AnswerBox, monkeypatch: pyt
 
 
 def test_a_failure_is_reported_with_its_reason(box: AnswerBox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Otherwise CloudFormation would wait until its timeout, and not say why."""
+    """Otherwise CloudFormation would wait until its timeout, and couldn't say why."""
     monkeypatch.setattr("boto3.client", lambda _service: FakeDataApi(refusals=99))
     monkeypatch.setattr("time.sleep", lambda _seconds: None)
     app.handler(box.build_request("Create", PROPERTIES), None)

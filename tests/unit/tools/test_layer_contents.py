@@ -136,7 +136,7 @@ def test_an_operation_that_the_service_lacks_stops_the_build() -> None:
 
 
 def test_a_pattern_that_finds_nothing_stops_the_build(tmp_path: Path) -> None:
-    """What is left out is renamed by an update of a package sooner or later."""
+    """An update of a package renames what we leave out sooner or later."""
     with pytest.raises(trim_packages.NothingFoundError):
         trim_packages.trim_packages(tmp_path)
 

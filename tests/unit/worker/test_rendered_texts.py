@@ -64,7 +64,7 @@ def list_html_texts(html: str) -> list[str]:
 
 
 def test_a_mail_has_each_part_in_its_place() -> None:
-    """As text, with the lines that a person wrote."""
+    """It is plain text, with a person's own line breaks."""
     mail = render_mail("claim-moved", "en", CLAIM, link=LINK)
     assert mail.subject == "Your claim CLM-2026-000045: Rejected"
     assert mail.text == TEXT
@@ -160,5 +160,5 @@ def test_an_amount_has_its_currencys_decimals_and_loses_none(amount: str, curren
     [(" a  b ", "a b"), ("a\u00a0b", "a b"), ("a\u202eb", "ab"), ("a\tb", "a b"), ("\u2066a\u2069", "a"), ("", "")],
 )
 def test_a_line_has_single_spaces(text: str, line: str) -> None:
-    """And none at its ends."""
+    """It has none at its ends."""
     assert join_lines(text) == line

@@ -47,7 +47,7 @@ def send(client: ScriptedSes, mail: Mail = MAIL) -> None:
 
 
 def test_ses_is_asked_for_the_whole_mail() -> None:
-    """In UTF-8, with both of its parts, its headers and its tags; the connection is closed after it."""
+    """The request has both parts in UTF-8, the headers and the tags; the connection is closed after it."""
     client = ScriptedSes()
     send(client)
     assert client.requests == [
