@@ -134,7 +134,7 @@ class TroubleMaker:
 
     @asynccontextmanager
     async def return_mails(self, bounces: int, complaints: int) -> AsyncIterator[None]:
-        """Send mails of which so many in a hundred bounce or are complained of; at the end as many that arrive."""
+        """Send mails of which given percentages bounce or are complained of; at the end as many that arrive."""
         good = [f"person.{n}@example.test" for n in range(REPRESENTATIVE)]
         bad = ["bounce+1@example.test"] * bounces + ["complaint+1@example.test"] * complaints
         await asyncio.to_thread(self._send_mails, [*good, *bad])

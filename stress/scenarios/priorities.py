@@ -19,7 +19,7 @@ PEOPLE = 20  # a round: short rounds alternate, so that a slow period of the mac
 RATIO = 2.0  # decided by its interval, for which a 95th percentile needs 72 samples on each side: four rounds
 DEPLOYED_BURST = 4  # MailBurst of template.yaml: high mails that may leave at once after a pause
 WINDOW_S = 10.0
-# A mail that has its moment still has to reach the service: on a busy machine so much later than another.
+# A mail that has its moment still has to reach the service: on a busy machine this much later than another.
 LATE_S = 0.5
 # The low jobs with which the drain rate is measured, and how many times the jobs that drain meanwhile a flood has.
 TRIAL = 40
@@ -163,7 +163,7 @@ async def _judge_pace(context: LocalScenarioContext, since: float) -> None:
 
 
 def count_most_within(times: Sequence[float], window_s: float) -> int:
-    """Return the highest number of these times in any window of so many seconds."""
+    """Return the highest number of these times in any window of `window_s`."""
     ranked = sorted(times)
     return max((bisect_right(ranked, first + window_s) - n for n, first in enumerate(ranked)), default=0)
 

@@ -145,7 +145,7 @@ UNKNOWN = Snapshot("closed", STALE, None, None, None, None, (), 0, 0)
 
 
 class CircuitShift(NamedTuple):
-    """A write of another environment's: so many generations and revisions more."""
+    """A write of another environment, by what it adds to the generation and the revision."""
 
     generations: int
     revisions: int

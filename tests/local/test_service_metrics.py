@@ -50,7 +50,7 @@ PROXY_COUNTS = {
 
 
 def make_report(*, ended: float = 0.0, took: float = 0.1, failed: bool = False) -> FunctionReport:
-    """An invocation that ended so many seconds after NOW."""
+    """Return the report of an invocation that ended `ended` seconds after NOW."""
     return FunctionReport(NOW + ended, took, failed, "1")
 
 

@@ -28,7 +28,7 @@ IN_PROGRESS = "ReleaseInProgressAlarm"
 SUPPRESSOR_WAIT_MINUTES = 7  # in which LookTomorrowAlarm waits for it (ActionsSuppressorWaitPeriod)
 END_MINUTES = 8  # after the last release, in which every alarm of minutes has nothing else to look at
 QUIET_S = 5.0  # without the end of a job: one takes less than a second
-# A worker that has had a job for so long has died. A lease is two minutes, for which four seconds would stand.
+# A worker that has had a job for this long has died. A lease is two minutes, for which four seconds would stand.
 DEAD_AFTER_S = 8
 
 

@@ -86,7 +86,7 @@ def test_the_calls_of_a_lost_member_count_for_the_member_who_registered_again() 
 
 
 def wait_for_answers(unkept: Sequence[int]) -> None:
-    """Wait for answers of which so many are not kept at each look, and at all that follow; the time is three looks."""
+    """Wait for answers; `unkept` says how many are not kept at each look and at all that follow. Three looks fit."""
     left, now = list(unkept), [0.0]
 
     async def query_rows(_query: str) -> list[dict[str, int]]:

@@ -30,7 +30,7 @@ def list_deployed_methods() -> dict[tuple[str, str], str]:
 
 @cache
 def deploy(reserved: str) -> Json:
-    """Return the resources of a stack that reserves so much, worked out."""
+    """Return the resources of a stack that reserves executions as the parameter says, worked out."""
     return resolve_resources(ReservedConcurrency=reserved)
 
 

@@ -67,7 +67,7 @@ class DocumentFixture:
         return client.call("DELETE", REMOVAL, key=key, claim_id=self.claim_id, document_id=document["id"])
 
     def age(self, document: Mapping[str, Any], minutes: int) -> None:
-        """Let so many minutes have passed since its announcement."""
+        """Set its announcement back by minutes."""
         self.cases.fresh_database.query_rows(
             "UPDATE documents SET created_at = now() - make_interval(mins => %s) WHERE id = %s", minutes, document["id"]
         )

@@ -191,7 +191,7 @@ MANY = 600  # more than leave within the margin of five minutes at one a second
 def add_mails(
     fresh_database: FreshDatabase, count: int, *, priority: str, age_s: float, sent: int, last_error: str | None = None
 ) -> None:
-    """Write so many mails at one moment in the past; some have left since, one in each second."""
+    """Write `count` mails at one moment in the past; `sent` of them have left since, one in each second."""
     fresh_database.query_rows(
         """INSERT INTO outbox (id, kind, priority, subject_id, payload, state, last_error, created_at, updated_at)
            SELECT gen_random_uuid(), 'mail', %s, gen_random_uuid(), '{}',
@@ -379,7 +379,7 @@ def make_failing(error: Exception) -> Callable[[Mail], None]:
 
 
 def add_job(fresh_database: FreshDatabase, state: str, *, age_s: float = 0.0, due_in: str = "0 seconds") -> None:
-    """Write a low job, so many seconds ago."""
+    """Write a low job that is `age_s` old."""
     fresh_database.query_rows(
         "INSERT INTO outbox (id, kind, priority, subject_id, payload, state, created_at, available_at)"
         " VALUES (%s, 'mail', 'low', %s, '{}', %s, now() - %s * interval '1 s', now() + %s::interval)",

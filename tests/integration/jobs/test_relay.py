@@ -212,7 +212,7 @@ def test_the_loop_ends_with_the_work_or_the_time() -> None:
 
 
 class CommitBetweenLooks:
-    """A pause between the relay's looks: after so many a job commits; `pauses` are those made."""
+    """The pauses between the relay's looks: a job commits after a given number; `pauses` are those made."""
 
     def __init__(self, commit: Callable[[], object], after: int) -> None:
         self.pauses: list[float] = []

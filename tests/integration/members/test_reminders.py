@@ -73,7 +73,7 @@ def send_mail(membership: MembershipFixture, job_id: Any) -> str:
 
 
 def go_before_end(membership: MembershipFixture, days: int) -> MembershipFixture:
-    """Go to so many days before the end; after it where the number is negative."""
+    """Go to the day that is `days` before the end; after it where the number is negative."""
     return membership.set_day(END - timedelta(days=days))
 
 

@@ -160,7 +160,7 @@ def test_a_migration_gives_up_when_its_time_is_used_up_by_waiting(empty: str, tm
 
 @pytest.mark.parametrize("statements", ["SELECT pg_sleep(600);", "SELECT pg_sleep(0.7);" * 100])
 def test_a_migration_that_takes_too_long_is_ended(empty: str, tmp_path: Path, statements: str) -> None:
-    """The server rolls it back, whether one statement takes so long or all of them together."""
+    """The server rolls it back, whether one statement takes too long or all of them together."""
     folder = write_migrations(tmp_path / "slow", f"{A_TABLE} {statements}")
     with pytest.raises(MigrationTimedOut, match="migration 0001_a: the time is up, and nothing of it stays"):
         migrate(empty, folder, within_s=4)

@@ -57,7 +57,7 @@ def fleet() -> BreakerEnvironments:
 
 
 def slow_for(fleet: BreakerEnvironments, seconds: float) -> None:
-    """A dependency that takes so long."""
+    """Let the dependency take `seconds`."""
     fleet.dependency.answer = lambda: fleet.time.advance(seconds)
 
 
@@ -301,7 +301,7 @@ def test_a_lease_that_ran_out_is_taken_over_and_the_zombie_changes_nothing(fleet
 
 
 def test_a_result_from_before_the_circuit_opened_does_not_count_after_it_has_closed(fleet: BreakerEnvironments) -> None:
-    """A call that took so long that the circuit went all round."""
+    """The call takes until the circuit has opened, tried a probe and closed."""
     late = fleet.environment()
     permits = [late.allow() for _ in range(2 * FAILURES)]
     environment = open_circuit_of(fleet)

@@ -15,7 +15,7 @@ PATIENCE_S = 0.5
 
 
 class SlowClient(DirectClient):
-    """A client that waits so long for each exchange; `within` has how long it was allowed to."""
+    """A client whose every exchange takes a given time; `within` has how long each was allowed to take."""
 
     patience_s = PATIENCE_S
 

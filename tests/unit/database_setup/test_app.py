@@ -14,7 +14,7 @@ REFUSED = ClientError({"Error": {"Code": "BadRequestException", "Message": "not 
 
 
 class FakeDataApi:
-    """Refuses so many times, and then takes the statement."""
+    """Refuses the statement a number of times, and then takes it."""
 
     def __init__(self, refusals: int = 0) -> None:
         self.refusals = refusals

@@ -22,7 +22,7 @@ PATIENCE_S = 5.0
 
 
 class CountdownContext:
-    """Lambda's context, with so many seconds left."""
+    """Lambda's context with a given time left."""
 
     def __init__(self, seconds: float) -> None:
         self._ends = time.monotonic() + seconds
@@ -56,7 +56,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAws]:
 
 
 def run_hook(*, seconds: float = 300.0) -> None:
-    """Run the hook with so many seconds until Lambda ends it."""
+    """Run the hook `seconds` before Lambda ends it."""
     app.handler(EVENT, CountdownContext(seconds))
 
 

@@ -7,7 +7,7 @@ from tests.breakers import ManualTime
 
 
 def retries_of(budget: RetryBudget, failures: int) -> int:
-    """Return how many of so many failures are tried again."""
+    """Return how many of `failures` failures are tried again."""
     return sum(budget.spend() for _ in range(failures))
 
 

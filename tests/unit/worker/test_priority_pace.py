@@ -37,12 +37,12 @@ def make_mails(priority: Priority, arrivals: Iterable[int]) -> list[SimulatedMai
 
 
 def arrivals_of(most: int, within_s: int = 60) -> st.SearchStrategy[list[int]]:
-    """Times of up to so many jobs, at random or at one instant."""
+    """Return times of up to `most` jobs, at random or at one instant."""
     return st.lists(st.integers(0, within_s * SECOND) | st.just(0), max_size=most)
 
 
 def poisson(count: int, rate: float, seed: int) -> list[int]:
-    """Times of so many jobs that come at random, so many a second."""
+    """Return times of `count` jobs that come at random, `rate` in a second on average."""
     numbers, now, times = random.Random(seed), 0.0, []
     for _ in range(count):
         now += numbers.expovariate(rate)
@@ -158,7 +158,7 @@ def test_a_mixed_flood_leaves_no_moment_unused_either(burst: int) -> None:
 @pytest.mark.parametrize("rate", [1, 14, 1000])
 @pytest.mark.parametrize("load", [0.02, 0.1, 0.3, 0.5, 0.8])
 def test_high_mails_take_at_most_twice_as_long_behind_a_flood(rate: int, load: float) -> None:
-    """The 95th percentile from the commit to the moment; high mails come at random, so many of the rate.
+    """The 95th percentile from the commit to the moment; high mails come at random, at a share `load` of the rate.
 
     At 1,000 a second it is the ten workers that bound them, so they come at 60 a second at most. Decision 15 describes
     the loads near 0.6 of a rate of one, at which a burst of four is just enough alone.
