@@ -26,7 +26,7 @@ class IdentityProviderSubject:
     status: Callable[[], str]
     groups: Callable[[], set[str]]
     enabled: Callable[[], bool]
-    half_made: Callable[[], object]
+    make_half: Callable[[], object]
     sign_up_alone: Callable[[], object]
     set_password: Callable[[], object]
     signs_in: Callable[[], bool]
@@ -39,7 +39,7 @@ def _make_fake() -> IdentityProviderSubject:
         status=lambda: fake.people[EMAIL].status,
         groups=lambda: fake.people[EMAIL].groups,
         enabled=lambda: fake.people[EMAIL].enabled,
-        half_made=lambda: fake.people.setdefault(EMAIL, FakeIdentity()),
+        make_half=lambda: fake.people.setdefault(EMAIL, FakeIdentity()),
         sign_up_alone=lambda: fake.people.setdefault(EMAIL, FakeIdentity(status="UNCONFIRMED")),
         set_password=lambda: setattr(fake.people[EMAIL], "password", PASSWORD),
         signs_in=lambda: fake.people[EMAIL].password == PASSWORD,
@@ -71,7 +71,7 @@ class _RealUserPool:
         found = self.client.admin_list_groups_for_user(UserPoolId=self.id, Username=EMAIL)["Groups"]
         return {group["GroupName"] for group in found}
 
-    def half_made(self) -> object:
+    def make_half(self) -> object:
         return self.client.admin_create_user(
             UserPoolId=self.id,
             Username=EMAIL,
@@ -104,7 +104,7 @@ def _make_real() -> IdentityProviderSubject:
         status=lambda: str(pool.user()["UserStatus"]),
         groups=pool.groups,
         enabled=lambda: bool(pool.user()["Enabled"]),
-        half_made=pool.half_made,
+        make_half=pool.half_made,
         sign_up_alone=pool.sign_up_alone,
         set_password=pool.set_password,
         signs_in=pool.signs_in,
@@ -146,7 +146,7 @@ def test_repeating_it_changes_nothing(subject: IdentityProviderSubject) -> None:
 
 def test_what_was_half_made_is_completed(subject: IdentityProviderSubject) -> None:
     """A worker that died after the first of three calls."""
-    subject.half_made()
+    subject.make_half()
     subject.identities.find_or_create(EMAIL)
     assert subject.status() == "CONFIRMED"
 

@@ -16,7 +16,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.browser import open_chromium
-from tests.e2e.cloud import RunningCloud, next_serial, wait_until
+from tests.e2e.cloud import RunningCloud, get_next_serial, wait_until
 from tests.e2e.cloud_users import CloudUsers
 from tests.settings.test_dashboard import widgets
 
@@ -111,7 +111,7 @@ def test_the_documentation_fills_in_a_fresh_key_and_the_story(cloud: RunningClou
     application = json.loads(str(body.get_attribute("value")))
     assert application["full_name"] == "Arta Krasniqi"
     body.send_keys(Keys.CONTROL, "a")
-    body.send_keys(json.dumps({**application, "email": f"arta.{next_serial()}@example.test"}))
+    body.send_keys(json.dumps({**application, "email": f"arta.{get_next_serial()}@example.test"}))
     first = str(key.get_attribute("value"))
     assert re.fullmatch("[0-9a-f]{32}", first)
     wait_for_element(browser, f"{agents} button.execute").click()

@@ -82,7 +82,7 @@ def test_the_template_has_a_place_for_the_variables_of_a_container() -> None:
 def test_a_route_for_any_method_hides_no_other_functions() -> None:
     """`sam local start-api` would send health's own calls to the pages' function."""
 
-    def function_with(**routes: str) -> dict[str, Any]:
+    def describe_function(**routes: str) -> dict[str, Any]:
         events = {
             name: {"Type": "Api", "Properties": dict(zip(("Method", "Path"), route.split(), strict=True))}
             for name, route in routes.items()
@@ -91,8 +91,8 @@ def test_a_route_for_any_method_hides_no_other_functions() -> None:
 
     resources = {
         "Queue": {"Type": "AWS::SQS::Queue"},
-        "Health": function_with(Health="get /health"),
-        "Pages": function_with(
+        "Health": describe_function(Health="get /health"),
+        "Pages": describe_function(
             Docs="get /docs", OtherDocs="any /docs", OtherHealth="any /health", Elsewhere="any /{proxy+}"
         ),
     }

@@ -51,7 +51,7 @@ def run_setup(folder: Path) -> Iterator[tuple[RunningCloud, Proxy]]:
 
 
 def run_soak(cloud: RunningCloud, proxy: Proxy, *, seconds: float, fault_every_s: float, seed: int) -> SoakResult:
-    """Load the cloud for `seconds`, with a fault every `fault_every_s`; wait until all has ended; print the progress."""
+    """Load the cloud for `seconds`, with a fault every `fault_every_s`; wait until all has ended; print progress."""
     load, faults, memory = SoakLoad(cloud, seed=seed), RandomFaults(cloud, proxy, seed=seed), MemoryWatch()
     load.start()
     began = time.monotonic()

@@ -68,10 +68,10 @@ TRANSFORM = """
 import json, sys, time
 from types import SimpleNamespace
 from samtranslator.translator.transform import transform
-def transformed(template, parameters, moment):
+def transform_template(template, parameters, moment):
     time.time = lambda: moment
     return transform(template, parameters, SimpleNamespace(load=dict))
-json.dump([transformed(*each) for each in json.load(sys.stdin)], sys.stdout)
+json.dump([transform_template(*each) for each in json.load(sys.stdin)], sys.stdout)
 """
 
 
@@ -91,7 +91,7 @@ class Deployment:
             (folder / path).write_text(content)
         return folder
 
-    def packaged(self) -> Json:
+    def package(self) -> Json:
         """Return the template as `sam deploy` uploads it: code lies in S3 under the hash of its content."""
         document = read_template(self.template)
         for name, resource in document["Resources"].items():
@@ -119,7 +119,7 @@ def transform_deployments(*deployments: Deployment) -> list[Ids]:
     """Return what CloudFormation is given for each."""
     answer = subprocess.run(
         [str(EMULATOR_PYTHON), "-c", TRANSFORM],
-        input=json.dumps([(each.packaged(), dict(each.parameters), each.moment) for each in deployments]),
+        input=json.dumps([(each.package(), dict(each.parameters), each.moment) for each in deployments]),
         capture_output=True,
         text=True,
         check=False,

@@ -35,7 +35,7 @@ def deploy(reserved: str) -> Json:
 
 
 @cache
-def own_throttles(reserved: str) -> tuple[dict[tuple[str, str], tuple[int, int]], tuple[int, int]]:
+def list_own_throttles(reserved: str) -> tuple[dict[tuple[str, str], tuple[int, int]], tuple[int, int]]:
     """Return rate and burst of the methods that have their own, and those that all others inherit."""
     [stage] = find_by_type({"Resources": deploy(reserved)}, "AWS::ApiGateway::Stage").values()
     settings = {
@@ -51,14 +51,14 @@ def own_throttles(reserved: str) -> tuple[dict[tuple[str, str], tuple[int, int]]
 
 def read_throttles(reserved: str) -> dict[tuple[str, str], tuple[int, int]]:
     """Return rate and burst of every deployed method; one without its own inherits the stage's."""
-    settings, inherited = own_throttles(reserved)
+    settings, inherited = list_own_throttles(reserved)
     deployed = dict.fromkeys(list_deployed_methods(), inherited)
     assert set(settings) <= set(deployed), "a throttle of a method that does not exist"
     return deployed | settings
 
 
 @cache
-def concurrency() -> dict[tuple[str, str], tuple[str, int]]:
+def read_concurrency() -> dict[tuple[str, str], tuple[str, int]]:
     """Return the function of every deployed method, and its reserved concurrency."""
     deployed = list_connected_functions(deploy(ALL))
     return {
@@ -76,7 +76,7 @@ def estimate_concurrency(method: tuple[str, str], reserved: str = ALL) -> float:
 
 def test_no_method_states_what_it_inherits() -> None:
     """A line that equals the stage's own says nothing, and would stay behind when that one changes."""
-    own, inherited = own_throttles(ALL)
+    own, inherited = list_own_throttles(ALL)
 
     assert [method for method, figures in own.items() if figures == inherited] == []
 
@@ -85,7 +85,7 @@ def test_no_method_lets_in_more_than_its_function_can_take() -> None:
     """A burst, and what follows it for as long as the slowest of its calls lasts, fit the reserved concurrency."""
     over = {
         method: (function, limit)
-        for method, (function, limit) in concurrency().items()
+        for method, (function, limit) in read_concurrency().items()
         if estimate_concurrency(method) > limit or read_throttles(ALL)[method][1] > limit
     }
 
@@ -99,7 +99,7 @@ def test_fifty_at_one_instant_are_let_in_where_people_write() -> None:
 
 def test_all_permitted_calls_of_health_leave_capacity_for_the_schedule() -> None:
     """Its methods together, at their worst, are fewer calls than its environments: the alarms keep their data."""
-    own = {method: limit for method, (function, limit) in concurrency().items() if function == "HealthFunction"}
+    own = {method: limit for method, (function, limit) in read_concurrency().items() if function == "HealthFunction"}
 
     assert sum(map(estimate_concurrency, own)) <= min(own.values()) - 1
 

@@ -22,7 +22,7 @@ CANARY = re.compile(r"Canary10Percent(\d+)Minutes")
 
 
 @cache
-def deployed(preference: str) -> Json:
+def translate_preference(preference: str) -> Json:
     """Return the template that CloudFormation gets with a value of the parameter."""
     return translate_with({"DeploymentPreference": preference})
 
@@ -38,7 +38,7 @@ def list_alarms(group: Json, *, gradually: bool) -> list[str]:
 
 def list_groups() -> dict[str, Json]:
     """Return the deployment groups by function."""
-    found = find_by_type(deployed("Canary10Percent10Minutes"), "AWS::CodeDeploy::DeploymentGroup")
+    found = find_by_type(translate_preference("Canary10Percent10Minutes"), "AWS::CodeDeploy::DeploymentGroup")
     return {name.removesuffix("FunctionDeploymentGroup"): group for name, group in found.items()}
 
 
@@ -50,7 +50,7 @@ def test_every_function_that_clients_or_jobs_reach_is_released_by_a_canary() -> 
 @pytest.mark.parametrize("name", RELEASED)
 def test_an_alias_moves_by_its_group_after_the_hook(name: str) -> None:
     """Each function has one, all in one application."""
-    alias = deployed("Canary10Percent10Minutes")["Resources"][f"{name}FunctionAliaslive"]
+    alias = translate_preference("Canary10Percent10Minutes")["Resources"][f"{name}FunctionAliaslive"]
     assert alias["UpdatePolicy"] == {
         "CodeDeployLambdaAliasUpdate": {
             "ApplicationName": {"Ref": "ServerlessDeploymentApplication"},
@@ -104,7 +104,7 @@ def list_preferences() -> list[str]:
 def test_the_parameter_names_a_configuration_of_codedeploys(preference: str) -> None:
     """It is one of CodeDeploy's predefined ones, of which all at once is one."""
     named = {"Fn::Sub": ["CodeDeployDefault.Lambda${ConfigName}", {"ConfigName": preference}]}
-    found = find_by_type(deployed(preference), "AWS::CodeDeploy::DeploymentGroup").values()
+    found = find_by_type(translate_preference(preference), "AWS::CodeDeploy::DeploymentGroup").values()
     assert [group["DeploymentConfigName"] for group in found] == [named] * len(RELEASED)
     assert preference == "AllAtOnce" or CANARY.fullmatch(preference)
 
@@ -164,14 +164,14 @@ def test_the_hook_stands_alone() -> None:
     function = template["Resources"][HOOK]
     assert set(function["IgnoreGlobals"]) == template["Globals"]["Function"].keys() - {"Runtime", "Architectures"}
     assert function["Properties"]["FunctionName"] == {"Fn::Sub": "CodeDeployHook_${AWS::StackName}"}
-    made: Any = deployed("AllAtOnce")["Resources"][HOOK]["Properties"]
+    made: Any = translate_preference("AllAtOnce")["Resources"][HOOK]["Properties"]
     assert {"Layers", "VpcConfig"} & made.keys() == set()
     assert (made["Runtime"], made["Architectures"]) == ("python3.13", [{"Ref": "Architecture"}])
 
 
 def test_codedeploy_may_do_what_amazons_policy_for_lambda_allows() -> None:
     """Nobody else may take its role."""
-    role = deployed("AllAtOnce")["Resources"]["CodeDeployServiceRole"]["Properties"]
+    role = translate_preference("AllAtOnce")["Resources"]["CodeDeployServiceRole"]["Properties"]
     [statement] = role["AssumeRolePolicyDocument"]["Statement"]
     assert statement["Principal"] == {"Service": ["codedeploy.amazonaws.com"]}
     assert len(role["ManagedPolicyArns"]) == 1

@@ -82,7 +82,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, emulator: EmulatorHandle) -> I
         server.destroy()
         restored = server.restore(day.restored_to)
         try:
-            service.lead_to(FreshDatabase(restored, fresh_database.name), patch)
+            service.redirect_to(FreshDatabase(restored, fresh_database.name), patch)
             yield rehearse(service, day, mails, time.monotonic() - began)
         finally:
             restored.stop()

@@ -56,7 +56,7 @@ def fleet() -> BreakerEnvironments:
     return BreakerEnvironments()
 
 
-def slow_for(fleet: BreakerEnvironments, seconds: float) -> None:
+def slow_down(fleet: BreakerEnvironments, seconds: float) -> None:
     """Let the dependency take `seconds`."""
     fleet.dependency.answer = lambda: fleet.time.advance(seconds)
 
@@ -153,12 +153,12 @@ def test_half_of_the_calls_failing_opens_it(fleet: BreakerEnvironments, environm
 def test_slow_calls_open_it(fleet: BreakerEnvironments) -> None:
     """It opens though all calls succeed; slightly faster calls do not open it."""
     environment = fleet.environment()
-    slow_for(fleet, EMAIL.slow_s - 0.001)
+    slow_down(fleet, EMAIL.slow_s - 0.001)
     for _ in range(3 * FAILURES):
         assert try_call(environment, fleet.dependency)
     other = BreakerEnvironments()
     environment = other.environment()
-    slow_for(other, EMAIL.slow_s)
+    slow_down(other, EMAIL.slow_s)
     calls = sum(try_call(environment, other.dependency) for _ in range(3 * FAILURES))
     assert (fleet.state, other.state, calls) == ("closed", "open", FAILURES)
 
@@ -170,7 +170,7 @@ def test_slow_calls_open_the_circuit_after_any_number_of_quick_ones(fleet: Break
     for _ in range(successes):
         assert try_call(environment, fleet.dependency)
         fleet.time.advance(60 / successes)
-    slow_for(fleet, EMAIL.slow_s)
+    slow_down(fleet, EMAIL.slow_s)
     assert [try_call(environment, fleet.dependency) for _ in range(3)] == [True] * 3
     fleet.dependency.answer = raise_down
     assert [try_call(environment, fleet.dependency) for _ in range(3)] == [True, True, False]
@@ -261,7 +261,7 @@ def test_a_probe_that_is_refused_was_answered(fleet: BreakerEnvironments) -> Non
     assert fleet.state == "closed"
 
 
-def not_made() -> None:
+def raise_not_made() -> None:
     raise CallNotMade
 
 
@@ -270,12 +270,12 @@ def test_a_call_that_was_not_made_says_nothing_of_the_dependency(fleet: BreakerE
     environment = fleet.environment()
     for _ in range(3 * FAILURES):
         with pytest.raises(CallNotMade):
-            environment.call(not_made)
+            environment.call(raise_not_made)
     assert (fleet.state, count_failures(fleet)) == ("closed", 0)
     open_circuit_of(fleet)
     fleet.time.advance(30)
     with pytest.raises(CallNotMade):
-        fleet.environment().call(not_made)
+        fleet.environment().call(raise_not_made)
     assert fleet.state == "half_open"
     fleet.time.advance(EMAIL.probe_lease_s)
     assert try_call(fleet.environment(), fleet.dependency)
