@@ -104,7 +104,7 @@ def _make_real() -> IdentityProviderSubject:
         status=lambda: str(pool.user()["UserStatus"]),
         groups=pool.groups,
         enabled=lambda: bool(pool.user()["Enabled"]),
-        make_half=pool.half_made,
+        make_half=pool.make_half,
         sign_up_alone=pool.sign_up_alone,
         set_password=pool.set_password,
         signs_in=pool.signs_in,
