@@ -12,7 +12,7 @@ LEAVES_WITHIN_S = 3.0  # from the command's end; without it the mail would leave
 LEAVES_NOW = re.compile(r"1 waiting job leaves now\.|\d+ waiting jobs leave now: one first, as the probe; ")
 
 
-def read_states(cloud: RunningCloud) -> dict[str, str]:
+def states(cloud: RunningCloud) -> dict[str, str]:
     """Return the states that `make circuits` prints, by circuit."""
     done = cloud.run_command("circuits")
     assert done.returncode == 0, done.stderr
@@ -32,10 +32,10 @@ def test_mails_wait_while_operators_hold_their_circuit_open(cloud: RunningCloud,
 
     Until then admins see it, and health and operators count it; the release says that it leaves now.
     """
-    assert read_states(cloud) == dict.fromkeys(("email", "identity", "storage"), "closed")
+    assert states(cloud) == dict.fromkeys(("email", "identity", "storage"), "closed")
     force(cloud, "email", "open")
     try:
-        assert read_states(cloud)["email"] == "open"
+        assert states(cloud)["email"] == "open"
         member = users.register()
         waiting = "SELECT state, attempts, last_error FROM outbox WHERE subject_id = %s AND kind = 'mail'"
         expected = [{"state": "pending", "attempts": 0, "last_error": "circuit-open"}]
@@ -54,7 +54,7 @@ def test_mails_wait_while_operators_hold_their_circuit_open(cloud: RunningCloud,
         said = force(cloud, "email", "auto")
     assert LEAVES_NOW.match(said), said
     assert wait_until(lambda: len(cloud.list_mails(member["email"])) == 1, "the mail", LEAVES_WITHIN_S)
-    assert wait_until(lambda: read_states(cloud)["email"] == "closed", "the probe's success")
+    assert wait_until(lambda: states(cloud)["email"] == "closed", "the probe's success")
     check_chains(cloud)
 
 
