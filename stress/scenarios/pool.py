@@ -42,7 +42,7 @@ BORROW_S = 10.0  # ConnectionBorrowTimeout: a call that waits as long is turned 
 # The last of five rounds waits for a connection until the four before it are done: their writes, and on a busy machine
 # half a second of work and TLS handshakes besides.
 SLOWEST_S = 1.5
-# The writes of one instant without a wait in them, so often: all else that a burst takes on this machine.
+# How many times the writes of one instant are made without a wait in them: they show what else a burst takes here.
 WORK_BURSTS = 3
 # A burst may take this much longer than the slowest of those: machines have slow moments. A fleet that needs two rounds
 # where one would do is found out all the same, since a round takes as long as that work or longer.
