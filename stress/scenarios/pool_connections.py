@@ -95,7 +95,7 @@ async def check_replacement(context: LocalScenarioContext) -> None:
 
 async def _check_shortened(context: LocalScenarioContext) -> None:
     await _list_connections_after_call(context)  # starts the environment
-    # Let the connection grow too old, so that the next call opens a new one even if idleness should not count. Age would
+    # Let the connection grow too old, so that the next call opens a new one even if idleness did not count. Age would
     # replace the one that is watched for idleness below, and an idle limit that nobody keeps would look kept.
     await asyncio.sleep(LIFETIME_S + 0.5)
     clock, seen = context.generator.clock, []

@@ -24,7 +24,7 @@ from tests.e2e.cloud import ROOT, RunningCloud, wait_until
 from tests.soak.faults import list_environments
 
 EVENTS = ROOT / "events"
-# An event of each function that it handles without a change of anything, by the files that `make events` writes.
+# For each function an event whose handling changes nothing: a file that `make events` writes.
 HARMLESS = {
     "AgentsFunction": "agents/any_agents.json",
     "MembersFunction": "members/any_members.json",

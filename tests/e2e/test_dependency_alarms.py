@@ -33,7 +33,7 @@ WHERE table_name = 'outbox' AND privilege_type = 'DELETE' AND grantee LIKE %s
 """
 OPENING_FAILURES = 6  # one more than open a circuit
 PROBED_S = 240.0  # until each circuit has had a probe that succeeded
-# Of the item that all workers share the mails' pace in.
+# The item in which all workers share the pace of mails.
 PACE_KEY = make_bucket_key(LimitCharge("fleet", RateLimit("mail", burst=1, period_s=1)))
 LOOPS = {"NudgeQueue": "RelayFunction", "QueueLow": "WorkerFunction"}
 ANNOUNCED = {"file_name": "letter.txt", "content_type": "text/plain", "size": 5}

@@ -163,7 +163,7 @@ def test_a_search_counts_every_state_once() -> None:
     """Environments that would behave alike are one state."""
     result = Search(LostUpdate(is_conditional=True), 2).run()
     assert (result.counterexample, result.closed) == (None, True)
-    # Pairs of environments, in no order, by the writes that were made: after one not both can have read before it.
+    # Unordered pairs of environments by the number of writes: after one, they can't both have read before it.
     idle_or_reading = {0: 3, 1: 5, 2: 3}
     assert result.states == sum(idle_or_reading.values())
     assert result.kinds == {"reads", "writes", "finds another's write", TIME}

@@ -17,7 +17,7 @@ from stress.report.store import save
 from tests.stress import sample
 
 MIXED = sample.make_mixed_report()
-# What says something about a scenario: its head, cells of tables, terms and what stands beside them, notes.
+# The parts of a page that say something about a scenario: headings, table cells, terms and their values, notes.
 TOLD = re.compile(
     r'<tr class="(?:held|open|broken)">.*?</tr>|<tr><th scope="row">.*?</tr>|<d[dt]>.*?</d[dt]>|<h2[^>]*>.*?</h2>'
     r'|<p class="promise">.*?</p>|<ul class="notes">.*?</ul>|<span class="badge-word.*?</span>',

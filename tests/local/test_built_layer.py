@@ -53,9 +53,9 @@ MOST_MODULES = {
     "relay": 464,
     "worker": 740,
 }
-# What no function imports at its start.
+# Modules that no function imports at its start.
 NEVER = ("cryptography", "Crypto", "jwt", "idna")
-# What some functions import only when they are called so.
+# Modules that some functions import only for certain calls.
 NOT_AT_START = {
     "health": ("psycopg", "boto3", "urllib3"),
     "pages": ("psycopg", "boto3", "botocore.session", "urllib3"),

@@ -146,7 +146,7 @@ def test_ctrl_c_ends_a_command_without_a_traceback(tmp_path: Path) -> None:
     assert process.returncode == 130
 
 
-# Sends the signal while a module is imported, which is its second argument, as a person may who has mistyped.
+# Sends the signal while the module that its second argument names is imported, as a person may press Ctrl-C.
 INTERRUPT_AN_IMPORT = """
 import os, runpy, signal, sys
 

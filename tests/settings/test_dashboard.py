@@ -15,7 +15,7 @@ from tests.settings.test_alarms import composites, fill_variables, resources, un
 PLACEHOLDER = re.compile(r"\$\{([\w:.]+)\}")
 COLUMNS, FIRST_ROW = 24, 9
 CLIENTS_VIEW = {"Count", "5XXError", "Latency"}
-# A release's own alarms watch a version that is another one after it.
+# A release's own alarms watch the released version, which the next release replaces.
 LASTING = {name: watch for name, watch in ALARMS.items() if watch.group != "release"}
 
 

@@ -25,7 +25,7 @@ UNKNOWN_TO_THE_EMULATOR = {
 # It would wait for the custom resource's answer, and forgets a role's ARN where a nested stack is updated. Roles and
 # functions are made by it in the stack above.
 LEFT_OUT = {"AWS::CloudFormation::CustomResource", "AWS::IAM::Role", "AWS::Lambda::Function"}
-# What the stack above takes of the proxy, and of the cluster, whose attributes the emulator forgets in the same way.
+# Attributes of the proxy, which the emulator can't make, and of the cluster, whose attributes it forgets too.
 STAND_INS = {
     "Host": "proxy.example.test",
     "ResourceId": "prx-0123456789abcdef0",

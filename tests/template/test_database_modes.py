@@ -21,7 +21,7 @@ OUTPUTS = {
     "Database.Outputs.SubnetIds": "subnet-a,subnet-b",
     "Database.Outputs.SecurityGroupId": "sg-made",
 }
-# What CloudFormation knows in Rules; Fn::Join for one is not among it.
+# Functions that CloudFormation knows in Rules; Fn::Join is not one of them.
 IN_RULES = {
     "Ref", "Fn::And", "Fn::Or", "Fn::Not", "Fn::Equals", "Fn::Contains", "Fn::EachMemberEquals", "Fn::EachMemberIn",
     "Fn::RefAll", "Fn::ValueOf", "Fn::ValueOfAll",

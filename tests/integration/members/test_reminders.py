@@ -115,7 +115,7 @@ def test_twenty_sweeps_at_once_write_it_once(start_membership: Begin) -> None:
     assert list_reminders(membership) == [SOON]
 
 
-# The first call of `reminder_due` waits for the lock that a test keeps: its sweep has begun, and has taken no row yet.
+# The first call of `reminder_due` waits for a test's lock, when its sweep has begun but taken no row yet.
 WAIT_WITHIN = """
     CREATE SEQUENCE calls;
     GRANT USAGE ON SEQUENCE calls TO PUBLIC;

@@ -114,7 +114,7 @@ def template_to_pattern(template: str) -> re.Pattern[str]:
     return re.compile(".+".join(map(re.escape, re.split(r"\{[^}]*\}", template))))
 
 
-# pydantic's own sentences, but those that are nothing but a value.
+# pydantic's own sentences, without those that consist of a value alone.
 PYDANTICS = [template_to_pattern(e["message_template_python"]) for e in list_all_errors()]
 PYDANTICS += [
     template_to_pattern(e["message_template_json"]) for e in list_all_errors() if "message_template_json" in e

@@ -19,7 +19,7 @@ from tests.fakes.admission import InMemoryAdmissionStore
 from tests.fakes.clock import ManualClock
 from tests.fakes.database import ScriptedDatabase, run_nothing
 
-# Of a call of these tests, which has ten seconds: it is over after this.
+# The lease of a call of these tests, which has ten seconds.
 LEASE_S = 11.0
 BODY = {"text": "a"}
 SETTINGS = Settings(address_secret="secret")  # the environments of one stack

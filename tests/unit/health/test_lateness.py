@@ -14,7 +14,7 @@ PRIORITIES = st.sampled_from(sorted(MARGIN_S))
 SECONDS = st.floats(0, 100_000)
 SENT = st.integers(0, 20_000)
 RATES = st.floats(0.01, 1_000)
-# A queue that has stopped is seen once too few mails are in the part of the past that is looked at.
+# A stopped queue is noticed when too few mails were sent in the part of the past that is looked at.
 SEEN_WITHIN_S = 500.0
 
 

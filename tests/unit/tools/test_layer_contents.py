@@ -19,7 +19,7 @@ from tests.packages import PACKAGES
 WITHOUT_LAYER = ("database_setup", "pretraffic")
 CONTENTS = trim_packages.read_contents()
 OPERATIONS: Mapping[str, list[str]] = CONTENTS["operations"]
-# What botocore itself looks up: an upload's form is signed for the address at which a bucket would be made.
+# Operations that botocore itself looks up: it signs an upload's form for the address of CreateBucket.
 LOOKED_UP = {"s3": ["CreateBucket"]}
 CLIENT_MAKERS = {"_build_client", "boto3", "get_health_client"}
 

@@ -16,7 +16,7 @@ from tools import stages
 
 PATIENCE_S = 60.0
 
-# `first` and `second` end only if both have begun; whoever is `held` keeps a named pipe open, and so does its child.
+# `first` and `second` end only if both have begun; each `held` stage keeps a named pipe open, as does its child.
 MAKEFILE = """
 first:
 	@echo first began; touch first.began; while ! [ -e second.began ]; do sleep 0.05; done; sleep 0.5; echo first ends

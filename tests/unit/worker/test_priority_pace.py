@@ -23,9 +23,9 @@ from worker.priority_pacing import (
 )
 
 HIGH, NORMAL, LOW = Priority
-# A mail's way besides its turn: relay, queue, claim, two calls to the table, each late by a random time.
+# What a mail takes besides its turn: relay, queue, claim and two table calls, each late by a random time.
 WAY = 300 * MS
-# Until the table holds that a worker waits: up to three calls to it, each lost to another worker but the last.
+# The time until the table knows that a worker waits: up to three writes, all but the last lost to others.
 ASKING = 100 * MS
 DEPLOYED_BURST: int = Settings.model_fields["mail_burst"].default
 RATES = st.sampled_from([0.2, 1.0, 3.0, 14.0, 100.0, 1000.0])
@@ -102,7 +102,7 @@ def test_normal_mails_go_before_low_ones(rate: float, burst: int, normal: int, l
     done = PacingSimulation(rules, make_mails(NORMAL, [0] * normal) + make_mails(LOW, [0] * low), seed).run()
     passed = sum(is_normal_one_waiting(done, mail.moment or 0) for mail in done.list_sent(LOW))
     span = (done.list_sent(NORMAL)[-1].left or 0) - (done.list_sent(NORMAL)[0].left or 0)
-    # Once more than the share: a low one may be overdue when the first normal one asks.
+    # One more than their share may pass: a low one may be overdue when the first normal one asks.
     assert passed <= 1 + span // (OVERDUE_BEFORE_NORMAL * rules.interval)
 
 
