@@ -34,7 +34,7 @@ ROLLBACK_WITHIN_S = 60.0
 def handler(event: Mapping[str, Any], context: Any) -> None:
     """Serve as Lambda's entry point: carry out CloudFormation's request, and answer it whatever happens."""
     try:
-        carry_out(ResourceRequest.from_event(event), context)
+        carry_out_request(ResourceRequest.from_event(event), context)
     except Exception as error:  # noqa: BLE001 - without an answer the deployment would wait
         logger.error("migration_failed", extra={"reason": describe_reason(error), **describe_failure(error)})
         place = f"log {context.log_group_name}, {context.aws_request_id}"
@@ -48,7 +48,7 @@ def describe_reason(error: Exception) -> str:
     return str(error) if isinstance(error, MigrationError) else type(error).__name__
 
 
-def carry_out(request: ResourceRequest, context: Any) -> None:
+def carry_out_request(request: ResourceRequest, context: Any) -> None:
     """Migrate the schema, unless the resource is deleted. Raise MigrationError, but not during a rollback."""
     left_s = context.get_remaining_time_in_millis() / 1000 - RESERVE_S
     if request.kind == "Delete":  # the schema stays with its database
