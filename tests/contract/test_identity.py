@@ -144,7 +144,7 @@ def test_repeating_it_changes_nothing(subject: IdentityProviderSubject) -> None:
     assert subject.signs_in()
 
 
-def test_what_was_half_made_is_completed(subject: IdentityProviderSubject) -> None:
+def test_a_half_made_identity_is_completed(subject: IdentityProviderSubject) -> None:
     """A worker that died after the first of three calls."""
     subject.make_half()
     subject.identities.find_or_create(EMAIL)

@@ -104,7 +104,7 @@ def test_new_work_is_admitted_with_a_token_and_what_is_left(subject: AdmissionSt
     assert (decision.quota.limit, decision.quota.remaining, decision.quota.reset_s) == (FIVE_A_MINUTE, 4, 12.0)
 
 
-def test_nothing_asked_is_admitted(subject: AdmissionStoreSubject) -> None:
+def test_a_call_without_limit_and_key_is_admitted(subject: AdmissionStoreSubject) -> None:
     """A call without limit and key leaves nothing to decide."""
     assert subject.admit() == Admitted(quota=None, token=None)
 

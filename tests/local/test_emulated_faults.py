@@ -122,7 +122,7 @@ def read_sent_at(clients: EmulatorClients) -> int:
     return int(message["SentTimestamp"])
 
 
-def test_what_can_not_be_read_changes_nothing(clients: EmulatorClients) -> None:
+def test_a_fault_that_can_not_be_read_changes_nothing(clients: EmulatorClients) -> None:
     """The answer is 400."""
     answer = httpx.put(f"{clients.endpoint}/_local/faults", json={"service": "ses"})
     assert answer.status_code == 400

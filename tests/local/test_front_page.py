@@ -278,7 +278,7 @@ def test_each_part_is_json_at_an_address_of_its_own(gateway: RunningGateway, par
 
 
 @pytest.mark.parametrize("path", ["/_local/nothing.json", "/_local/people", "/_local/templates/style.css"])
-def test_there_are_no_other_addresses(gateway: RunningGateway, path: str) -> None:
+def test_other_addresses_are_not_found(gateway: RunningGateway, path: str) -> None:
     """No address leads to a file either."""
     assert gateway.call("GET", path).status == 404
 

@@ -80,7 +80,7 @@ def test_a_ratio_of_two_estimates_has_the_interval_of_both() -> None:
     assert both.samples == 140
 
 
-def test_what_has_no_end_or_is_zero_is_never_beyond_noise() -> None:
+def test_a_ratio_of_zero_or_without_an_end_is_never_beyond_noise() -> None:
     """Nothing is divided by zero; an interval without an end gives a band without one."""
     none, endless = Estimate(0, 0, 0.1, 9), Estimate(5, 0, math.inf, 9)
     assert estimate_ratio(none, endless) is None

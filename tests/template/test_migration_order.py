@@ -73,7 +73,7 @@ def test_the_function_that_migrates_is_the_new_one_and_waits_for_no_other() -> N
     assert MIGRATION not in before
 
 
-def test_it_is_called_by_an_alias_and_again_for_each_version() -> None:
+def test_the_migrating_function_is_called_by_an_alias_and_again_for_each_version() -> None:
     """CloudFormation refuses another ServiceToken, and calls for another property only."""
     template = translate()
     properties = find_by_type(template, "AWS::CloudFormation::CustomResource")[MIGRATION]

@@ -191,7 +191,7 @@ def test_a_call_that_is_not_let_in_proves_nothing(fresh_database: FreshDatabase,
     assert read_proven_at(fresh_database, member) is None
 
 
-def test_what_is_not_theirs_looks_as_what_is_not_there(
+def test_a_record_of_somebody_else_is_refused_like_a_missing_one(
     fresh_database: FreshDatabase, claim_fixtures: ClaimFixtures
 ) -> None:
     """A record of somebody else and one that does not exist are refused in the same words, by role as by owner."""

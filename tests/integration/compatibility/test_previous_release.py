@@ -135,7 +135,7 @@ def test_its_migrations_have_nothing_to_do(processes: ReleaseProcesses, crash_te
     assert (result.answer, result.error) == ({"applied": []}, None)
 
 
-def test_it_has_no_migration_that_this_tree_lacks(release: Path) -> None:
+def test_the_previous_release_has_no_migration_that_this_tree_lacks(release: Path) -> None:
     """One that is taken away would be missing in a new database, and is still applied in the old one."""
     before = {path.name for path in (release / "migrations").glob("*.sql")}
     assert before - {path.name for path in MIGRATIONS.glob("*.sql")} == set()

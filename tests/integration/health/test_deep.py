@@ -94,7 +94,7 @@ def list_unhealthy(report: dict[str, Any]) -> dict[str, str]:
     return {name: check["status"] for name, check in report["checks"].items() if check["status"] != "healthy"}
 
 
-def test_all_well(settings: Settings) -> None:
+def test_a_healthy_service_reports_every_check(settings: Settings) -> None:
     """Through the function itself: every service answered, and the database is a writer with a name of its own."""
     reply = make_health_client(settings).call("GET", "/health/deep")
     assert (reply.status, reply.json["status"]) == (200, "healthy"), reply.body

@@ -27,13 +27,13 @@ def empty(postgres: PostgresHandle, request: pytest.FixtureRequest) -> str:
     return postgres.build_conninfo(dbname=name)
 
 
-def test_it_may_be_run_twice(empty: str) -> None:
+def test_the_migrations_may_be_run_twice(empty: str) -> None:
     """The second run finds nothing to do."""
     assert migrate(empty, MIGRATIONS) == [m.version for m in read_migrations(MIGRATIONS)]
     assert migrate(empty, MIGRATIONS) == []
 
 
-def test_it_may_be_run_by_many_at_once(empty: str) -> None:
+def test_the_migrations_may_be_run_by_many_at_once(empty: str) -> None:
     """Each migration is applied by exactly one of them."""
     with ThreadPoolExecutor(8) as pool:
         applied = [v for versions in pool.map(lambda _: migrate(empty, MIGRATIONS), range(8)) for v in versions]

@@ -200,7 +200,7 @@ def test_keys_of_other_kinds_are_passed_over(changes: dict[str, Any], *, expecte
     assert list(parse_keys(json.dumps(document).encode())) == ["two"]
 
 
-def test_nothing_here_signs() -> None:
+def test_the_algorithm_neither_signs_nor_publishes_keys() -> None:
     """The class is PyJWT's kind of algorithm, which could also sign and publish keys."""
     with pytest.raises(NotImplementedError):
         RsaSha256().sign(MESSAGE, None)

@@ -439,7 +439,7 @@ def test_an_open_circuit_stays_open_without_its_store_for_a_stated_time(fleet: B
         fleet.time.advance(EMAIL.open_s)
 
 
-def test_who_misses_the_store_asks_again_before_it_is_given_up(fleet: BreakerEnvironments) -> None:
+def test_a_store_that_was_late_once_is_asked_again_soon(fleet: BreakerEnvironments) -> None:
     """A store that was late once is back at once: what waits must not wait for as long as one that is gone."""
     environment = open_circuit_of(fleet)
     fleet.store.reachable = False

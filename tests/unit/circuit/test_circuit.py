@@ -149,7 +149,7 @@ def test_whatever_opens_it_was_suspect(held: FailureBucket, later: int) -> None:
     assert is_suspect(POLICY, held, NOW + later) or not is_due_to_open(POLICY, held, NOW + later)
 
 
-def test_a_full_turn() -> None:
+def test_a_circuit_opens_probes_and_closes() -> None:
     """Closed, open for the full time, half open under a lease, closed: a generation each."""
     tripped = open_circuit(NEW, POLICY, NOW)
     assert tripped == CircuitSnapshot("open", 1, NOW, open_until=NOW + 30 * SECOND)

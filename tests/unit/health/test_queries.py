@@ -32,7 +32,7 @@ def raise_about_a_person() -> Any:
     raise RuntimeError("besa@example.test")
 
 
-def test_all_are_asked_at_the_same_time() -> None:
+def test_all_queries_run_at_the_same_time() -> None:
     """Two that wait for each other would never end in turn."""
     gate = Barrier(2, timeout=AT_ONCE_S)
     probes = [HealthQuery(name, lambda: gate.wait() >= 0) for name in ("one", "two")]
