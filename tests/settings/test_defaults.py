@@ -161,8 +161,9 @@ def test_every_parameter_has_the_default_decided_on() -> None:
 def test_every_variable_is_the_parameter_of_its_name(name: str) -> None:
     """Two that are swapped would pass where only their presence is looked at. Two connect as the owner."""
     expected = VARIABLES | ({"DB_USER": "DatabaseOwner"} if FUNCTIONS.get(name) == OWNER else {})
-    found = {variable: _find_parameter(value) for variable, value in read_variables(name).items() if _find_parameter(value)}
-    assert found == {variable: parameter for variable, parameter in expected.items() if variable in read_variables(name)}
+    variables = read_variables(name)
+    found = {variable: _find_parameter(value) for variable, value in variables.items() if _find_parameter(value)}
+    assert found == {variable: parameter for variable, parameter in expected.items() if variable in variables}
 
 
 def _find_parameter(value: Any) -> str | None:

@@ -114,7 +114,8 @@ def test_the_parameter_says_how_much_is_reserved_and_leaves_what_lambda_insists_
 
 def test_a_new_account_can_deploy_without_reservations() -> None:
     """Lambda refuses any reservation that leaves fewer than 100 unreserved."""
-    assert [name for name, each in list_connected_functions(deploy(NONE)).items() if "ReservedConcurrentExecutions" in each] == []
+    functions = list_connected_functions(deploy(NONE))
+    assert [name for name, each in functions.items() if "ReservedConcurrentExecutions" in each] == []
 
 
 def test_no_method_lets_in_more_than_a_new_account_can_run() -> None:

@@ -357,13 +357,15 @@ def test_with_nat_each_zone_goes_out_by_its_own_gateway(zones: str) -> None:
     given = {"Egress": "nat", "AvailabilityZones": zones}
     routes = find_made_of_type("AWS::EC2::Route", **given).values()
     ways = {each["RouteTableId"]["Ref"]: each["NatGatewayId"]["Ref"] for each in routes if "NatGatewayId" in each}
-    gateways = {name: each["SubnetId"]["Ref"] for name, each in find_made_of_type("AWS::EC2::NatGateway", **given).items()}
+    found = find_made_of_type("AWS::EC2::NatGateway", **given)
+    gateways = {name: each["SubnetId"]["Ref"] for name, each in found.items()}
     letters = "ABC"[: int(zones)]
 
     assert ways == {f"PrivateRoutes{letter}": f"Nat{letter}" for letter in letters}
     assert gateways == {f"Nat{letter}": f"PublicSubnet{letter}" for letter in letters}
     assert [r["RouteTableId"]["Ref"] for r in routes if "GatewayId" in r] == ["PublicRoutes"]
-    assert {each["VpcEndpointType"] for each in find_made_of_type("AWS::EC2::VPCEndpoint", **given).values()} == {"Gateway"}
+    endpoints = find_made_of_type("AWS::EC2::VPCEndpoint", **given).values()
+    assert {each["VpcEndpointType"] for each in endpoints} == {"Gateway"}
 
 
 @pytest.mark.parametrize("zones", ["2", "3"])

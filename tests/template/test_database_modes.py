@@ -36,7 +36,8 @@ def list_values(given: dict[str, str]) -> dict[str, str]:
 def resolve_resources(**given: str) -> Json:
     """Return the translated template's resources that are made, worked out; the nested stack's outputs are OUTPUTS."""
     template = translate()
-    resolver = IntrinsicResolver({**list_values(given), "AWS::StackName": "interdomestik"}, OUTPUTS, template["Conditions"])
+    values = {**list_values(given), "AWS::StackName": "interdomestik"}
+    resolver = IntrinsicResolver(values, OUTPUTS, template["Conditions"])
     return {
         name: resolver.resolve(resource)
         for name, resource in template["Resources"].items()

@@ -240,7 +240,7 @@ def test_what_is_not_as_announced_is_removed(
         ("MZ Trading më dërgoi këtë".encode(), "text/plain"),
     ],
 )
-def test_unusual_but_valid_files_are_accepted(fixture: DocumentFixture, content: bytes, content_type: ContentType) -> None:
+def test_unusual_valid_files_are_accepted(fixture: DocumentFixture, content: bytes, content_type: ContentType) -> None:
     """Accepted are a PDF with bytes before its header, text with a byte order mark, text that begins like a program."""
     assert fixture.complete(fixture.upload_document(content, content_type)).json["state"] == "available"
 
