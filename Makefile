@@ -88,7 +88,7 @@ verify: stress-environments ## Judge a report again from its raw files: REPORT=r
 		$(if $(SIGNER),--signer $(SIGNER)) || status=1; .venvs/stress/bin/python -m judge.same_run $(REPORT) || status=1; exit $$status
 
 # The kept run is what docs/reference/readiness.md shows.
-stress-keep: stress-environments ## Keep a full run as the published one: REPORT=reports/… [MARKED=1: as INVALID, though its controls are older]
+stress-keep: stress-environments ## Publish a full run: REPORT=reports/… [MARKED=1: as INVALID, if its controls are older]
 	@$(STRESS) keep $(call report,$(REPORT),REPORT) $(if $(MARKED),--marked)
 
 ##@ Tests
@@ -209,7 +209,7 @@ local: ## Test the local cloud's gateway, runtime and event sources
 unit settings contract docs rules exhaustive local: dev-environments
 	@$(BIN)/pytest tests/$@
 
-integration: dev-environments ## Test use cases and SQL on a real PostgreSQL, but for what `make timed` tests
+integration: dev-environments ## Test use cases and SQL on a real PostgreSQL, without what `make timed` tests
 	@$(BIN)/pytest -m "not timed" tests/integration
 
 # The tests of use cases and of the worker. Others are about permissions, the proxy, servers or hours in virtual time; these run so at night.
@@ -220,10 +220,10 @@ one-by-one: dev-environments ## Test use cases with the statements of each trans
 one-by-one-all: dev-environments ## Run every integration test in that mode
 	@DB_PIPELINE=off $(BIN)/pytest tests/integration
 
-timed: dev-environments ## Test use cases and SQL if the machine is slow, and how long they take; nothing may run beside it
+timed: dev-environments ## Test what depends on how long things take; nothing may run beside it
 	@$(BIN)/pytest -m timed tests/integration
 
-e2e: dev-environments ## Test a whole local cloud over HTTP and in a browser; what waits for minutes is left to make chaos
+e2e: dev-environments ## Test a whole local cloud over HTTP and in a browser; tests that wait for minutes are left to make chaos
 	@$(BIN)/pytest -m "not alarms and not long" tests/e2e
 
 alarms: dev-environments ## Make trouble in a local cloud, and see which alarms ring; most of it is left to make chaos

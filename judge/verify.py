@@ -146,13 +146,13 @@ def read_calls(folder: Path) -> list[SampledCall]:
 
 
 def compute_percentile(values: list[float], hundredths: float) -> float:
-    """Return the smallest value that at least so many of a hundred do not exceed; 0 of none."""
+    """Return the smallest value that at least `hundredths` percent of all do not exceed; 0 of none."""
     ranked = sorted(values)
     return ranked[max(0, -(-round(10 * hundredths) * len(ranked) // 1000) - 1)] if ranked else 0.0
 
 
 def compute_probability(events: int, trials: int, share: float) -> float:
-    """Return how probable so many events are if each trial has one with a probability of `share`."""
+    """Return the probability of exactly this number of events if each trial has one with a probability of `share`."""
     if share in (0, 1):
         return float(events == trials * share)
     ways = math.lgamma(trials + 1) - math.lgamma(events + 1) - math.lgamma(trials - events + 1)
@@ -175,7 +175,7 @@ def bound_percentile(values: list[float], hundredths: float) -> tuple[float, flo
 
 
 def is_enough(count: int, hundredths: float) -> bool:
-    """Return whether so many samples give a percentile an interval with two ends."""
+    """Return whether `count` samples give a percentile an interval with two ends."""
     return max(hundredths / 100, 1 - hundredths / 100) ** count <= TAIL
 
 

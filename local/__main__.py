@@ -64,11 +64,11 @@ the metrics that AWS's services write"""
 ARCHIVE_HELP = """for up: the database keeps all of its WAL, so that `backup` can take a backup of it, and `restore` can
 restore that to any later moment"""
 TO_HELP = """for restore: the moment, in ISO 8601 with its offset; a server with what was committed until then is
-started beside the present one, the database proxy leads the functions to it, and it runs until Ctrl-C"""
+started beside the present one, the database proxy redirects the functions to it, and it runs until Ctrl-C"""
 RELOAD_HELP = """for up: code that is saved meanwhile is served by the next call, and the terminal says how a changed
 template or migration is taken; `make up` has it, tests and measurements keep the code that they began with"""
 STANDBY_HELP = """for up: a synchronous standby of the database (standby in state.json), copied at each start;
-SELECT pg_promote() makes it the writer, and the proxy's target leads the functions there until the next start"""
+SELECT pg_promote() makes it the writer, and the proxy's target redirects the functions to it until the next start"""
 
 
 class CloudNotRunning(Exception):
@@ -216,7 +216,7 @@ def back_up(state_folder: StateFolder, _options: argparse.Namespace) -> None:
 
 
 def restore(state_folder: StateFolder, options: argparse.Namespace) -> None:
-    """Restore the backup beside the running database, lead the functions to it, and run until stopped."""
+    """Restore the backup beside the running database, redirect the functions to it, and run until stopped."""
     require_running(state_folder)
     if options.to is None:
         raise backups.RestoreFailed("to which moment? --to 2026-11-26T21:30:00+00:00")

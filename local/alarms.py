@@ -42,7 +42,7 @@ class Rule:
         raise ValueError(self.comparison)
 
 
-def rule_of(properties: Mapping[str, object]) -> Rule:
+def build_rule(properties: Mapping[str, object]) -> Rule:
     """Return the rule of an alarm's properties, as a template or DescribeAlarms has them."""
     of = int(str(properties["EvaluationPeriods"]))
     missing: Missing = properties.get("TreatMissingData", "missing")  # type: ignore[assignment]
@@ -77,10 +77,10 @@ def summarise(rule: Rule, values: Iterable[tuple[float, float]], *, now: float) 
     found: dict[int, list[float]] = {}
     for at, value in values:
         found.setdefault(math.floor(at / rule.period_s), []).append(value)
-    return [summary(rule.statistic, found[n]) if n in found else None for n in range(first, last)]
+    return [compute_statistic(rule.statistic, found[n]) if n in found else None for n in range(first, last)]
 
 
-def summary(statistic: str, values: Sequence[float]) -> float:
+def compute_statistic(statistic: str, values: Sequence[float]) -> float:
     """Return a statistic of a period's values. Raise ValueError."""
     match statistic:
         case "Sum":
@@ -95,10 +95,10 @@ def summary(statistic: str, values: Sequence[float]) -> float:
             return float(len(values))
     if not statistic.startswith("p"):
         raise ValueError(statistic)
-    return _percentile(sorted(values), float(statistic[1:]))
+    return _compute_percentile(sorted(values), float(statistic[1:]))
 
 
-def _percentile(ordered: Sequence[float], percent: float) -> float:
+def _compute_percentile(ordered: Sequence[float], percent: float) -> float:
     """Return a percentile, between two values if it falls between them."""
     rank = percent / 100 * (len(ordered) - 1)
     below = math.floor(rank)
@@ -110,12 +110,12 @@ def judge_points(points: Sequence[bool | None], rule: Rule, state: State) -> Sta
     """Return the state that follows from the periods looked at, the oldest first; None is one without a value."""
     real = [point for point in points if point is not None]
     if len(real) >= rule.of:
-        return _state(sum(real[-rule.of :]), rule)
+        return _choose_state(sum(real[-rule.of :]), rule)
     match rule.missing:
         case "breaching":
-            return _state(sum(real) + rule.of - len(real), rule)
+            return _choose_state(sum(real) + rule.of - len(real), rule)
         case "notBreaching":
-            return _state(sum(real), rule)
+            return _choose_state(sum(real), rule)
     return _judge_few(points, real, rule, state)
 
 
@@ -125,11 +125,11 @@ def _judge_few(points: Sequence[bool | None], real: Sequence[bool], rule: Rule, 
     if not real:
         return state if keeps else "INSUFFICIENT_DATA"
     if not all(real):
-        return _state(sum(real), rule)
-    # Nothing but breaching periods: that is an alarm once the first of them is old enough, however few they are.
+        return _choose_state(sum(real), rule)
+    # If all periods with a value breach, that is an alarm once the first of them is old enough, however few they are.
     is_old = len(points) - points.index(True) >= rule.needed
     return state if keeps else "ALARM" if is_old else "OK"
 
 
-def _state(breaching: int, rule: Rule) -> State:
+def _choose_state(breaching: int, rule: Rule) -> State:
     return "ALARM" if breaching >= rule.needed else "OK"

@@ -1,6 +1,7 @@
 """A base backup of the local database with its archived WAL, and a server restored from both to a moment.
 
-As Aurora restores a cluster: beside the damaged one, which stays as it is, and then the proxy's clients are led to it.
+As Aurora does with a cluster: the restored server runs beside the damaged one, which stays as it is, and the proxy's
+clients are then redirected to it.
 """
 
 import shutil

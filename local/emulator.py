@@ -79,7 +79,7 @@ def build_environment(emulator: Emulator) -> dict[str, str]:
         "S3_DATA_DIR": str(folder / "s3"),
         "SFTP_ENABLED": "0",
         "IOT_MTLS_ENABLED": "0",
-        # it would remove containers that it takes for its own from a Docker that it finds
+        # in a Docker that it finds it would remove containers, because it takes them for its own
         "DOCKER_HOST": f"unix://{folder}/no-docker",
         "LOG_LEVEL": "WARNING",
         "CHECKPOINTS": "1" if emulator.checkpoints else "0",

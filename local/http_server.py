@@ -60,7 +60,7 @@ Handler = Callable[[HttpRequest], Awaitable[HttpResponse]]
 def is_from_this_machine(request: HttpRequest) -> bool:
     """Return whether a program or person on this machine sent it, not a web page of another site."""
     host, origin = request.find_header("host") or "", request.find_header("origin")
-    # The forms of the front page have its own origin; the host is checked, so no name of another's leads here.
+    # The front page's forms have its own origin. The host is checked too: any site's name may resolve to this machine.
     return bool(LOOPBACK.fullmatch(host)) and (request.method == "GET" or origin in (None, "", f"http://{host}"))
 
 

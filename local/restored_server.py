@@ -1,4 +1,4 @@
-"""`python -m local restore`: a database restored to a moment, to which the functions of the running cloud are led."""
+"""`python -m local restore`: a database restored to a moment, to which the running cloud's functions are redirected."""
 
 import contextlib
 import json
@@ -15,7 +15,7 @@ CONTROL_SECONDS = 30.0
 
 
 def run_restored(state_folder: StateFolder, to: datetime) -> None:
-    """Restore the backup to a moment, lead the functions to the restored server, and run it until asked to stop.
+    """Restore the backup to a moment, redirect the functions to the restored server, and run it until asked to stop.
 
     Raise BackupMissing, RestoreFailed, ProcessCrashed. The former server goes on running, without clients.
     """
@@ -30,14 +30,14 @@ def run_restored(state_folder: StateFolder, to: datetime) -> None:
         child = backups.restore(server, restored, to)
         try:
             state_folder.update_state(ports=ports)
-            lead_clients(ports["database_proxy_control"], restored.port)
+            redirect_clients(ports["database_proxy_control"], restored.port)
             print(f"restored  to {to.isoformat()}, port {restored.port}", flush=True)
             supervisor.watch([child])
         finally:
             child.stop()
 
 
-def lead_clients(control_port: int, port: int) -> None:
+def redirect_clients(control_port: int, port: int) -> None:
     """Let the database proxy use another server; its clients are disconnected. Raise RestoreFailed."""
     request = urllib.request.Request(
         f"http://127.0.0.1:{control_port}/target", data=json.dumps({"port": port}).encode(), method="PUT"

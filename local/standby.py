@@ -1,7 +1,7 @@
 """A synchronous streaming standby of a PostgreSQL server: copied at each start, ready to be promoted.
 
 Promote it by SQL, `SELECT pg_promote()`. The former writer keeps running, but confirms no more commits, as it waits for
-the standby that it has lost. The database proxy, which then leads clients elsewhere, ends their sessions there.
+the standby that it has lost. The database proxy, which then redirects its clients, ends their sessions there.
 """
 
 import shutil

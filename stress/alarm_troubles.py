@@ -23,7 +23,7 @@ from stress.scenario_context import LocalScenarioContext
 POLL_S = 0.02
 IDLE_S = 10.0  # the longest wait for environments to be idle
 PAUSE_S = 0.4  # between two calls that make the same trouble
-# An event of each function that it handles without a change of anything, by the files of `make events`.
+# For each function an event whose handling changes nothing: a file of `make events`.
 EVENTS = {
     "AgentsFunction": "agents/any_agents.json",
     "MembersFunction": "members/any_members.json",
@@ -101,7 +101,7 @@ class TroubleMaker:
 
     @asynccontextmanager
     async def leave_messages(self, ages_s: dict[str, int], *, hidden: bool) -> AsyncIterator[None]:
-        """Leave a message of an age in each of these queues; one that is hidden no poller gets."""
+        """Leave a message of an age in each of these queues; no poller gets a hidden one."""
         for queue, age_s in ages_s.items():
             await self._send_message(queue, DelaySeconds=HIDDEN_S if hidden else 0)
             name = self._cloud.aws.outputs[queue].rpartition("/")[2]
@@ -134,7 +134,7 @@ class TroubleMaker:
 
     @asynccontextmanager
     async def return_mails(self, bounces: int, complaints: int) -> AsyncIterator[None]:
-        """Send mails of which so many in a hundred bounce or are complained of; at the end as many that arrive."""
+        """Send mails of which given percentages bounce or are complained of; at the end as many that arrive."""
         good = [f"person.{n}@example.test" for n in range(REPRESENTATIVE)]
         bad = ["bounce+1@example.test"] * bounces + ["complaint+1@example.test"] * complaints
         await asyncio.to_thread(self._send_mails, [*good, *bad])

@@ -24,7 +24,7 @@ class CheckFactory:
         self._ledger = ledger
 
     def make_status_check(self, name: str, wanted: Mapping[int, int], samples: Sequence[CallSample]) -> Assertion:
-        """Return the check that so many calls had each status, and none another."""
+        """Return the check that the calls had the statuses of `wanted`, each as often as it says, and no others."""
         expected = {status: count for status, count in sorted(wanted.items()) if count}
         found = dict(sorted(Counter(sample.status for sample in samples).items()))
         evidence = CheckEvidence("statuses", wanted=expected, samples=self._number(samples))

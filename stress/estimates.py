@@ -63,7 +63,7 @@ def compute_percentile(values: Sequence[float], share: float) -> float:
 
 
 def find_rank(count: int, share: float) -> int:
-    """Return the place, from 1, of the sample that is a percentile of so many."""
+    """Return the place, from 1, of the percentile among `count` sorted samples."""
     return max(1, -(-round(share * 1000) * count // 1000))
 
 

@@ -16,7 +16,7 @@ AT_ONCE = 8
 SIGN_IN_S = 30.0  # the longest wait from one identity to the next
 POLL_S = 0.2
 STAFF = {"staff": "Local Staff", "admin": "Local Admin"}
-# Linked, and in its group, which is the last step: a token that is issued before names no group.
+# The accounts that are linked and in their group, which is the last step: a token issued earlier would name no group.
 LINKED = (
     "SELECT count(*) AS n FROM accounts a WHERE a.email = ANY(%(emails)s) AND a.identity_sub IS NOT NULL AND NOT EXISTS"
     " (SELECT FROM outbox o WHERE o.kind = 'identity' AND o.subject_id = a.id AND o.state <> 'done')"

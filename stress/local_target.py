@@ -239,7 +239,7 @@ class LocalCloud:
             os.kill(connection.info.backend_pid, signal.SIGKILL)
 
     async def promote_standby(self) -> None:
-        """Promote the standby, and lead all clients to it; the old writer keeps running."""
+        """Promote the standby, and redirect all clients to it; the old writer keeps running."""
         await asyncio.to_thread(self._promote)
         await self.control_database("PUT", "/target", {"port": self.ports["standby"]})
         self.writer_port = "standby"

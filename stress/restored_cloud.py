@@ -62,7 +62,7 @@ async def list_writing_functions(cloud: LocalCloud) -> list[str]:
 
 @asynccontextmanager
 async def restore(cloud: LocalCloud, moment: datetime) -> AsyncIterator[None]:
-    """Run a server with what was committed until a moment, to which all are led, within the block.
+    """Run a server with what was committed until a moment, with all clients redirected to it, within the block.
 
     Raise RestoreCommandFailed.
     """

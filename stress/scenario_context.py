@@ -68,7 +68,7 @@ class ScenarioContext:
         return self.check(name, holds=found >= least, wanted=f"≥ {least:g} {unit}".strip(), found=f"{found:.4g} {unit}")
 
     def check_statuses(self, name: str, wanted: Mapping[int, int], samples: Sequence[CallSample]) -> bool:
-        """Check that so many of these calls had each status, and none another."""
+        """Check that these calls had the statuses of `wanted`, each as often as it says, and no others."""
         return self._keep(self._check_factory.make_status_check(name, wanted, samples))
 
     def check_share_at_most(self, name: str, most: float, events: Counted, trials: Counted) -> bool:

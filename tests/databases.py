@@ -147,7 +147,7 @@ class FreshDatabase:
 
     @property
     def settings(self) -> Settings:
-        """Settings that lead the functions' own role to it."""
+        """Settings by which a function connects to it as its own role."""
         return Settings(
             db_host="127.0.0.1",
             db_port=self.postgres.proxy.port,

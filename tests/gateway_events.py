@@ -48,7 +48,7 @@ def build_request_event(
 
 
 def build_batch_event(*bodies: str, received: int = 1) -> dict[str, Any]:
-    """Return the event of a batch of messages that came so many times; the id and receipt of each is its place."""
+    """Return the event of a batch of messages received `received` times; the id and receipt of each is its place."""
     messages = [
         {
             "MessageId": str(number),

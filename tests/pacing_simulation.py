@@ -25,11 +25,11 @@ from worker.retry_later import RetryLater
 SECOND = 1_000_000
 MS = SECOND // 1000
 
-# Of template.yaml: how many workers a queue has, and how many messages one of them takes.
+# From template.yaml: how many workers a queue has, and how many messages one of them takes.
 WORKERS = {Priority.HIGH: 10, Priority.NORMAL: 4, Priority.LOW: 2}
 BATCH = {Priority.HIGH: 1, Priority.NORMAL: 5, Priority.LOW: 10}
 SLEEP = 29 * SECOND  # of the 59.5 s that an invocation has, less pace.AWAKE_S
-# Relay and queue: with what follows a lone mail has left after 0.13 s on average. On an idle local cloud it was 0.16 s.
+# Relay and queue. With all that follows, a lone mail leaves after 0.13 s on average; an idle local cloud took 0.16 s.
 DELIVERY = (40 * MS, 160 * MS)
 CLAIM = (3 * MS, 15 * MS)
 CALL = (1 * MS, 8 * MS)  # to the table, there and back

@@ -55,7 +55,7 @@ class SimulatedEnvironments:
         return True
 
     def serve_for_a_minute(self, successes: int) -> None:
-        """Make so many good calls, evenly spread over a minute and over the environments."""
+        """Make `successes` good calls, evenly spread over a minute and over the environments."""
         for n in range(successes):
             self.call(n % len(self.environments), failed=False, lasting_s=min(0.01, 30 / successes))
             self.time.advance(60 / successes - min(0.01, 30 / successes))

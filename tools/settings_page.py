@@ -37,8 +37,8 @@ The template sets all of them, so you don't have to. A variable that is empty co
 LIMITS = """
 ## Limits per client
 
-A limit is a bucket of so many requests that refills evenly within the period. The parameter `Limits` replaces any of
-them: `{"read": [120, 60]}`.
+A limit is a bucket of requests that refills evenly within its period. The parameter `Limits` replaces any of them:
+`{"read": [120, 60]}`.
 
 """
 CIRCUITS = """

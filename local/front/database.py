@@ -41,7 +41,7 @@ class DatabaseReader:
         return [_make_entry(row) for row in self._fetch("list_entries", ids=list(ids), most=NEWEST)]
 
     def _fetch(self, name: str, **values: object) -> Sequence[dict[str, Any]]:
-        # Imported at the first view: the gateway's start doesn't have the time.
+        # Imported at the first view, so that it doesn't delay the gateway's start.
         import psycopg
         from psycopg.rows import dict_row
 

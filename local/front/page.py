@@ -19,13 +19,13 @@ TEMPLATES = Path(__file__).with_name("templates")
 POLICY = (
     "default-src 'none'; style-src {style}; img-src data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
-# what the forms of a circuit can make of it, and what that means
+# the states that a circuit's forms can force, and what each means
 FORCES = {
     "open": "hold it open: nothing is sent, jobs wait",
     "closed": "hold it closed: every job is tried",
     "auto": "let it open and close by itself",
 }
-# what a notice after a form says; an address can choose no other text, only a circuit and how many jobs were let go
+# what a notice after a form says; an address can choose among these texts, a circuit and a number of released jobs
 NOTICES = {
     "open": "The circuit is held open.",
     "closed": "The circuit is held closed.",
@@ -117,7 +117,7 @@ def _read_style() -> str:
 
 @cache
 def _make_environment() -> "Environment":
-    # Imported at the first view: the gateway's start doesn't have the time.
+    # Imported at the first view, so that it doesn't delay the gateway's start.
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 

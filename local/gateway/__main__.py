@@ -125,7 +125,7 @@ class Gateway:
         return await asyncio.to_thread(self._load_dashboard_now, range_s)
 
     def _load_dashboard_now(self, range_s: float) -> Dashboard:
-        # Imported at the first view: botocore takes its time, which the gateway's start doesn't have.
+        # Imported at the first view, so that botocore doesn't delay the gateway's start.
         from local.deploy import STACK_NAME
         from local.events.cloudwatch import CloudWatch, MetricsRejected
 

@@ -28,7 +28,7 @@ QUEUED_RETRY_S = 1.0
 QUEUED_LIMIT_S = 300.0
 
 Inbox = Callable[[], Awaitable[list[InboxMessage]]]
-# Returns the dashboard of the last so many seconds; raises OSError while the emulator does not answer.
+# Returns the dashboard of the last seconds that it is given; raises OSError while the emulator does not answer.
 LoadDashboard = Callable[[float], Awaitable[Dashboard]]
 
 

@@ -40,7 +40,7 @@ NOBODY = {
     "userArn": None,
 }
 
-# "Clients can override this request ID", as AWS documents $context.requestId; $context.extendedRequestId they can't.
+# "Clients can override this request ID", as AWS documents of $context.requestId, but not $context.extendedRequestId.
 CHOSEN_ID = re.compile(r"[A-Za-z0-9!#$%&'*+.^_|~`-]{1,128}")
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from local.alarms import State, judge, rule_of
+from local.alarms import State, build_rule, judge
 from local.release.metrics import LogMetrics
 from local.stack import DeploymentGroup, Stack
 
@@ -42,7 +42,7 @@ class ReleaseAlarms:
         return [name for name, state in self._states.items() if state == "ALARM"]
 
     def _judge(self, alarm: Mapping[str, Any], state: State) -> State:
-        rule = rule_of(alarm)
+        rule = build_rule(alarm)
         rule = replace(rule, period_s=rule.period_s / 60 * self._minute_s)
         return judge(rule, self._metrics.find_values(alarm), now=time.time(), state=state)
 

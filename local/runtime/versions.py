@@ -96,7 +96,7 @@ class FunctionVersions:
         self.weights = dict(weights)
 
     def reserve(self, limit: int) -> None:
-        """Let at most so many invocations of all versions run at the same time from now on; with 0 none runs."""
+        """From now on let at most `limit` invocations of all versions run at the same time; with 0 none runs."""
         self._functions = {
             version: replace(function, reserved_concurrency=limit) for version, function in self._functions.items()
         }

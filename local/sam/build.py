@@ -24,7 +24,7 @@ OWN = "local"  # the folder of the layer with what only a local stack needs
 AUTHORITY = f"{OWN}/authority.pem"
 WRAPPER = f"{OWN}/wrapper"
 SHEBANG = "#!/var/lang/bin/python3.13\n"  # Python in Lambda's image
-# Those of a function that the template doesn't have.
+# Variables of a function that the template doesn't set.
 OWN_VARIABLES = ("AWS_ENDPOINT_URL", "AWS_LAMBDA_EXEC_WRAPPER")
 OUTPUT_LINES = 20  # of a build that failed
 BUILD_S = 600.0  # it takes ten seconds, and more if the packages are far
@@ -71,7 +71,7 @@ def run_sam_build(root: Path, folder: Path, architecture: str) -> None:
     command = [str(root / ".venvs/sam/bin/sam"), "build", "--build-dir", str(folder)]
     command += ["--parameter-overrides", f"Architecture={architecture}"]
     variables = {**os.environ, "LAYER_ARCHITECTURE": architecture, "SAM_CLI_TELEMETRY": "0"}
-    # A file, since a pipe would be waited for as long as a child of a build that was ended keeps it.
+    # A file: the end of a pipe would come only when the last child of a build that was ended has closed it.
     with TemporaryFile("w+", encoding="utf-8") as output:
         try:
             subprocess.run(command, cwd=root, env=variables, stdout=output, stderr=STDOUT, check=True, timeout=BUILD_S)

@@ -68,7 +68,7 @@ class ControlRun:
         *,
         within_s: float = inf,
     ) -> None:
-        """`within_s`: no control begins that would probably end later than so many seconds after the first."""
+        """`within_s`: no control begins that would probably end later than `within_s` after the first began."""
         self._root = root
         self._within_s = within_s
         self._harness = harness

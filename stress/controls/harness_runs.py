@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-# The harness stops its system when it is asked to; then it is asked again, then it is killed.
+# Signals that ask the harness to stop its system, and the seconds that each has; after the last it is killed.
 ASKS = ((signal.SIGINT, 40.0), (signal.SIGTERM, 10.0))
 LAST_LINES = 12
 # The exit statuses of a complete run: passed, or not.

@@ -121,7 +121,7 @@ def format_ratio(before: float, after: float) -> str:
 
 
 def add_bands(*tables: Sequence[ComparedFigure]) -> list[list[ComparedFigure]]:
-    """Return the tables with the bands that so many ratios need together, and a word for each that has none."""
+    """Return the tables with the bands that all their ratios need together, and a word for each that has none."""
     ratios = [row.ratio for table in tables for row in table if row.ratio]
     width = choose_width(ratios, FALSE_CALLS)
     return [[_add_band(row, width) for row in table] for table in tables]

@@ -53,7 +53,7 @@ def find_band(ratio: Estimate, width: float = ONE_COMPARISON) -> NoiseBand:
 
 
 def choose_width(ratios: Sequence[Estimate], false_calls: float) -> float:
-    """Return how wide the bands of so many ratios must be: of pages without a difference, only a share has one outside.
+    """Return how wide the ratios' bands must be for only a share of pages without a difference to have one outside.
 
     The share is `false_calls`; if some ratios differ clearly, the others' bands are narrower (Benjamini and Hochberg,
     1995).

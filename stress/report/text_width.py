@@ -14,7 +14,7 @@ CLASSES = (
     (WIDE, "mwMW@%"),
     (CAPITAL, "ABCDEFGHKLNOPQRSTUVXYZ+<>=#~&×÷≤≥→"),
 )
-BOLD = 1.12  # a bold text is so many times as wide
+BOLD = 1.12  # how many times as wide a bold text is
 WIDTHS = {letter: width for width, letters in CLASSES for letter in letters}
 BEYOND_LATIN = 0x17F  # letters after this one are of other alphabets, some of them as wide as an m
 
@@ -31,7 +31,7 @@ def _measure_letter(letter: str) -> float:
 
 
 def wrap_text(text: str, room: float, size: float) -> list[str]:
-    """Return the lines of a text in so many pixels, broken at spaces, and within a word that is wider than a line."""
+    """Return a text's lines of at most `room` pixels, broken at spaces, and within a word wider than that."""
     lines: list[str] = []
     for word in text.split():
         longer = f"{lines[-1]} {word}" if lines else word

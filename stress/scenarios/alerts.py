@@ -20,7 +20,7 @@ PROMISE = (
     "no other alarm rings. Both alarms that reach people ring with theirs, and their topics get the message."
 )
 MINUTE_S = 2  # stands for a minute of the alarms and of the metrics of AWS's services
-PERIOD_MINUTES = {60: 1, 300: 2, 3600: 5}  # that stand for a deployed period of so many seconds
+PERIOD_MINUTES = {60: 1, 300: 2, 3600: 5}  # by the seconds of the deployed period that they stand for
 ALIGNED_S = 20  # a multiple of all periods, so that each begins where the emulator's does
 FIRST_MINUTES = 5  # of reports, before an alarm on their silence is over
 QUIET_MINUTES = 3  # before the first trouble, with reports in each

@@ -27,7 +27,7 @@ WORKERS = 10  # that the queue of high jobs may use: each can begin one call by 
 EVERY_S = 1.0  # between two registrations while mail is down: each brings a job that can be the probe
 PROBED_S = 10.0  # from when a probe is due until a job makes it: one that met the last waits 5 s, and 2 s of jitter
 ANSWERED_S = 17.0  # the longest call of the mail client: 2 s to connect, 15 s for the answer
-# Each is met by one probe, after the polite refusals that open the circuit. The slowest is the last.
+# One probe meets each of these failures, after the throttled calls that open the circuit. The slowest is the last.
 PROBE_FAILURES = (ERROR, LOST, REFUSED, SILENT)
 UNKNOWN = (ERROR, LOST, SILENT)  # failures after which nobody knows if the mail was sent
 CIRCUIT = "email"
@@ -37,7 +37,7 @@ PROMISE = (
     "probe now and then; when it is back, everything recovers by itself, nothing is lost, and no mail is sent twice."
 )
 JOB_STATES = "SELECT id::text AS id, state FROM outbox WHERE id::text = ANY(%(ids)s)"
-# What an admin does with uncertain mails: those that the inbox has are done, the others are replayed.
+# What an admin does with uncertain mails: mark those that the inbox has as done, and replay the others.
 SETTLE = """
 UPDATE outbox SET state = 'done', last_error = NULL, updated_at = now()
 WHERE id::text = ANY(%(sent)s) AND state = 'uncertain';
@@ -118,7 +118,7 @@ async def _send_good_mails(context: LocalScenarioContext) -> dict[str, Any]:
 
 
 async def _break_mail(outage: MailOutage) -> None:
-    """Let the circuit open by polite refusals, then let one probe meet each other kind of failure."""
+    """Let the circuit open by throttled calls, then let one probe meet each other kind of failure."""
     context = outage.context
     context.show_progress(f"{ROUNDS} times {BURST} registrations while mail is down")
     for _ in range(ROUNDS):

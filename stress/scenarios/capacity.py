@@ -37,8 +37,8 @@ READS = ObservedLimit(60, 60)
 LONG_RUN_S = 20.0
 MIN_CALLS_PER_USER = 10  # on average
 USERS_ERRORS = 0.01
-# The users may have used up their claims, so other members file those of the mixes: another one each of a mix, and none
-# as many as the limit allows, so that a repeat after a restart is not refused.
+# The users may have used up their claims, so other members file those of the mixes: each files one of a mix, and fewer
+# than the limit allows in all, so that a repeat after a restart is not refused.
 CLAIMS_OF_A_MIX = 15
 MOST_FILED = CLAIMS.burst - 1
 
@@ -68,7 +68,7 @@ async def run(context: LocalScenarioContext) -> None:
             await comparison.compare_loads(context, (previous, current))
             await comparison.bear_trouble(context, (previous, current))
     else:
-        # Slow mail, which no request waits for, is a trouble of the comparison: it would take a short run too long.
+        # Slow mail, which no request waits for, is left to the comparison: it would take a short run too long.
         await comparison.bear_trouble(context, (current,), (comparison.DEAD, comparison.RESTART))
     unexplained = [sample for sample in context.samples if sample.call.wanted == REFUSABLE and is_unexplained(sample)]
     context.check_equal("Answers under overload: a success, or a refusal that says when to come again",

@@ -13,8 +13,8 @@ from stress.ledger import CallSample, PlannedCall
 from stress.load_generator import run_limited
 from stress.scenario_context import LocalScenarioContext
 
-# From the least there is to some hundred thousand bytes: below and above the first 4 KiB that are looked at, and of the
-# 64 KiB in which the ways of a file through the network and the store are cut.
+# From one byte to some hundred thousand, with sizes just below and above 4 KiB, of which the service looks at a file's
+# beginning, and 64 KiB, the pieces in which network and store carry a file.
 SIZES = (1, 2, 39, 100, 999, 1024, 4095, 4096, 4097, 10_000, 65_535, 65_537, 131_072, 250_001, 400_000)
 AT_ONCE = 8
 LETTERS = "abcdefghijklmnopqrstuvwxyz \n"

@@ -25,12 +25,12 @@ PAUSE_S = (3.5, 9.5)  # between two registrations of one user
 MIN_CALLS_PER_USER = 3  # on average
 GIVE_UP_S = 40.0  # the longest time that a user repeats a call
 MINUTE_S = 1.5  # stands for a minute of the canary and of the alarms
-# Each alarm has one period of a minute: it rings when that is over in which the first call failed. The rest is for
-# whoever evaluates it on a busy machine.
+# Each alarm has one period of a minute, and rings at the end of the one in which the first call failed. The rest of the
+# time is for evaluating it on a busy machine.
 NOTICED_MINUTES = 3.0
-# A canary gets a tenth. Of some hundred calls in the canaries of a run, a quarter is far beyond what chance does.
+# A canary gets a tenth. Of the hundred calls or so in a run's canaries, a quarter is far more than chance would give.
 SEEN_SHARE = 0.25
-# The only alarm that may end each: others also ring by it, but for the whole function, after more calls have failed.
+# The only alarm that may end each release. Others ring too, but they are on the whole function, and need more failures.
 OWN_ALARMS = {FAILING: "MembersReleaseFailuresAlarm", RAISING: "MembersReleaseErrorsAlarm"}
 ANSWERS = {FAILING: 500, RAISING: 502}  # that a client gets from each
 OPTIONS = CloudOptions(parameters=QUICK_MAIL, flags=("--no-checkpoints",))

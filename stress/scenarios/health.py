@@ -143,7 +143,7 @@ def _check_answered(context: LocalScenarioContext, report: Sequence[HealthSample
 
 
 def _is_within_fault(each: HealthSample, fault: InjectedFault) -> bool:
-    """Return whether a fault had lasted, and went on, so long that the report must show it."""
+    """Return whether a fault had lasted long enough, and still went on, so that the report must show it."""
     return fault.began_s + LATE_S < each.asked_s and each.got_s < (fault.ended_s or 0.0)
 
 

@@ -42,13 +42,13 @@ BORROW_S = 10.0  # ConnectionBorrowTimeout: a call that waits as long is turned 
 # The last of five rounds waits for a connection until the four before it are done: their writes, and on a busy machine
 # half a second of work and TLS handshakes besides.
 SLOWEST_S = 1.5
-# The writes of one instant without a wait in them, so often: all else that a burst takes on this machine.
+# How many times the writes of one instant are made without a wait in them: they show what else a burst takes here.
 WORK_BURSTS = 3
-# A burst may take so much more than the slowest of those: machines have slow moments. A fleet that needs two rounds
+# A burst may take this much longer than the slowest of those: machines have slow moments. A fleet that needs two rounds
 # where one would do is found out all the same, since a round takes as long as that work or longer.
 WORK_MARGIN = 1.25
 MOST_CLAIMS = 5  # of one member in ten minutes
-MOST_USED = 0.8  # of the connections there are: so many must have been in use at once, or nothing was tried
+MOST_USED = 0.8  # the share of all connections that must have been in use at once, or nothing was tried
 FUNCTIONS = ("AgentsFunction", "MembersFunction", "ClaimsFunction")
 TITLE = "Connection pool stress"
 PROMISE = (
@@ -228,7 +228,7 @@ class _Curve:
         self._work_s = work_s
 
     def _count_rounds(self, limit: int) -> int:
-        """Return in how many turns so many connections do all of the writes."""
+        """Return in how many turns `limit` connections do all of the writes."""
         return math.ceil(self._writes.size / limit)
 
     async def measure_step(self, limit: int) -> float:

@@ -95,8 +95,8 @@ async def check_replacement(context: LocalScenarioContext) -> None:
 
 async def _check_shortened(context: LocalScenarioContext) -> None:
     await _list_connections_after_call(context)  # starts the environment
-    # So that it begins with a new one: too old, if idleness should not count. Otherwise age would replace the one below
-    # that is watched for idleness, and an idle limit that nobody keeps would look kept.
+    # Let the connection grow too old, so that the next call opens a new one even if idleness did not count. Age would
+    # replace the one that is watched for idleness below, and an idle limit that nobody keeps would look kept.
     await asyncio.sleep(LIFETIME_S + 0.5)
     clock, seen = context.generator.clock, []
     began = clock.read_now()

@@ -113,5 +113,5 @@ def _open_sessions(context: LocalScenarioContext, count: int) -> tuple[int, int,
 
 
 def count_turned_away(samples: list[CallSample], within_s: float) -> int:
-    """Return how many calls were not done, or only after so long that they were turned away once and tried again."""
+    """Return how many calls were not done, or took `within_s` or longer because they were turned away and repeated."""
     return sum(not sample.is_accepted or sample.done_s - sample.sent_s >= within_s for sample in samples)

@@ -12,16 +12,16 @@ from stress.profiles import Profile
 from stress.scenario_context import LocalScenarioContext
 from stress.scenario_end import reconcile, wait_until_idle
 
-# Of the mail rate: registrations arrive at random, so some of their mails wait for each other even without a flood.
+# Registrations as a share of the mail rate. They arrive at random, so some mails wait for each other without a flood.
 LOAD = 0.4
 MOST_PEOPLE = 6.0  # a second; above it they would wait for the machine
 PEOPLE = 20  # a round: short rounds alternate, so that a slow period of the machine affects both alike
 RATIO = 2.0  # decided by its interval, for which a 95th percentile needs 72 samples on each side: four rounds
 DEPLOYED_BURST = 4  # MailBurst of template.yaml: high mails that may leave at once after a pause
 WINDOW_S = 10.0
-# A mail that has its moment still has to reach the service: on a busy machine so much later than another.
+# A mail whose moment has come still has to reach the service: on a busy machine this much later than another.
 LATE_S = 0.5
-# The low jobs with which the drain rate is measured, and how many times the jobs that drain meanwhile a flood has.
+# The low jobs with which the drain rate is measured, and the size of a flood, as a multiple of what drains meanwhile.
 TRIAL = 40
 TIMES_AS_MANY = 3.0
 WARM_BURST = 20  # registrations at one instant: twice the workers that high jobs may use
@@ -30,7 +30,7 @@ POLL_S = 0.1
 TITLE = "Priorities"
 PROMISE = "A flood of low jobs does not delay high ones: their p95 stays within twice what it is without the flood."
 
-# Welcome mails: from the commit of the row to the moment its worker finished it; an unfinished one has taken until now.
+# How long welcome mails took, from the commit of the row until its worker finished it; an unfinished one until now.
 READ_WAITS = """
 SELECT state = 'done' AS done,
        extract(epoch FROM CASE state WHEN 'done' THEN updated_at ELSE clock_timestamp() END - created_at)::float8 * 1000
@@ -45,7 +45,7 @@ SELECT gen_random_uuid(), 'mail', 'low', %(claim)s::uuid,
        '{"template": "staff-sla-breach", "to": "desk", "facts": {"state": "submitted", "days": "3"}}'
 FROM generate_series(1, %(count)s)
 """
-# Jobs finished a second, from the first of the last ones to the last.
+# Jobs finished in a second, measured from the first to the last of the latest ones.
 MEASURE_DRAIN_RATE = """
 SELECT ((count(*) - 1) / greatest(extract(epoch FROM max(updated_at) - min(updated_at)), 0.001))::float8 AS rate
 FROM (SELECT updated_at FROM outbox WHERE priority = 'low' AND state = 'done'
@@ -163,7 +163,7 @@ async def _judge_pace(context: LocalScenarioContext, since: float) -> None:
 
 
 def count_most_within(times: Sequence[float], window_s: float) -> int:
-    """Return the highest number of these times in any window of so many seconds."""
+    """Return the highest number of these times in any window of `window_s`."""
     ranked = sorted(times)
     return max((bisect_right(ranked, first + window_s) - n for n, first in enumerate(ranked)), default=0)
 

@@ -21,7 +21,7 @@ KEPT = 4  # of them with a claim before the moment; the others file theirs after
 REGISTRATIONS = 12  # after the moment
 EVIDENCE = b"Boarding pass: PRN-ZRH, 2 November 2026"
 RELAY = "RelayFunction"  # refused, it leaves jobs waiting in the outbox
-# The moment lies so far from the commits before and after it: their times are the server's own.
+# How far the moment is from the commits before and after it. Their times are the server's own.
 APART_S = 0.05
 SEEN_S = 20.0  # the longest wait for a write that waits for a lock, and for a mail
 IDLE_S = 60.0  # the longest wait for all jobs: a wake-up that was lost, and the relay's next run by its schedule

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from local.alarms import judge, rule_of
+from local.alarms import build_rule, judge
 from local.emulator import REGION
 from local.events.cloudwatch import CloudWatch
 from local.state_folder import StateFolder
@@ -71,7 +71,7 @@ class DeployedAlarms:
         return str(state)
 
     def _is_ringing(self, name: str, since: float, now: float) -> bool:
-        rule = rule_of(self.alarms[name])
+        rule = build_rule(self.alarms[name])
         if rule.period_s >= HOUR_S:
             return self._is_breached_so_far(name, since)
         # One value a period is left, its statistic.
@@ -80,7 +80,7 @@ class DeployedAlarms:
 
     def _is_breached_so_far(self, name: str, since: float) -> bool:
         """Return whether a period of an hour that began at `since` would breach already: stricter than the alarm."""
-        rule = rule_of(self.alarms[name])
+        rule = build_rule(self.alarms[name])
         values = [value for _, value in self.read_values(name, since=since, period_s=60)]
         if not values:
             return False

@@ -24,7 +24,7 @@ from tests.e2e.cloud import ROOT, RunningCloud, wait_until
 from tests.soak.faults import list_environments
 
 EVENTS = ROOT / "events"
-# An event of each function that it handles without a change of anything, by the files that `make events` writes.
+# For each function an event whose handling changes nothing: a file that `make events` writes.
 HARMLESS = {
     "AgentsFunction": "agents/any_agents.json",
     "MembersFunction": "members/any_members.json",
@@ -92,7 +92,7 @@ def _kill_busy(cloud: RunningCloud, function: str, call: Future[Any]) -> None:
 
 @contextmanager
 def fill_function(cloud: RunningCloud, function: str, invocations: int) -> Iterator[None]:
-    """Keep so many invocations of a function under way within the block, whose environments stand still.
+    """Keep `invocations` of a function under way within the block, whose environments stand still.
 
     They wait for environments that do not come to the end of their start, as on AWS while many start at once: one that
     stood still in an invocation would end it by the function's timeout. A block that lasts longer than an environment
@@ -256,7 +256,7 @@ def fail_service(cloud: RunningCloud, service: str, code: str, *, status: int = 
 
 
 def age_messages(cloud: RunningCloud, queue: str, seconds: float) -> int:
-    """Make the messages of a queue so much older; return how many there are."""
+    """Make the messages of a queue older by `seconds`; return how many there are."""
     stack = json.loads((cloud.folder / "stack.json").read_text(encoding="utf-8"))
     name = stack["outputs"][queue].rpartition("/")[2]
     url = f"{find_control(cloud, 'emulator')}/_local/age"
@@ -267,7 +267,7 @@ def age_messages(cloud: RunningCloud, queue: str, seconds: float) -> int:
 
 @contextmanager
 def delay_database(cloud: RunningCloud, seconds: float) -> Iterator[None]:
-    """Delay all data between functions and database by so many seconds within the block, each way."""
+    """Delay all data between functions and database by `seconds` within the block, each way."""
     url = f"{find_control(cloud, 'database_proxy_control')}/delay"
     httpx.put(url, json={"seconds": seconds}, timeout=30).raise_for_status()
     try:
@@ -278,7 +278,7 @@ def delay_database(cloud: RunningCloud, seconds: float) -> Iterator[None]:
 
 @contextmanager
 def pin_sessions(cloud: RunningCloud, count: int) -> Iterator[None]:
-    """Keep so many sessions pinned to their server connections within the block: each prepares a statement."""
+    """Keep `count` sessions pinned to their server connections within the block: each prepares a statement."""
     port = StateFolder(ROOT, cloud.folder).read_state().ports["database_proxy"]
     authority = cloud.folder / "certificates/authority.pem"
     conninfo = (

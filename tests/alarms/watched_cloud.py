@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from local.alarms import EXTRA_PERIODS, State, judge, rule_of
+from local.alarms import EXTRA_PERIODS, State, build_rule, judge
 from local.events.dependency_metrics import PROXY_NAME
 from tests.alarms.declared_troubles import TROUBLES
 from tests.alarms.deployed_alarms import DeployedAlarms
@@ -23,7 +23,7 @@ from tests.e2e.cloud import RunningCloud
 from tests.settings.alarms import ALARMS, ONLY_CREATED, SCHEDULES, properties
 
 MINUTE_S = 3
-PERIOD_MINUTES = {60: 1, 300: 2, 3600: 10}  # that stand for a deployed period of so many seconds
+PERIOD_MINUTES = {60: 1, 300: 2, 3600: 10}  # by the seconds of the deployed period that they stand for
 BEFORE_MINUTES = 5  # before a trouble, in which nothing rang: silence of the health report rings
 WRITTEN_S = 3.0  # from the end of a minute until its metrics are in CloudWatch
 REPORT_S = 1.0
@@ -55,7 +55,7 @@ class WatchedCloud:
         return {**self.alarms.alarms, **by_stand_in}
 
     def scale(self, minute_s: int) -> "WatchedCloud":
-        """Return this cloud, of which so many seconds stand for a minute; a multiple of the usual ones."""
+        """Return this cloud with `minute_s` seconds standing for a minute; a multiple of the usual ones."""
         return replace(self, minute_s=minute_s)
 
     def align(self, period_s: int = 300) -> float:
@@ -66,7 +66,7 @@ class WatchedCloud:
         return began
 
     def watch(self, minutes: int, act: Callable[[], object] = lambda: None, *, pause_s: float = 0.2) -> float:
-        """Repeat an act until so many minutes are over and their metrics written; return when they were over."""
+        """Repeat an act until `minutes` are over and their metrics written; return when they were over."""
         ends = (time.time() // self.minute_s + minutes) * self.minute_s
         while time.time() < ends:
             act()
@@ -129,7 +129,7 @@ class WatchedCloud:
             before_s = period_s * (alarm["EvaluationPeriods"] + EXTRA_PERIODS + 1)
         values = self._read_values(alarm, since=began - before_s, until=ended, period_s=period_s)
         # One value a period is left, its statistic.
-        rule = replace(rule_of(alarm), period_s=period_s, statistic="Maximum")
+        rule = replace(build_rule(alarm), period_s=period_s, statistic="Maximum")
         states: list[State] = []
         for minute in range(int(began // self.minute_s) + 1, int(ended // self.minute_s) + 1):
             states.append(judge(rule, values, now=minute * self.minute_s, state=states[-1] if states else "OK"))

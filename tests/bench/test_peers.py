@@ -17,10 +17,10 @@ from local.postgres import OWNER
 Stacks = dict[tuple[str, Operation], ProgramProcess]
 PEERS = [stack for stack in STACKS if stack != "ours"]
 VALIDATING = ["powertools", "fastapi"]  # the floor validates nothing, and answers no repeat
-# Differ from call to call: ids, numbers, times; and what health says of itself.
+# Fields that differ from call to call: ids, numbers, times; and what health says of itself.
 VARYING = {"id", "number", "created_at", "updated_at", "time", "version"}
 COUNTED_TABLES = ("accounts", "members", "subscriptions", "claims", "claim_history", "outbox", "audit")
-# What a request lacks or has too much of, by operation.
+# Fields that a request lacks or should not have, by operation.
 WRONG: list[tuple[Operation, dict[str, Any]]] = [
     ("registration", {"email": "besa"}),
     ("registration", {"phone": "044 123 456"}),
@@ -82,7 +82,7 @@ def replace_in_body(event: Mapping[str, Any], **fields: Any) -> dict[str, Any]:
 def test_a_peer_writes_the_rows_that_we_write(
     stacks: Stacks, cloud: BenchCloud, peer: str, operation: Operation
 ) -> None:
-    """As many in each table: it does the work that it is measured for."""
+    """Each table has as many, so it does the work that it is measured for."""
     written = []
     for number, stack in enumerate(("ours", peer)):
         event = SeededCalls(200 + number + 10 * PEERS.index(peer)).make_event(operation)

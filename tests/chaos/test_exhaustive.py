@@ -13,7 +13,7 @@ MOST = 1_000_000
 
 @pytest.mark.parametrize("name", ["breaker", "key", "kept-key", "stored-key", "limit", "job"])
 def test_three_environments_keep_every_invariant_in_a_million_states(name: Name) -> None:
-    """Those that are nearest to the beginning."""
+    """The million states are those nearest to the beginning."""
     with open_search(name, 3, most_faults=0) as search:
         result = search.run(most=MOST)
     assert result.counterexample is None, str(result.counterexample)

@@ -22,7 +22,7 @@ from tests.settings.alarms import ALARMS, ONLY_CREATED, SCHEDULES
 WHOLE_MINUTES = 30
 MINUTES = int(os.environ.get("QUIET_MINUTES", WHOLE_MINUTES))
 FIGURE = "quiet_minutes" if MINUTES >= WHOLE_MINUTES else "quiet_minutes_shortened"
-# Silence of the health report rings; an alarm on it looks at five minutes, and before the start there was silence.
+# Alarms on the health report's silence look at five minutes, and before the start there was silence.
 FIRST_MINUTES = 5
 MINUTE_S = 60
 LATE_S = 10.0  # after a minute's end, when its metrics are there

@@ -14,7 +14,7 @@ from tests.settings.alarms import ALARMS
 def test_nine_releases_lose_no_write_double_none_and_tell_nobody(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Those that don't start are refused, the others rolled back by the alarm on their version; the good one stays."""
+    """Releases that don't start are refused, the others rolled back by their version's alarm; the good one stays."""
     with capsys.disabled(), run_rehearsal(tmp_path, ALL) as rehearsal:
         figures = rehearsal.list_figures()
         record("rollback_long", **figures)

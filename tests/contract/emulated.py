@@ -1,4 +1,4 @@
-"""A context manager that leads the deployed AWS clients to another endpoint."""
+"""A context manager that directs the deployed AWS clients to another endpoint."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -37,7 +37,7 @@ NEVER_LIMITED = make_charge(limit=RateLimit("measured", 1_000_000, 1.0))
 
 
 class DelayedClient(WrappedClient):
-    """A client whose every call takes so much longer."""
+    """A client whose calls are all delayed by the same time."""
 
     def __init__(self, client: "DynamoDBClient", seconds: float) -> None:
         super().__init__(client)

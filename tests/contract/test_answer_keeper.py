@@ -84,7 +84,7 @@ def test_a_repeat_gets_what_its_answer_is_made_of(keys: KeptKeys) -> None:
 
 
 def test_a_kept_answer_ends_a_day_after_its_call(keys: KeptKeys) -> None:
-    """However late the relay came to it: the key's row ends then too."""
+    """It ends then however late the relay kept it, because the key's row ends then too."""
     token, used_at = read_token(keys.admit()), keys.clock()
     keys.clock.advance(3600)
     assert keys.keep(token, at=used_at)
@@ -169,7 +169,7 @@ def test_an_answer_too_large_to_keep_is_left_to_the_row(keys: KeptKeys, size: in
 
 
 def test_operators_find_a_kept_answer_after_a_restore(keys: KeptKeys) -> None:
-    """With the status that its operation answers, and the time of its call."""
+    """It has the status that its operation answers, and the time of its call."""
     origin = KeyOrigin("POST /members", "request-1", (), 201)
     token = read_token(keys.admit(replace(make_use(), origin=origin)))
     keys.keep(token)

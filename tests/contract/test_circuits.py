@@ -83,7 +83,7 @@ def test_counting_on_what_has_changed_changes_nothing_and_shows_what_is(store: C
     assert store.read("email") == tripped
 
 
-def test_a_circuit_is_not_opened_on_account_of_failures_that_were_forgotten_meanwhile(store: CircuitStore) -> None:
+def test_failures_that_were_forgotten_meanwhile_do_not_open_a_circuit(store: CircuitStore) -> None:
     """The transition is made on what was seen, or not at all."""
     seen = store.change("email", NEW, fail_circuit(NEW, NOW)).now
     now = store.change("email", seen, replace_bucket(seen, FailureBucket())).now

@@ -138,7 +138,7 @@ CIRCUITS = [
 def test_each_write_of_a_circuit_is_answered_as_by_the_table(
     dynamodb: "DynamoDBClient", state_table: str, held: CircuitSnapshot | None, seen: CircuitSnapshot
 ) -> None:
-    """Whatever was seen and whatever is there."""
+    """This is tried with every state that was read before and every state that is stored."""
     results: list[Any] = []
     make_memory: Callable[[], Any] = TableInMemory
     for client in (WrappedClient(dynamodb), make_memory()):

@@ -26,7 +26,7 @@ class IdentityProviderSubject:
     status: Callable[[], str]
     groups: Callable[[], set[str]]
     enabled: Callable[[], bool]
-    half_made: Callable[[], object]
+    make_half: Callable[[], object]
     sign_up_alone: Callable[[], object]
     set_password: Callable[[], object]
     signs_in: Callable[[], bool]
@@ -39,7 +39,7 @@ def _make_fake() -> IdentityProviderSubject:
         status=lambda: fake.people[EMAIL].status,
         groups=lambda: fake.people[EMAIL].groups,
         enabled=lambda: fake.people[EMAIL].enabled,
-        half_made=lambda: fake.people.setdefault(EMAIL, FakeIdentity()),
+        make_half=lambda: fake.people.setdefault(EMAIL, FakeIdentity()),
         sign_up_alone=lambda: fake.people.setdefault(EMAIL, FakeIdentity(status="UNCONFIRMED")),
         set_password=lambda: setattr(fake.people[EMAIL], "password", PASSWORD),
         signs_in=lambda: fake.people[EMAIL].password == PASSWORD,
@@ -71,7 +71,7 @@ class _RealUserPool:
         found = self.client.admin_list_groups_for_user(UserPoolId=self.id, Username=EMAIL)["Groups"]
         return {group["GroupName"] for group in found}
 
-    def half_made(self) -> object:
+    def make_half(self) -> object:
         return self.client.admin_create_user(
             UserPoolId=self.id,
             Username=EMAIL,
@@ -104,7 +104,7 @@ def _make_real() -> IdentityProviderSubject:
         status=lambda: str(pool.user()["UserStatus"]),
         groups=pool.groups,
         enabled=lambda: bool(pool.user()["Enabled"]),
-        half_made=pool.half_made,
+        make_half=pool.make_half,
         sign_up_alone=pool.sign_up_alone,
         set_password=pool.set_password,
         signs_in=pool.signs_in,
@@ -144,9 +144,9 @@ def test_repeating_it_changes_nothing(subject: IdentityProviderSubject) -> None:
     assert subject.signs_in()
 
 
-def test_what_was_half_made_is_completed(subject: IdentityProviderSubject) -> None:
+def test_a_half_made_identity_is_completed(subject: IdentityProviderSubject) -> None:
     """A worker that died after the first of three calls."""
-    subject.half_made()
+    subject.make_half()
     subject.identities.find_or_create(EMAIL)
     assert subject.status() == "CONFIRMED"
 
@@ -215,7 +215,7 @@ def test_a_pool_out_of_reach_is_a_failure_that_may_be_tried_again() -> None:
 
 
 def test_a_failure_holds_nothing_of_the_person(emulator: EmulatorHandle) -> None:
-    """Both the error's message and its cause are logged, so neither may name the person."""
+    """The error's message and its cause are logged, so neither may name the person."""
     with use_aws_at(emulator.url), pytest.raises(OperatorActionNeeded) as failed:
         CognitoIdentityProvider(clients.get_cognito(), "eu-central-1_none").find_or_create(EMAIL)
     assert EMAIL not in f"{failed.value!r} {failed.value.__cause__!r}"

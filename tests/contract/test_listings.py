@@ -23,7 +23,7 @@ def aws(emulator: EmulatorHandle) -> Iterator[None]:
 
 
 def list_names(listing: EvidenceListing | IdentityListing, ago: timedelta = HOUR) -> tuple[list[str], int]:
-    """Return the names that began since so long ago, and in how many pages they were listed."""
+    """Return the names that began within the time `ago`, and in how many pages they were listed."""
     names: list[str] = []
     after, pages = None, 0
     while True:

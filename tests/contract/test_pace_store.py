@@ -42,7 +42,7 @@ def store(request: pytest.FixtureRequest) -> PacingStore:
 
 
 def test_a_state_that_was_never_written_is_new(store: PacingStore) -> None:
-    """With a new state every mail may leave."""
+    """In a new state every mail may leave."""
     assert store.read() == PacingState()
 
 

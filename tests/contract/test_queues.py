@@ -139,7 +139,7 @@ def test_a_message_that_cannot_be_shown_again_raises_nothing(subject: JobQueuesS
 
 
 def test_an_endpoint_that_refuses_connections_raises_nothing() -> None:
-    """Neither publishing nor waking the relay raises."""
+    """Neither publishing a message nor waking the relay raises."""
     with use_aws_at(f"http://127.0.0.1:{find_free_port()}"):
         queues = SqsJobQueues(
             clients.get_sqs(), urls={"high": "http://127.0.0.1:1/q"}, wake_up_url="http://127.0.0.1:1/n"

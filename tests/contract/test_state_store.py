@@ -104,7 +104,7 @@ def test_new_work_is_admitted_with_a_token_and_what_is_left(subject: AdmissionSt
     assert (decision.quota.limit, decision.quota.remaining, decision.quota.reset_s) == (FIVE_A_MINUTE, 4, 12.0)
 
 
-def test_nothing_asked_is_admitted(subject: AdmissionStoreSubject) -> None:
+def test_a_call_without_limit_and_key_is_admitted(subject: AdmissionStoreSubject) -> None:
     """A call without limit and key leaves nothing to decide."""
     assert subject.admit() == Admitted(quota=None, token=None)
 
@@ -179,7 +179,7 @@ def test_what_an_answer_is_made_from_is_kept_with_it(subject: AdmissionStoreSubj
     assert subject.admit(make_charge(), make_use()) == Replay(announced)
 
 
-def test_code_that_knows_no_facts_leaves_such_an_answer_to_the_database(
+def test_code_that_does_not_know_facts_leaves_an_answer_with_facts_to_the_database(
     dynamodb: "DynamoDBClient", state_table: str
 ) -> None:
     """While two versions run side by side, the older one must not replay an answer without its expiring part."""
@@ -301,7 +301,7 @@ def test_a_lease_ends_to_the_microsecond(subject: AdmissionStoreSubject) -> None
 
 
 def test_a_key_without_an_answer_is_known_for_a_day(subject: AdmissionStoreSubject) -> None:
-    """So that a repeat is told from new work, and a client over its limit gets its answer from the key's row."""
+    """So a repeat is not taken for new work, and a client over its limit gets its answer from the key's row."""
     subject.admit(use=make_use())
     subject.clock.advance(DAY_S)
     subject.clock.advance_micros(-1)
@@ -326,7 +326,7 @@ def test_whoever_finds_the_work_done_stores_its_answer(subject: AdmissionStoreSu
 def test_a_key_that_an_earlier_release_took_is_free_after_its_lease(
     dynamodb: "DynamoDBClient", state_table: str
 ) -> None:
-    """That release knew no day of a key without an answer: its functions run beside these in a deployment."""
+    """That release stored no day for such a key, and its functions run beside these during a deployment."""
     subject = make_table_subject(dynamodb, state_table, ManualClock())
     own = make_use("taken", scope="of an earlier release")
     token = read_token(subject.admit(use=own))
@@ -339,7 +339,7 @@ def test_a_key_that_an_earlier_release_took_is_free_after_its_lease(
 
 
 def test_a_key_is_taken_from_nobody_but_its_holder(subject: AdmissionStoreSubject) -> None:
-    """Of two that meet a lapsed key one gets it; an answer is taken from nobody."""
+    """Of two calls that meet a lapsed key one gets it; a key with an answer is never taken."""
     first = read_token(subject.admit(use=make_use()))
     subject.clock.advance(LEASE_S)
     assert isinstance(subject.admit(use=make_use(), take_from="another"), InProgress)
@@ -497,7 +497,7 @@ class StoreScript:
 def test_the_fake_decides_as_two_environments_on_the_table_do(
     dynamodb: "DynamoDBClient", state_table: str, calls: list[Any]
 ) -> None:
-    """Whatever the order of calls, the fake and two environments taking turns say the same."""
+    """In any order of calls the fake and two environments taking turns give the same answers."""
     for pk in read_items(dynamodb, state_table):
         dynamodb.delete_item(TableName=state_table, Key={"pk": {"S": pk}})
     clock, fake = ManualClock(), make_fake_subject()

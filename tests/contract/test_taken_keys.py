@@ -39,7 +39,7 @@ def read_all(keys: TakenKeys) -> tuple[list[TakenKey], int]:
 
 
 def test_all_taken_keys_are_read_page_by_page_and_nothing_else(dynamodb: "DynamoDBClient", state_table: str) -> None:
-    """Not the limits; a key whose call may still run says so."""
+    """The limits in the same table are left out; a key whose call may still run says so."""
     store = make_store(dynamodb, state_table)
     for n in range(7):
         answer_key(store, make_use(f"key-{n}"))
@@ -72,7 +72,7 @@ def test_a_call_that_is_over_without_a_stored_answer_may_have_been_answered(
 
 
 def test_a_key_tells_which_call_took_it_and_when_it_was_answered(dynamodb: "DynamoDBClient", state_table: str) -> None:
-    """By what an operator needs; a record of an earlier release has no origin."""
+    """It has what an operator needs; a record of an earlier release has no origin."""
     store = make_store(dynamodb, state_table)
     began = read_utc_now()
     answer_key(store, KeyUse("scope", "new", "asked", ORIGIN))

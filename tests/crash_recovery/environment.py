@@ -124,7 +124,7 @@ class ProcessRunner:
 
 @dataclass
 class CrashTestEnvironment:
-    """All of it; `environment` is what leads the functions there."""
+    """All of it; `environment` has the variables that direct the functions to it."""
 
     fresh_database: FreshDatabase
     emulator: EmulatorHandle

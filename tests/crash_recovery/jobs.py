@@ -12,7 +12,7 @@ from tests.crash_recovery.environment import PRIORITIES, CrashPoint, CrashTestEn
 from tests.gateway_events import build_batch_event
 from tests.integration.jobs.records import RecordFixtures
 
-# Longer than any lease, a lost message's included, and than the pauses between tries of which none is left then.
+# Longer than any lease, than a lost message's too, and than any pause between tries.
 LONG = "2 hours"
 
 

@@ -61,7 +61,7 @@ def _read_round_trips(connection: Any, log: Any) -> list[Event]:
     return [(time, "sql", "sent round trip") for time, _ in _ROUND_TRIPS.findall(log.read().decode())]
 
 
-# What must stand right before something leaves, and right after it, on its lane.
+# The crash points that must come right before and right after something leaves, on the same lane.
 AROUND = {
     "sent connect": ("crash point database.connecting", "crash point database.connected"),
     "sent round trip": ("crash point database.queued", "crash point database.committed"),
@@ -81,7 +81,7 @@ def list_uncovered(events: list[Event]) -> list[str]:
 
 def _list_uncovered(lane: list[str]) -> list[str]:
     found = []
-    # One message may leave in parts: headers, then a body.
+    # A message may leave in two parts, headers and body.
     events = [what for n, what in enumerate(lane) if what.startswith("crash point") or n == 0 or lane[n - 1] != what]
     for n, what in enumerate(events):
         before, after = AROUND.get(what, ("", ""))

@@ -36,7 +36,7 @@ T = TypeVar("T")
 _serial = itertools.count(1)
 
 
-def next_serial() -> int:
+def get_next_serial() -> int:
     """Return another number at each call."""
     return next(_serial)
 
@@ -65,7 +65,7 @@ class RunningCloud:
 
     def make_client(self, address: str | None = None, token: str | None = None) -> httpx.Client:
         """Return a client at a loopback address (another one each time, unless it is named), signed in or not."""
-        number = next_serial()
+        number = get_next_serial()
         source = address or f"127.1.{number // 250}.{number % 250 + 1}"
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         transport = httpx.HTTPTransport(local_address=source)

@@ -6,13 +6,13 @@ from typing import Any
 
 import httpx
 
-from tests.e2e.cloud import RunningCloud, next_serial, wait_until
+from tests.e2e.cloud import RunningCloud, get_next_serial, wait_until
 from tests.sample_people import make_applicant, make_person
 
 
 def add_key(key: str | None = None, **headers: str) -> dict[str, str]:
     """Headers with an Idempotency-Key, a new one unless it is named."""
-    return {"Idempotency-Key": key or f"test-{next_serial()}-{uuid.uuid4()}", **headers}
+    return {"Idempotency-Key": key or f"test-{get_next_serial()}-{uuid.uuid4()}", **headers}
 
 
 @dataclass
@@ -31,7 +31,7 @@ class CloudUsers:
     def make_another_staff(self) -> httpx.Client:
         """Return a staff member of one's own, with limits of one's own."""
         return self.cloud.make_client(
-            token=self.cloud.get_token(role="staff", email=f"staff.{next_serial()}@example.test")
+            token=self.cloud.get_token(role="staff", email=f"staff.{get_next_serial()}@example.test")
         )
 
     def register(self, **changes: Any) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import httpx
 import psycopg
 import pytest
 
-from local.alarms import EXTRA_PERIODS, judge, rule_of
+from local.alarms import EXTRA_PERIODS, build_rule, judge
 from local.events.cloudwatch import CloudWatch
 from local.postgres import DATABASE
 from local.state_folder import StateFolder
@@ -104,7 +104,7 @@ class Watched:
         """Return which of our alarms ring at the end of these minutes, by what was written in them alone."""
         found = set()
         for name, alarm in self.deployed().items():
-            rule = replace(rule_of(alarm), period_s=1 if alarm["Period"] == 60 else MOST_PERIODS)
+            rule = replace(build_rule(alarm), period_s=1 if alarm["Period"] == 60 else MOST_PERIODS)
             if judge(rule, self.values(alarm, minutes), now=minutes.stop, state="OK") == "ALARM":
                 found.add(name)
         return found

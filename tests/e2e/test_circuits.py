@@ -40,7 +40,7 @@ def test_mails_wait_while_operators_hold_their_circuit_open(cloud: RunningCloud,
         waiting = "SELECT state, attempts, last_error FROM outbox WHERE subject_id = %s AND kind = 'mail'"
         expected = [{"state": "pending", "attempts": 0, "last_error": "circuit-open"}]
         assert wait_until(lambda: cloud.query_rows(waiting, member["id"]) == expected, "a mail that waits")
-        assert wait_until(lambda: circuit_of(cloud, "email") == "open", "the open circuit in the health report")
+        assert wait_until(lambda: read_circuit(cloud, "email") == "open", "the open circuit in the health report")
         assert cloud.list_mails(member["email"]) == []
         admin = cloud.make_client(token=cloud.get_token(role="admin"))
         [job] = [
@@ -68,7 +68,7 @@ def check_chains(cloud: RunningCloud) -> None:
     assert 3 <= functions["WorkerFunction"]["longest_chain"] <= 1 + 2 * (MOST_HOPS + 1)
 
 
-def circuit_of(cloud: RunningCloud, service: str) -> str:
+def read_circuit(cloud: RunningCloud, service: str) -> str:
     """Return what the deep check says of a circuit."""
     return str(cloud.make_client().get("/health/deep").json()["checks"][service]["circuit"])
 

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.cloud import RunningCloud, next_serial, read_problem, wait_until
+from tests.e2e.cloud import RunningCloud, get_next_serial, read_problem, wait_until
 from tests.e2e.cloud_users import CloudUsers, add_key
 from tests.measurements import record
 from tests.sample_people import make_applicant, make_claim_body, make_person
@@ -95,7 +95,7 @@ def test_fifty_at_one_instant_are_served(
     cloud: RunningCloud, path: str, body: Callable[[], dict[str, Any]], count: int
 ) -> None:
     """Each call has its own address, the settings are the deployed ones, and all environments may have to start."""
-    clients = [cloud.make_client(f"127.0.{100 + next_serial() % 100}.{n}") for n in range(2, count + 2)]
+    clients = [cloud.make_client(f"127.0.{100 + get_next_serial() % 100}.{n}") for n in range(2, count + 2)]
     replies = run_at_once([prepare_post(client, path, body()) for client in clients])
 
     record("at_one_instant", path=path, callers=count, served=count_statuses(replies).get(201, 0))

@@ -12,7 +12,7 @@ import pytest
 
 from local.postgres import DATABASE
 from local.state_folder import StateFolder
-from tests.e2e.cloud import ROOT, RunningCloud, next_serial, wait_until
+from tests.e2e.cloud import ROOT, RunningCloud, get_next_serial, wait_until
 from tests.e2e.test_concurrency import count_statuses, prepare_post, run_at_once
 from tests.roles import LIMITED, SESSION_OF_A_FUNCTION
 from tests.sample_people import make_applicant, make_person
@@ -29,7 +29,7 @@ NORMAL = "DROP TRIGGER IF EXISTS held ON audit; DROP FUNCTION IF EXISTS held()"
 SESSIONS = f"SELECT count(*) AS n FROM pg_stat_activity WHERE {SESSION_OF_A_FUNCTION}"
 
 
-def counts(cloud: RunningCloud) -> dict[str, Any]:
+def read_counts(cloud: RunningCloud) -> dict[str, Any]:
     """Return what the stand-in for RDS Proxy has counted."""
     port = StateFolder(ROOT, cloud.folder).read_state().ports["database_proxy_control"]
     found: dict[str, Any] = httpx.get(f"http://127.0.0.1:{port}/counts").json()
@@ -51,8 +51,8 @@ def slow(cloud: RunningCloud) -> Iterator[None]:
 
 
 @contextmanager
-def sampling(cloud: RunningCloud) -> Iterator[list[int]]:
-    """Within the block: how many sessions PostgreSQL has for the functions' role, some times a second."""
+def sample_sessions(cloud: RunningCloud) -> Iterator[list[int]]:
+    """Yield a growing list: how many sessions PostgreSQL has for the functions' role, some times a second."""
     seen: list[int] = []
     done = threading.Event()
 
@@ -69,9 +69,9 @@ def sampling(cloud: RunningCloud) -> Iterator[list[int]]:
             looking.result()
 
 
-def callers(cloud: RunningCloud, count: int) -> list[httpx.Client]:
-    """Clients at as many addresses, none of which has called before."""
-    network = 40 + next_serial() % 50
+def make_callers(cloud: RunningCloud, count: int) -> list[httpx.Client]:
+    """Return clients at as many addresses, none of which has called before."""
+    network = 40 + get_next_serial() % 50
     return [cloud.make_client(f"127.0.{network}.{n}") for n in range(2, count + 2)]
 
 
@@ -89,15 +89,15 @@ def test_a_look_of_the_tests_takes_no_session_of_the_limit(cloud: RunningCloud) 
 def test_sixty_calls_at_one_instant_use_fifty_connections(cloud: RunningCloud) -> None:
     """All are served, the rest waits its turn; neither PostgreSQL nor the pool has seen more than are deployed."""
     for path, body in (("/agents", make_applicant), ("/members", make_person)):
-        run_at_once([prepare_post(client, path, body()) for client in callers(cloud, EACH)])  # starts the environments
+        run_at_once([prepare_post(client, path, body()) for client in make_callers(cloud, EACH)])  # starts environments
         time.sleep(2 * EACH / 25)  # until the method's burst is whole again
     reset_counts(cloud)
     bodies = [("/agents", make_applicant()) if n % 2 else ("/members", make_person()) for n in range(2 * EACH)]
-    with sampling(cloud) as sessions:
+    with sample_sessions(cloud) as sessions:
         replies = run_at_once(
-            [prepare_post(c, *body) for c, body in zip(callers(cloud, 2 * EACH), bodies, strict=True)]
+            [prepare_post(c, *body) for c, body in zip(make_callers(cloud, 2 * EACH), bodies, strict=True)]
         )
-    seen = counts(cloud)
+    seen = read_counts(cloud)
 
     assert count_statuses(replies) == {201: 2 * EACH}
     assert seen["max_connections"] == CONNECTIONS
@@ -111,10 +111,10 @@ def test_sixty_calls_at_one_instant_use_fifty_connections(cloud: RunningCloud) -
 def test_idle_connections_are_closed_until_health_is_well(cloud: RunningCloud) -> None:
     """After a burst the pool keeps half of them at most, so that idle connections do not degrade health."""
 
-    def figures() -> dict[str, Any] | None:
+    def read_connections() -> dict[str, Any] | None:
         report = cloud.make_client().get("/health/deep").json()
-        time.sleep(5)  # the same answer is kept so long
+        time.sleep(5)  # the same answer is kept for this long
         connections: dict[str, Any] = report["checks"]["database"]["connections"]
         return connections if connections["used"] <= CONNECTIONS / 2 + 2 else None
 
-    assert wait_until(figures, "idle connections to be closed")["max"] == CONNECTIONS
+    assert wait_until(read_connections, "idle connections to be closed")["max"] == CONNECTIONS

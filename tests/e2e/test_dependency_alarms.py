@@ -33,7 +33,7 @@ WHERE table_name = 'outbox' AND privilege_type = 'DELETE' AND grantee LIKE %s
 """
 OPENING_FAILURES = 6  # one more than open a circuit
 PROBED_S = 240.0  # until each circuit has had a probe that succeeded
-# Of the item that all workers share the mails' pace in.
+# The item in which all workers share the pace of mails.
 PACE_KEY = make_bucket_key(LimitCharge("fleet", RateLimit("mail", burst=1, period_s=1)))
 LOOPS = {"NudgeQueue": "RelayFunction", "QueueLow": "WorkerFunction"}
 ANNOUNCED = {"file_name": "letter.txt", "content_type": "text/plain", "size": 5}
@@ -92,7 +92,7 @@ def test_a_relay_that_is_refused_rings_and_so_do_its_old_wake_ups(alarm_cloud: W
 
 @pytest.mark.long
 def test_dead_letters_of_each_priority_ring(alarm_cloud: WatchedCloud) -> None:
-    """By the alarm of their queue."""
+    """The alarm of each one's queue rings."""
     began = alarm_cloud.align()
     for queue in ("DeadLetterHigh", "DeadLetterNormal"):
         send_message(alarm_cloud.cloud, queue)
@@ -134,7 +134,7 @@ def test_circuits_that_are_throttled_ring_as_not_shared(alarm_cloud: WatchedClou
 
 @pytest.mark.long
 def test_a_pace_of_mails_that_is_throttled_rings(alarm_cloud: WatchedCloud) -> None:
-    """Workers send at their own share of the rate meanwhile."""
+    """Workers send without the shared pace meanwhile."""
     users = CloudUsers(alarm_cloud.cloud)
     began = alarm_cloud.align()
     with fail_service(alarm_cloud.cloud, "dynamodb", "ThrottlingException", status=400, text=PACE_KEY):

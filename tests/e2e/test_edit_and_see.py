@@ -86,7 +86,7 @@ def test_a_call_one_second_after_a_save_gets_the_saved_code_and_no_call_is_lost(
 
 
 def test_code_that_does_not_start_is_said_and_the_code_from_before_serves(checkout: EditedCheckout) -> None:
-    """With the reason and the line; mended, it is served."""
+    """The reason and the line are printed; once mended, the code is served."""
     with checkout.cloud.make_client() as client:
         checkout.edit(HEALTH, "\napi: Api", "\napi Api")
         assert checkout.read_line() == f"{HEALTH} does not start, calls get the code from before: HealthFunction"

@@ -87,7 +87,7 @@ def test_a_sign_in_fills_the_token_of_the_docs_page(browser: webdriver.Chrome, c
 def test_a_registration_is_followed_from_its_request_to_its_mail(
     browser: webdriver.Chrome, cloud: RunningCloud, users: CloudUsers
 ) -> None:
-    """On the front page and on the trace's own, by the client's id; the mail's button leads back."""
+    """The client's id finds it on the front page and on the trace's own; the mail's button leads back."""
     member = users.register(language="en")
     [mail] = wait_until(lambda: cloud.list_mails(member["email"]), "the welcome mail")
     request_id = mail["headers"]["X-Request-Id"]
@@ -183,7 +183,7 @@ def test_a_held_mail_is_listed_with_its_reason(
 def test_every_local_page_is_accessible_at_a_desk_and_on_a_phone(
     browser: webdriver.Chrome, cloud: RunningCloud
 ) -> None:
-    """With what a running cloud has to show: every part answers, nothing is cut off, axe finds nothing."""
+    """A running cloud fills every part: each answers, nothing is cut off, and axe finds nothing."""
     cloud.make_client().get("/health/deep").raise_for_status()
     for width in (DESK, PHONE):
         for scheme in ("light", "dark"):

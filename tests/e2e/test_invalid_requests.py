@@ -36,7 +36,7 @@ TESTS_OF_A_MEMBER = 9
 
 @pytest.fixture(scope="module")
 def members(users: CloudUsers) -> Iterator[httpx.Client]:
-    """Members, each for so many tests that its limit for invalid requests turns none away."""
+    """Return members' clients, each for `TESTS_OF_A_MEMBER` tests, which its limit for invalid requests allows."""
     return (client for _ in count() for client in [users.make_member()[1]] * TESTS_OF_A_MEMBER)
 
 

@@ -32,7 +32,7 @@ def test_the_page_that_a_problem_about_keys_links_to_is_there(cloud: RunningClou
     assert f'id="{anchor}"' in page.text
 
 
-def test_a_claim_refused_for_want_of_a_membership_is_filed_with_the_same_key_once_there_is_one(
+def test_a_claim_refused_without_a_membership_is_filed_with_the_same_key_once_there_is_one(
     cloud: RunningCloud, users: CloudUsers
 ) -> None:
     """The refusal advises this; a third call with the key gets the same answer again."""

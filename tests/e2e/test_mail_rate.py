@@ -15,13 +15,13 @@ from tests.e2e.cloud_users import CloudUsers
 from tests.measurements import record
 
 FLOOD = 120
-# Of low mails, before somebody registers.
+# How many low mails leave before somebody registers.
 HEAD_START = 4
-# From one low mail to the next there is an interval; as long again is what a slow machine may need for a mail's way.
+# Mails a second, so low ones leave an interval of 1 s apart; a slow machine may need as long for a mail's way.
 RATE = 1.0
 LOOK_S = 0.02
 TIMES = 5
-# Between two registrations, so that what they took of the burst has come back.
+# The pause between two registrations, in which the burst recovers what they took of it.
 PAUSE_S = 1.5 / RATE
 
 INSERT = """

@@ -7,7 +7,7 @@ import pytest
 
 from local.deploy import EmulatorClients
 from local.stack import Stack
-from tests.e2e.cloud import RunningCloud, next_serial
+from tests.e2e.cloud import RunningCloud, get_next_serial
 from tests.e2e.cloud_users import CloudUsers
 
 
@@ -33,7 +33,7 @@ def groups(stack: Stack, email: str) -> list[str]:
 
 def test_a_live_token_of_who_was_removed_reads_nothing(cloud: RunningCloud) -> None:
     """The gateway still accepts the token, but the function asks the account."""
-    email = f"leaver.{next_serial()}@example.test"
+    email = f"leaver.{get_next_serial()}@example.test"
     leaver = cloud.make_client(token=cloud.get_token(role="admin", email=email))
     paths = ("/members", "/agents", "/claims", "/jobs", "/payouts", "/commissions")
     assert {leaver.get(path).status_code for path in paths} == {200}
@@ -47,7 +47,7 @@ def test_a_member_who_changed_their_sign_in_to_an_address_gets_nothing_by_it(
 ) -> None:
     """An operator believes the address; the sign-in is the member's, so the command refuses and grants nothing."""
     member, client = users.make_member()
-    address = f"drita.{next_serial()}@example.test"
+    address = f"drita.{get_next_serial()}@example.test"
     token = client.headers["Authorization"].removeprefix("Bearer ")
     EmulatorClients(stack.endpoint_url).get("cognito-idp").update_user_attributes(
         AccessToken=token, UserAttributes=[{"Name": "email", "Value": address}]

@@ -16,9 +16,9 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.browser import open_chromium
-from tests.e2e.cloud import RunningCloud, next_serial, wait_until
+from tests.e2e.cloud import RunningCloud, get_next_serial, wait_until
 from tests.e2e.cloud_users import CloudUsers
-from tests.settings.test_dashboard import widgets
+from tests.settings.test_dashboard import read_widgets
 
 WAIT_S = 30
 
@@ -111,7 +111,7 @@ def test_the_documentation_fills_in_a_fresh_key_and_the_story(cloud: RunningClou
     application = json.loads(str(body.get_attribute("value")))
     assert application["full_name"] == "Arta Krasniqi"
     body.send_keys(Keys.CONTROL, "a")
-    body.send_keys(json.dumps({**application, "email": f"arta.{next_serial()}@example.test"}))
+    body.send_keys(json.dumps({**application, "email": f"arta.{get_next_serial()}@example.test"}))
     first = str(key.get_attribute("value"))
     assert re.fullmatch("[0-9a-f]{32}", first)
     wait_for_element(browser, f"{agents} button.execute").click()
@@ -163,9 +163,9 @@ def test_the_local_dashboard_draws_the_deployed_one(browser: webdriver.Chrome, c
         return list(charts) if drawn else []
 
     titles = wait_until(find_charts, "a value on the dashboard")
-    assert titles == [widget["properties"]["title"] for widget in widgets() if widget["type"] == "metric"]
+    assert titles == [widget["properties"]["title"] for widget in read_widgets() if widget["type"] == "metric"]
     headings = [each.text for each in browser.find_elements(By.CSS_SELECTOR, "main > div > h2")]
-    assert headings == [w["properties"]["markdown"].lstrip("# ") for w in widgets() if w["type"] == "text"]
+    assert headings == [w["properties"]["markdown"].lstrip("# ") for w in read_widgets() if w["type"] == "text"]
     lists = [each.text for each in browser.find_elements(By.TAG_NAME, "section")]
     assert "WakeSomebodyAlarm" in lists[0]
     assert "LookTomorrowAlarm" in lists[0]

@@ -21,7 +21,7 @@ from local.state_folder import StateFolder
 from tests.alarms.declared_troubles import TROUBLES
 from tests.alarms.troubles import find_control
 from tests.alarms.watched_cloud import MINUTE_S, PERIOD_MINUTES, WatchedCloud
-from tests.e2e.cloud import QUICK_MAIL, ROOT, RunningCloud, next_serial, run_cloud, wait_until
+from tests.e2e.cloud import QUICK_MAIL, ROOT, RunningCloud, get_next_serial, run_cloud, wait_until
 from tests.e2e.cloud_users import CloudUsers
 from tests.sample_people import make_claim_body
 from tests.settings.alarms import ALARMS
@@ -58,7 +58,7 @@ def switch_schedules(folder: Path, *off: str) -> None:
 
 
 def test_housekeeping_that_stands_still_rings_until_it_runs_again(platform: WatchedCloud) -> None:
-    """By the alarm on its schedule, and no other does."""
+    """The alarm on its schedule rings, and no other."""
     began = platform.align(3600)
     switch_schedules(platform.cloud.folder, "HousekeepingFunction")
     platform.watch(SILENT_HOURS * PERIOD_MINUTES[3600])
@@ -119,8 +119,8 @@ def run_conflicts(conflicts: list[Conflict]) -> Iterator[None]:
 def make_conflict(cloud: RunningCloud) -> Conflict:
     """Return a conflict about a claim of its own, with a member of staff of its own."""
     _, member = CloudUsers(cloud).make_member()
-    claim = member.post("/claims", json=make_claim_body(), headers={"Idempotency-Key": f"claim-{next_serial()}"})
-    email = f"rival.{next_serial()}@example.test"
+    claim = member.post("/claims", json=make_claim_body(), headers={"Idempotency-Key": f"claim-{get_next_serial()}"})
+    email = f"rival.{get_next_serial()}@example.test"
     staff = cloud.make_client(token=cloud.get_token(role="staff", email=email))
     assert staff.get("/claims").status_code == httpx.codes.OK  # a first call writes to the account
     [account] = cloud.query_rows("SELECT id FROM accounts WHERE email = %s", email)
@@ -133,7 +133,7 @@ def count_retries(cloud: RunningCloud) -> int:
 
 
 def promote_standby(cloud: RunningCloud) -> None:
-    """Make the standby the writer, and lead all clients to it."""
+    """Make the standby the writer, and redirect all clients to it."""
     port = StateFolder(ROOT, cloud.folder).read_state().ports["standby"]
     with psycopg.connect(f"host=127.0.0.1 port={port} user={SUPERUSER} dbname={DATABASE}", autocommit=True) as standby:
         standby.execute("SELECT pg_promote()")

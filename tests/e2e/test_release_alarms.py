@@ -128,7 +128,7 @@ def test_a_broken_version_of_each_function_rings_its_own_alarm(
 
 @pytest.mark.alarms
 def test_a_failure_of_the_version_before_rings_no_alarm_of_a_release(ended_cloud: WatchedCloud, tmp_path: Path) -> None:
-    """Nor does a call of the new version by its number, as the check of a release makes them."""
+    """A call of the new version by its number rings none either: the check of a release makes such calls."""
     versions = publish_versions(ended_cloud, tmp_path, "raises")
     crash_invocation(ended_cloud.cloud, "MembersFunction")
     by_number = f"MembersFunction:{versions.new['MembersFunction']}"

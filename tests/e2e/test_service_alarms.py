@@ -31,7 +31,7 @@ def register(cloud: RunningCloud) -> httpx.Response:
 
 
 def test_ordinary_calls_ring_nothing(alarm_cloud: WatchedCloud) -> None:
-    """With values in every minute that an alarm looks at."""
+    """The alarms have values in every minute that they look at."""
     began = alarm_cloud.align()
     ended = alarm_cloud.watch(MOST_MINUTES, lambda: visit(alarm_cloud.cloud).raise_for_status())
     assert alarm_cloud.judge_alarms(began=began, ended=ended) == (set(), set())
@@ -74,7 +74,7 @@ def test_answers_that_are_slow_ring(alarm_cloud: WatchedCloud) -> None:
 
 
 def test_a_dead_letter_rings_until_somebody_takes_it(alarm_cloud: WatchedCloud) -> None:
-    """By the alarm of its queue."""
+    """The alarm of its queue rings."""
     assert TROUBLES["a dead letter stays"].rings == {"DeadLetterLowAlarm"}
     began = alarm_cloud.align()
     send_message(alarm_cloud.cloud, "DeadLetterLow")

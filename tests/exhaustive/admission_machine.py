@@ -255,7 +255,7 @@ class AdmissionMachine:
     def list_moves(self, environment: IdleCaller | CallRun, shared: Shared) -> Iterator[Move]:
         """Return each step that the environment can take next."""
         if isinstance(environment, IdleCaller):
-            # A relay without an answer to read does nothing, and it is a function of its own: it remembers no calls.
+            # A relay needs an answer to read, and an environment of its own, which remembers no calls.
             is_relay = environment == IdleCaller() and shared.row is not None and shared.row.holder is not None
             for asks in (each for each in self.asks if each != RELAY or is_relay):
                 yield self._begin_call(self._make_run(asks, environment, shared), shared)

@@ -42,7 +42,7 @@ NOW = 1_000_000 * SECOND
 LONGEST_CALL = 1  # as long as the lease of a probe, so that another may take it over
 MOST_OUTCOMES = 2  # kept of an environment's outcomes: what changes a bucket of this policy
 OLDEST = -2 * SECOND  # as long ago as the window, and longer ago than the other times
-# What a call or an environment without knowledge began at is before what happens in the same unit of time.
+# The beginning of a call or of an environment counts as earlier than all else in the same unit of time.
 BEFORE = -1
 STALE, GONE = -1, -9
 OLD = 10  # stands for any generation or revision but the first
@@ -145,7 +145,7 @@ UNKNOWN = Snapshot("closed", STALE, None, None, None, None, (), 0, 0)
 
 
 class CircuitShift(NamedTuple):
-    """A write of another environment's: so many generations and revisions more."""
+    """A write of another environment, by what it adds to the generation and the revision."""
 
     generations: int
     revisions: int

@@ -84,7 +84,7 @@ def test_each_fault_is_found_by_a_shortest_counterexample(mutant: Mutant) -> Non
 
 
 def test_at_least_five_faults_of_each_machine_are_tried() -> None:
-    """And twenty at least in all."""
+    """All machines together have at least twenty."""
     counts = {name: sum(mutant.machine.endswith(name) for mutant in MUTANTS) for name in MET if name != "stored-key"}
     assert min(counts.values()) >= 5
     assert sum(counts.values()) >= 20
@@ -151,7 +151,7 @@ class LostUpdate:
 
 
 def test_a_search_finds_the_shortest_way_to_a_lost_update() -> None:
-    """Both read, both write; each environment keeps its name."""
+    """Both environments read, then both write; each environment keeps its name in the trace."""
     found = Search(LostUpdate(), 2).run().counterexample
     assert found is not None
     assert found.problem == "an update is lost"
@@ -163,7 +163,7 @@ def test_a_search_counts_every_state_once() -> None:
     """Environments that would behave alike are one state."""
     result = Search(LostUpdate(is_conditional=True), 2).run()
     assert (result.counterexample, result.closed) == (None, True)
-    # Pairs of environments, in no order, by the writes that were made: after one not both can have read before it.
+    # Unordered pairs of environments by the number of writes: after one, they can't both have read before it.
     idle_or_reading = {0: 3, 1: 5, 2: 3}
     assert result.states == sum(idle_or_reading.values())
     assert result.kinds == {"reads", "writes", "finds another's write", TIME}
@@ -178,7 +178,7 @@ def test_a_state_without_a_way_back_is_found() -> None:
 
 
 def test_two_holders_of_what_only_one_may_have_are_found() -> None:
-    """As soon as both have it."""
+    """The search ends in the first state in which both have it."""
     machine: Any = LostUpdate()
     holds: Callable[[Counter, Any], int] = lambda environment, _shared: int(environment.read is not None)  # noqa: E731
     machine.count_holders = holds
@@ -188,7 +188,7 @@ def test_two_holders_of_what_only_one_may_have_are_found() -> None:
 
 
 def test_a_search_that_was_ended_early_is_not_closed() -> None:
-    """And proves nothing about ways back."""
+    """Such a search proves nothing about ways back to the beginning."""
     result = Search(LostUpdate(most=9, is_conditional=True, has_way_back=False), 3).run(most=20)
     assert (result.closed, result.counterexample) == (False, None)
     assert result.states >= 20

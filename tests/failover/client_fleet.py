@@ -27,7 +27,7 @@ APIS: dict[str, Api[Any]] = {"members": members_api, "claims": claims_api}
 
 # An environment's pause after a call, at most: new calls come also while others wait for their Retry-After.
 PAUSE_S = 0.03
-# One call in so many is sent by an impatient client: twice at once, to whichever environments are free.
+# An impatient client sends one call in this many: twice at once, to whichever environments are free.
 IMPATIENT = 8
 DRAIN_S = 30.0
 

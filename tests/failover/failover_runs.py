@@ -26,7 +26,7 @@ from tests.failover.servers import (
 )
 
 ENVIRONMENTS = 12
-# The writer dies after so long at the earliest, and nobody notices for so long at most.
+# The earliest time at which the writer dies, and the longest for which nobody notices.
 WORK_S = 0.5
 UNNOTICED_S = 1.5
 # The promise: nothing is refused for longer after the promotion.

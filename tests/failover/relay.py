@@ -50,7 +50,7 @@ class TcpRelay:
         self._call_soon(self._answering.clear)
 
     def pass_only(self, messages: int) -> None:
-        """Forward only so many messages of each client from now on: the first is its name, the next its request."""
+        """From now on forward only `messages` messages of each client: the first is its name, the next its request."""
         self._heard = messages
 
     def release(self) -> None:

@@ -13,9 +13,9 @@ class ManualClock:
         return self._now
 
     def advance(self, seconds: float) -> None:
-        """Advance by so many seconds, rounded to a microsecond."""
+        """Advance by seconds, rounded to a microsecond."""
         self.advance_micros(round(seconds * 1_000_000))
 
     def advance_micros(self, micros: int) -> None:
-        """Advance by so many microseconds."""
+        """Advance by microseconds."""
         self._now += timedelta(microseconds=micros)

@@ -191,7 +191,7 @@ class MadeService:
 
 
 def make_history(seed: int, calls: int = 1500, accounts: int = 12) -> RecordedHistory:
-    """Return a correct history of about so many calls."""
+    """Return a correct history of about `calls` calls."""
     service = MadeService(random.Random(seed), accounts)
     service.history.effects += EFFECTS
     service.history.limits += LIMITS

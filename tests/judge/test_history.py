@@ -44,7 +44,7 @@ def test_each_kind_of_anomaly_is_planted() -> None:
 
 @pytest.mark.parametrize("name", PLANTERS)
 def test_a_planted_anomaly_is_found_and_named(name: str) -> None:
-    """In each of many histories, by its kind."""
+    """It is found in each of many histories, and its kind is named."""
     kind, planter = PLANTERS[name]
     for seed in range(SEEDS):
         history = make_history(seed, CALLS)
@@ -72,7 +72,7 @@ def is_linearizable_by_search(operations: list[RegisterOperation]) -> bool:
 
 
 def test_the_order_of_versions_is_judged_as_a_search_through_all_orders_would() -> None:
-    """At random, so that about half of the small histories are possible."""
+    """The histories are drawn so that about half of the small ones are possible."""
     verdicts = {True: 0, False: 0}
     for seed in range(600):
         dice = random.Random(seed)

@@ -17,7 +17,7 @@ from stress.report.store import save
 from tests.stress import sample
 
 MIXED = sample.make_mixed_report()
-# What says something about a scenario: its head, cells of tables, terms and what stands beside them, notes.
+# The parts of a page that say something about a scenario: headings, table cells, terms and their values, notes.
 TOLD = re.compile(
     r'<tr class="(?:held|open|broken)">.*?</tr>|<tr><th scope="row">.*?</tr>|<d[dt]>.*?</d[dt]>|<h2[^>]*>.*?</h2>'
     r'|<p class="promise">.*?</p>|<ul class="notes">.*?</ul>|<span class="badge-word.*?</span>',
@@ -109,7 +109,7 @@ def test_a_browser_shows_no_attribute_no_title_of_a_drawing_and_nothing_hidden()
     ],
 )
 def test_recorded_values_and_their_words_on_the_page_are_the_same(recorded: str, shown: str) -> None:
-    """In whatever order, and with the page's commas."""
+    """The order and the page's commas in numbers don't matter."""
     assert list_words(recorded) == list_words(shown)
     assert list_words(recorded) != list_words(f"{shown} 1")
 

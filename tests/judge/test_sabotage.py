@@ -284,7 +284,7 @@ def test_another_runs_file_is_found(folder: Path, other: Path, key: Path, name: 
 def test_a_page_that_shows_other_words_than_its_report_is_found(
     folder: Path, key: Path, shown: str, instead: str
 ) -> None:
-    """What it keeps beside them, where no reader looks, is no excuse."""
+    """Keeping the true words where no reader looks is no excuse."""
     pages = {path: path.read_text(encoding="utf-8") for path in (folder / page.FILE, folder / markdown.FILE)}
     assert any(shown in text for text in pages.values())
     for path, text in pages.items():
@@ -299,7 +299,7 @@ def shorten(folder: Path) -> None:
 
 
 def test_a_statement_that_was_signed_for_other_files_is_found(folder: Path, other: Path) -> None:
-    """By the same key, for the same code."""
+    """It was signed by the same key, for the same code."""
     shutil.copy(other / STATEMENT_FILE, folder)
     assert "digests" in list_finders(folder)
 

@@ -34,7 +34,7 @@ import worker.app
 for statement in json.load(sys.stdin):
     exec(statement, {})
 """
-# Each client of ours with the operations that contents.toml gives its service, and what is signed without a call.
+# Makes each of our clients with the operations that contents.toml lists, and signs what needs no call.
 MAKE_CLIENTS = """
 import json
 from shared.aws import clients

@@ -56,7 +56,7 @@ def list_notes(server: postgres.PostgresServer) -> list[str]:
 
 
 def test_a_backup_is_restored_to_a_moment_and_the_present_server_goes_on(archived: postgres.PostgresServer) -> None:
-    """Twice from one backup, each with what was committed until its moment, and ready for writes."""
+    """Two restores from one backup have what was committed until their moments, and take writes."""
     backups.back_up(archived)
     first = add_note(archived, "a")
     second = add_note(archived, "b")

@@ -53,9 +53,9 @@ MOST_MODULES = {
     "relay": 464,
     "worker": 740,
 }
-# What no function imports at its start.
+# Modules that no function imports at its start.
 NEVER = ("cryptography", "Crypto", "jwt", "idna")
-# What some functions import only when they are called so.
+# Modules that some functions import only for certain calls.
 NOT_AT_START = {
     "health": ("psycopg", "boto3", "urllib3"),
     "pages": ("psycopg", "boto3", "botocore.session", "urllib3"),
@@ -151,7 +151,7 @@ def test_a_function_starts_with_few_modules(function: str, layer: Path, python: 
 
 
 def test_every_client_has_its_operations(layer: Path, python: str) -> None:
-    """By what is left of botocore's data, and by one session, which reads it once."""
+    """What is left of botocore's data is enough, and one session reads it once."""
     made = json.loads(run_in_layer(python, layer, MAKE_CLIENTS))
     wanted = tomllib.loads((ROOT / "layers/shared/contents.toml").read_text(encoding="utf-8"))["operations"]
     assert made["operations"] == {name: sorted(each) for name, each in wanted.items() if each}
@@ -173,7 +173,7 @@ def test_mails_and_the_page_are_made_of_what_is_left(layer: Path, python: str) -
 
 
 def test_powertools_logs_counts_and_says_which_messages_come_again(layer: Path, python: str) -> None:
-    """By what is left of it."""
+    """What is left of Powertools in the layer is enough."""
     printed = run_in_layer(python, layer, RUN_BATCH, given=find_input(RUN_BATCH))
     line, metric, answer = map(json.loads, printed.splitlines())
     assert (line["message"], line["service"], line["error"]) == ("job_not_done", "test", "ValueError")

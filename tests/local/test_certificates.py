@@ -10,7 +10,7 @@ from local import certificates
 from local.certificates import ensure_certificates, make_certificates
 
 
-def test_they_are_made_once_and_kept(tmp_path: Path) -> None:
+def test_certificates_are_made_once_and_kept(tmp_path: Path) -> None:
     """A cloud that is started again has the authority that its functions were deployed with."""
     made = ensure_certificates(tmp_path / "certificates")
     before = made.authority.read_bytes(), made.certificate.read_bytes()
@@ -35,14 +35,14 @@ def test_the_certificate_is_for_this_machine_by_an_authority_that_can_sign_no_mo
 
 
 @pytest.mark.parametrize("missing", ["authority.pem", "server.pem", "server.key"])
-def test_they_are_made_anew_where_one_is_missing(tmp_path: Path, missing: str) -> None:
+def test_certificates_are_made_anew_if_one_is_missing(tmp_path: Path, missing: str) -> None:
     """All of them: one alone would fit to nothing."""
     before = ensure_certificates(tmp_path).certificate.read_bytes()
     (tmp_path / missing).unlink()
     assert ensure_certificates(tmp_path).certificate.read_bytes() != before
 
 
-def test_they_are_made_anew_a_month_before_they_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_certificates_are_made_anew_a_month_before_they_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody looks after a local cloud."""
     made = ensure_certificates(tmp_path)
     monkeypatch.setattr(certificates, "VALID", timedelta(days=29))

@@ -50,7 +50,7 @@ def test_a_wrong_option_is_said_in_two_lines(arguments: Sequence[str], message: 
 
 @pytest.mark.parametrize("command", ["down", "url", "token", "circuits", "psql", "migrate", "release"])
 def test_a_command_for_a_running_cloud_says_in_a_line_that_none_runs(tmp_path: Path, command: str) -> None:
-    """With the way to start one."""
+    """The line says how to start one."""
     done = run(LOCAL, "-m", "local", "--state", str(tmp_path), command)
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "the local cloud is not running: make up\n")
 
@@ -84,7 +84,7 @@ def test_a_target_of_make_says_which_variable_it_needs(tmp_path: Path, target: s
 
 
 def test_an_address_that_is_none_is_said_before_a_run_on_it() -> None:
-    """And a run elsewhere that nobody confirms does not begin."""
+    """A run elsewhere that nobody confirms does not begin."""
     wrong = run(sys.executable, "-m", "stress", "run", "--target", "nonsense")
     assert (wrong.returncode, wrong.stderr) == (1, "nonsense is no address of an API: TARGET=https://…/api\n")
     unasked = run(sys.executable, "-m", "stress", "run", "--target", "https://api.example.test/api")
@@ -95,7 +95,7 @@ def test_an_address_that_is_none_is_said_before_a_run_on_it() -> None:
     ("module", "message"), [("tests.mutations", "there is no mutation nonsense"), ("tools.mutants", "no part nonsense")]
 )
 def test_a_name_that_does_not_exist_is_said_before_anything_runs(module: str, message: str) -> None:
-    """Without the minutes that a run without any of its kind took."""
+    """The minutes that a run with none of that kind took are saved."""
     done = run(sys.executable, "-m", module, "nonsense")
     assert done.returncode == 2
     assert message in done.stderr
@@ -146,7 +146,7 @@ def test_ctrl_c_ends_a_command_without_a_traceback(tmp_path: Path) -> None:
     assert process.returncode == 130
 
 
-# Sends the signal while a module is imported, which is its second argument, as a person may who has mistyped.
+# Sends the signal while the module that its second argument names is imported, as a person may press Ctrl-C.
 INTERRUPT_AN_IMPORT = """
 import os, runpy, signal, sys
 

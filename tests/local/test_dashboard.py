@@ -119,7 +119,7 @@ def test_the_page_reloads_itself_for_whoever_asks() -> None:
 
 @pytest.mark.parametrize(("query", "minutes"), [("", 15), ("minutes=60", 60), ("minutes=1e9", 15), ("minutes=", 15)])
 def test_the_page_shows_one_of_its_ranges(query: str, minutes: int) -> None:
-    """Whatever the address asks for."""
+    """Whatever range the address asks for, the page shows one that it has."""
     assert minutes in RANGES_MIN
     assert read_range_s(query) == minutes * 60
 
@@ -152,7 +152,7 @@ def test_a_chart_without_values_says_so() -> None:
     ("value", "rounded"), [(0, 1), (0.003, 0.005), (1, 1), (1.1, 2), (4, 5), (61, 100), (5000, 5000)]
 )
 def test_an_axis_ends_at_a_round_value(value: float, rounded: float) -> None:
-    """Not below the largest one."""
+    """The axis reaches the largest value at least."""
     assert round_up(value) == pytest.approx(rounded)
 
 
@@ -160,5 +160,5 @@ def test_an_axis_ends_at_a_round_value(value: float, rounded: float) -> None:
     ("value", "text"), [(0.0, "0"), (0.012345, "0.0123"), (12.0, "12"), (570.4, "570"), (1290.2, "1,290")]
 )
 def test_a_value_is_written_short(value: float, text: str) -> None:
-    """As one reads it in passing."""
+    """So it can be read in passing."""
     assert format_value(value) == text

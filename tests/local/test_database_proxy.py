@@ -69,7 +69,7 @@ class ProxyProcess:
 
     @contextmanager
     def lend(self, number: int) -> Iterator[list[Connection]]:
-        """Within the block so many clients are in a transaction each; then they hang up."""
+        """Within the block `clients` clients are each in a transaction; then they hang up."""
         with ExitStack() as held:
             clients = [held.enter_context(closing(self.connect())) for _ in range(number)]
             for client in clients:
@@ -122,7 +122,7 @@ def test_with_certificates_it_is_reached_by_tls_alone(postgres: PostgresHandle, 
     assert running.child.process.returncode == 0
 
 
-def test_it_reports_all_that_is_counted(proxy_process: ProxyProcess, postgres: PostgresHandle) -> None:
+def test_the_proxy_reports_all_that_is_counted(proxy_process: ProxyProcess, postgres: PostgresHandle) -> None:
     """Figures of this moment, totals, maxima, and where it leads."""
     with proxy_process.lend(2), closing(proxy_process.connect()) as other:
         other.execute("SELECT 1")
@@ -276,7 +276,7 @@ def test_a_black_hole_swallows_and_gives_nothing_back(proxy_process: ProxyProces
         ("/black-hole", {"on": 1}),
     ],
 )
-def test_what_cannot_be_read_changes_nothing(proxy_process: ProxyProcess, path: str, body: object) -> None:
+def test_a_request_that_can_not_be_read_changes_nothing(proxy_process: ProxyProcess, path: str, body: object) -> None:
     """400, and the same figures as before."""
     before = proxy_process.counts
     assert proxy_process.request_status("PUT", path, body) == 400

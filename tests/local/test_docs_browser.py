@@ -147,7 +147,7 @@ STATES: dict[str, Callable[[webdriver.Chrome], None]] = {
 def test_axe_finds_nothing_on_the_documentation(
     browser: webdriver.Chrome, origin: str, state: str, width: int, path: str
 ) -> None:
-    """Whatever is opened on it, with somebody signed in and without, at a desk and on a phone."""
+    """Each state of the page is judged, with somebody signed in and without, at a desk and on a phone."""
     open_docs(browser, origin + path, width)
     STATES[state](browser)
     time.sleep(0.5)  # colours and heights change by transitions

@@ -57,7 +57,7 @@ def make_item(key: str) -> dict[str, Any]:
 
 
 def test_a_throttled_key_is_refused_and_counted_and_others_are_not(clients: EmulatorClients) -> None:
-    """By table and operation, however often; without the fault everything is as before."""
+    """The fault chooses by table and operation, any number of times; without it everything is as before."""
     dynamodb = clients.get("dynamodb")
     put_fault(clients, "dynamodb", "ThrottlingException", 400, "limit#")
     for _ in range(2):
@@ -101,7 +101,7 @@ def test_a_service_fails_as_its_client_reads_it_and_no_other_fails(
 
 
 def test_a_message_is_made_older(clients: EmulatorClients) -> None:
-    """As SQS tells its age: by when it was sent."""
+    """SQS tells a message's age by when it was sent."""
     sqs = clients.get("sqs")
     url = sqs.create_queue(QueueName="old")["QueueUrl"]
     sqs.send_message(QueueUrl=url, MessageBody="{}")
@@ -122,7 +122,7 @@ def read_sent_at(clients: EmulatorClients) -> int:
     return int(message["SentTimestamp"])
 
 
-def test_what_can_not_be_read_changes_nothing(clients: EmulatorClients) -> None:
+def test_a_fault_that_can_not_be_read_changes_nothing(clients: EmulatorClients) -> None:
     """The answer is 400."""
     answer = httpx.put(f"{clients.endpoint}/_local/faults", json={"service": "ses"})
     assert answer.status_code == 400

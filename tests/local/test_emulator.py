@@ -95,7 +95,7 @@ def test_everything_is_kept_over_a_restart(tmp_path: Path) -> None:
         assert read_state(clients, deploy_stack(clients)) == EVERYTHING
 
 
-def test_it_is_served_before_the_functions(tmp_path: Path) -> None:
+def test_the_emulator_is_served_before_the_functions(tmp_path: Path) -> None:
     """A priority above the functions' is set if the system allows it; all environments wait for this one process."""
     own = os.getpriority(os.PRIO_PROCESS, 0)
     asked = [sys.executable, "-c", f"import os; os.setpriority(os.PRIO_PROCESS, 0, {own + emulator.NICE})"]
@@ -104,7 +104,7 @@ def test_it_is_served_before_the_functions(tmp_path: Path) -> None:
         assert os.getpriority(os.PRIO_PROCESS, child.process.pid) == own + (emulator.NICE if is_allowed else 0)
 
 
-def test_it_is_started_where_the_priority_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_emulator_is_started_where_the_priority_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Asking for it then changes nothing."""
 
     def refuse(*_arguments: object) -> None:
@@ -116,7 +116,7 @@ def test_it_is_started_where_the_priority_is_refused(monkeypatch: pytest.MonkeyP
     assert os.getpriority(os.PRIO_PROCESS, 0) == own
 
 
-def test_it_ends_when_asked_though_a_poller_still_waits(tmp_path: Path) -> None:
+def test_the_emulator_ends_when_asked_though_a_poller_still_waits(tmp_path: Path) -> None:
     """A long poll under way holds nobody up: it ends by itself, state written, long before it would be killed."""
     with start_emulator(tmp_path / "emulator") as (clients, child):
         queue = clients.get("sqs").create_queue(QueueName="waited-for")["QueueUrl"]
@@ -187,7 +187,7 @@ def test_the_emulator_leaves_our_queues_alone(tmp_path: Path) -> None:
     assert {rule["State"] for rule in rules} == {"DISABLED"}
 
 
-def test_it_listens_on_loopback_and_on_one_port_only(tmp_path: Path) -> None:
+def test_the_emulator_listens_on_loopback_and_on_one_port_only(tmp_path: Path) -> None:
     """No port but the endpoint's, also after everything was used."""
     with start_emulator(tmp_path / "emulator") as (clients, child):
         fill(clients, deploy_stack(clients))

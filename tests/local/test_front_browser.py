@@ -70,7 +70,7 @@ def test_a_page_is_used_at_every_width(
 def test_axe_finds_nothing_on_a_page(
     browser: webdriver.Chrome, pages: dict[str, Path], name: str, scheme: str, width: int
 ) -> None:
-    """With every ? and every list opened, so that what they hide is judged too."""
+    """Every ? and every list is opened, so that what they hide is judged too."""
     open_page(browser, pages[name], width=width, scheme=scheme)
     browser.execute_script("document.querySelectorAll('details').forEach(e => { e.open = true; })")
     assert list_axe_violations(browser) == []

@@ -86,7 +86,7 @@ def trace(found: FrontCollector, wanted: str) -> TraceView:
 
 
 def test_a_view_reads_circuits_by_the_operators_command(tmp_path: Path) -> None:
-    """And waits while another command runs; environments that start have no process yet."""
+    """It waits while another command runs; environments that start have no process yet."""
     operations = ScriptedOperations({LIST: {"storage": CIRCUIT, "email": {**CIRCUIT, "forced": True}}}, busy=2)
     view = asyncio.run(make_collector(tmp_path, operations).collect())
     assert operations.commands == [{"command": LIST}] * 3
@@ -112,7 +112,7 @@ def test_a_part_by_itself_is_what_the_whole_view_has_of_it(tmp_path: Path, part:
     assert isinstance(by_itself, DatabaseAccess) or bool(by_itself.found) == (part in answers), "an empty part is equal"
 
 
-def test_a_part_asks_only_those_who_know_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_of_the_page_asks_only_its_own_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The emulator for its queues, the database for its jobs: each once, and nobody for the rest."""
     asked: list[str] = []
 
@@ -177,7 +177,7 @@ def test_a_trace_joins_logs_and_mails_in_the_order_of_their_times(tmp_path: Path
 
 
 def test_a_trace_of_a_load_test_is_cut_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And says so."""
+    """The page says that it was cut."""
     monkeypatch.setattr(collector, "MOST_STEPS", 3)
     for number in range(5):
         line = {"message": f"line {number}", "timestamp": f"2026-11-27T12:50:0{number}.000Z", "trace_id": "t"}

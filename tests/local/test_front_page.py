@@ -42,7 +42,7 @@ def test_a_view_shows_every_part_with_an_explanation() -> None:
 
 
 def test_a_view_says_first_what_is_wrong() -> None:
-    """In a sentence each, before everything else; and that nothing is, if nothing is."""
+    """Before everything else it has a sentence for each thing that is wrong, or says that nothing is."""
     text = read_text(render_front(make_front_view(), api=API))
     for sentence in (
         "1 alarm rings : DegradedAlarm",
@@ -70,7 +70,7 @@ def test_a_request_is_shown_with_what_came_of_it() -> None:
 
 
 def test_every_part_leads_to_its_json() -> None:
-    """As a link of the part."""
+    """Each part has a link to it."""
     page = render_front(make_front_view(), api=API).body.decode()
     assert re.findall(r'href="/_local/(\w+)\.json"', page) == ["index", *PARTS]
 
@@ -144,7 +144,7 @@ def test_the_notice_of_a_form_is_one_of_ours() -> None:
 def test_the_notice_of_a_circuit_says_which_jobs_leave(
     notice: str, circuit: str, released: int | None, text: str
 ) -> None:
-    """What `make circuits` says, with the way to their list; an address can't name another circuit."""
+    """It says what `make circuits` does, with a link to the list; an address can't name another circuit."""
     page = render_front(make_front_view(), api=API, notice=notice, circuit=circuit, released=released)
     assert text in read_text(page)
     told = page.body.decode().partition('role="status">')[2].partition("</p>")[0]
@@ -180,7 +180,7 @@ def test_an_unknown_trace_is_not_found() -> None:
     ("seconds", "text"), [(None, "-"), (0, "0 s"), (119, "119 s"), (120, "2 min"), (7200, "2 h"), (200_000, "2 d")]
 )
 def test_an_age_is_read_in_passing(seconds: int | None, text: str) -> None:
-    """In one unit."""
+    """The age has one unit only."""
     assert format_age(seconds) == text
 
 
@@ -270,7 +270,7 @@ def test_the_addresses_lead_to_one_page(gateway: RunningGateway) -> None:
 
 @pytest.mark.parametrize("part", PARTS)
 def test_each_part_is_json_at_an_address_of_its_own(gateway: RunningGateway, part: str) -> None:
-    """As the page's links say."""
+    """The page's links name these addresses."""
     reply = gateway.call("GET", f"/_local/{part}.json")
     assert reply.status == 200
     whole = gateway.call("GET", "/_local/index.json").read_json()
@@ -278,8 +278,8 @@ def test_each_part_is_json_at_an_address_of_its_own(gateway: RunningGateway, par
 
 
 @pytest.mark.parametrize("path", ["/_local/nothing.json", "/_local/people", "/_local/templates/style.css"])
-def test_there_are_no_other_addresses(gateway: RunningGateway, path: str) -> None:
-    """Nor any way to a file."""
+def test_other_addresses_are_not_found(gateway: RunningGateway, path: str) -> None:
+    """No address leads to a file either."""
     assert gateway.call("GET", path).status == 404
 
 
@@ -297,7 +297,7 @@ def test_a_form_is_taken_from_this_page_alone(gateway: RunningGateway, path: str
 
 
 def test_a_form_that_can_t_be_carried_out_says_why(gateway: RunningGateway) -> None:
-    """On the page as in JSON, with the status of a gateway whose service failed."""
+    """The reason is on the page and in JSON, with the status of a gateway whose service failed."""
     reply = gateway.call("POST", "/_local/sign-in", body=b"")
     assert reply.status == 502
     assert "Say who: a role (member, agent, staff, admin) or a mail address." in unescape(reply.body.decode())

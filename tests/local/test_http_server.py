@@ -143,7 +143,7 @@ def test_a_request_that_two_servers_could_read_in_two_ways_is_refused(head: byte
         (b"GET /a HTTP/1.0\r\nConnection: keep-alive\r\n", True),
     ],
 )
-def test_a_connection_is_kept_for_those_who_want_it(head: bytes, is_kept: bool) -> None:
+def test_a_connection_is_kept_open_if_the_client_wants_it(head: bytes, is_kept: bool) -> None:
     """HTTP/1.1 keeps it by default, HTTP/1.0 only if asked to; the last answer says that it is the last."""
 
     async def talk(server: HttpServer, answering: Answering) -> tuple[bytes, int]:

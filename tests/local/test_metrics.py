@@ -76,7 +76,7 @@ def test_each_set_of_dimensions_makes_a_metric_of_its_own() -> None:
 
 
 def test_every_directive_of_a_line_is_read() -> None:
-    """Those without dimensions and without a unit included."""
+    """Directives without dimensions or without a unit are read too."""
     directives = [{"Namespace": "Test", "Metrics": [{"Name": name}]} for name in ("A", "B")]
     assert list(read_metrics(make_described_line(*directives, A=1, B=2))) == [
         make_datum("A", 1.0, unit="None"),

@@ -62,7 +62,7 @@ def test_the_owner_is_no_superuser_but_may_make_roles(tmp_path: Path, user_switc
     assert row == (False, True)
 
 
-def test_it_listens_on_loopback_only(tmp_path: Path, user_switch: UserSwitch) -> None:
+def test_the_database_listens_on_loopback_only(tmp_path: Path, user_switch: UserSwitch) -> None:
     """Trust is for this machine; there is no socket file either."""
     with run_server(tmp_path, user_switch) as server:
         lines = (server.data / "postmaster.pid").read_text().splitlines()

@@ -93,7 +93,7 @@ def test_metrics_of_lambda_and_the_gateway_follow_from_the_logs(tmp_path: Path) 
     ],
 )
 def test_a_configuration_says_how_many_calls_for_how_long(config: str, wanted: tuple[int, float] | None) -> None:
-    """With two seconds for a minute; another one is refused."""
+    """A name with two seconds for a minute is understood; any other name is refused."""
     release = Release(cast("Any", None), cast("Any", None), cast("Any", None), minute_s=2.0, report=print)
     release._groups = [DeploymentGroup("F", config, "", {})]
     if wanted is None:
@@ -175,7 +175,7 @@ def run(
 
 
 def test_the_hook_has_a_whole_client_of_aws() -> None:
-    """As on Lambda, where it has no layer: ours has no description of the services that the hook calls."""
+    """It runs without our layer, as on Lambda: the layer lacks the descriptions of the services that the hook calls."""
     gateway = ScriptedGateway()
     run(gateway, ScriptedMetrics(0))
     [folder] = gateway.layers["Hook"]
@@ -193,7 +193,7 @@ def test_a_release_whose_alarm_rings_is_rolled_back() -> None:
 
 
 def test_a_release_whose_alarm_stays_quiet_is_promoted() -> None:
-    """After its canary."""
+    """It is promoted after its canary."""
     gateway = ScriptedGateway()
     assert run(gateway, ScriptedMetrics(0.0)).outcome == "promoted"
     assert gateway.shifts == [{"2": 0.1, "1": 0.9}, {"2": 1.0}]
@@ -201,21 +201,21 @@ def test_a_release_whose_alarm_stays_quiet_is_promoted() -> None:
 
 @pytest.mark.parametrize("status", ["Failed", "Pending"])
 def test_a_release_that_the_hook_does_not_let_pass_gets_no_call(status: str) -> None:
-    """Also where the hook has died without a word."""
+    """This holds even if the hook has died without a word."""
     gateway = ScriptedGateway(status)
     assert run(gateway, ScriptedMetrics(0.0)).outcome == "refused"
     assert gateway.shifts == []
 
 
 def test_all_at_once_asks_no_alarm() -> None:
-    """But the hook."""
+    """Only the hook decides."""
     gateway = ScriptedGateway()
     assert run(gateway, ScriptedMetrics(1.0), config="LambdaAllAtOnce").outcome == "promoted"
     assert gateway.shifts == [{"2": 1.0}]
 
 
 def test_the_new_code_is_that_of_the_functions_that_the_folder_has(tmp_path: Path) -> None:
-    """Those that are released by a canary; with the folder's own layer before the deployed one, if it has any."""
+    """Only functions that a canary releases count; the folder's own layer, if any, comes before the deployed one."""
     root, folder = tmp_path / "root", tmp_path / "new"
     (folder / "functions/f").mkdir(parents=True)
     deployed = replace(FUNCTION, code_dir=str(root / "functions/f"))
@@ -231,7 +231,7 @@ def test_the_new_code_is_that_of_the_functions_that_the_folder_has(tmp_path: Pat
 
 
 def test_what_is_no_folder_and_no_revision_is_refused(tmp_path: Path) -> None:
-    """With git's own words."""
+    """The message has git's own words."""
     with pytest.raises(ReleaseFailed, match="neither a folder nor a revision"):
         extract_revision(StateFolder(ROOT, tmp_path), "no-such-revision")
     code = extract_revision(StateFolder(ROOT, tmp_path), "HEAD")

@@ -108,7 +108,7 @@ def test_environments_grow_to_the_reserved_concurrency_and_no_further(gateway: R
     assert {reply.headers.get("x-amzn-errortype") for reply in replies} == {None, "TooManyRequestsException"}
 
 
-def test_invocations_under_way_are_told_by_when_they_began(gateway: RunningGateway) -> None:
+def test_running_invocations_are_listed_by_the_time_they_began(gateway: RunningGateway) -> None:
     """One that runs, and none when it has ended."""
     before = time.time()
     with concurrent.futures.ThreadPoolExecutor(1) as pool:

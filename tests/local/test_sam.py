@@ -82,7 +82,7 @@ def test_the_template_has_a_place_for_the_variables_of_a_container() -> None:
 def test_a_route_for_any_method_hides_no_other_functions() -> None:
     """`sam local start-api` would send health's own calls to the pages' function."""
 
-    def function_with(**routes: str) -> dict[str, Any]:
+    def describe_function(**routes: str) -> dict[str, Any]:
         events = {
             name: {"Type": "Api", "Properties": dict(zip(("Method", "Path"), route.split(), strict=True))}
             for name, route in routes.items()
@@ -91,8 +91,8 @@ def test_a_route_for_any_method_hides_no_other_functions() -> None:
 
     resources = {
         "Queue": {"Type": "AWS::SQS::Queue"},
-        "Health": function_with(Health="get /health"),
-        "Pages": function_with(
+        "Health": describe_function(Health="get /health"),
+        "Pages": describe_function(
             Docs="get /docs", OtherDocs="any /docs", OtherHealth="any /health", Elsewhere="any /{proxy+}"
         ),
     }
@@ -285,7 +285,7 @@ def test_a_build_has_the_wrapper_as_a_program_of_the_image(tmp_path: Path) -> No
 def test_a_build_that_fails_or_hangs_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, message: str
 ) -> None:
-    """With the end of what it printed; a child that it leaves behind is not waited for."""
+    """The report has the end of what it printed; a child that it leaves behind is not waited for."""
     sam = tmp_path / ".venvs/sam/bin/sam"
     sam.parent.mkdir(parents=True)
     sam.write_text(f"#!/bin/sh\n{script}\n")

@@ -49,7 +49,7 @@ def change(file: Path, **settings: object) -> None:
 
 
 def test_an_hourly_schedule_runs_soon_and_then_waits(tmp_path: Path) -> None:
-    """As an event, with its constant input."""
+    """It runs as an event, with its constant input."""
     with start_schedule(tmp_path / "schedules.json") as invoker:
         wait_until(lambda: invoker.runs)
         time.sleep(2.5)
@@ -57,7 +57,7 @@ def test_an_hourly_schedule_runs_soon_and_then_waits(tmp_path: Path) -> None:
 
 
 def test_a_schedule_that_is_disabled_does_not_run_until_it_is_enabled(tmp_path: Path) -> None:
-    """At another rate, as the file says."""
+    """Enabled again it runs at another rate, as the file says."""
     file = tmp_path / "schedules.json"
     change(file, state="DISABLED", every_s=0.2)
     with start_schedule(file) as invoker:
@@ -74,7 +74,7 @@ def test_a_schedule_that_is_disabled_does_not_run_until_it_is_enabled(tmp_path: 
 
 @pytest.mark.parametrize("content", [None, "", "no JSON", "[]", '{"tidy": 1}', '{"tidy": {"every_s": "often"}}', "{}"])
 def test_a_file_that_says_nothing_of_a_schedule_changes_nothing(tmp_path: Path, content: str | None) -> None:
-    """Nor does one that can't be read."""
+    """A file that can't be read changes nothing either."""
     file = tmp_path / "schedules.json"
     if content is not None:
         file.write_text(content, encoding="utf-8")

@@ -50,7 +50,7 @@ PROXY_COUNTS = {
 
 
 def make_report(*, ended: float = 0.0, took: float = 0.1, failed: bool = False) -> FunctionReport:
-    """An invocation that ended so many seconds after NOW."""
+    """Return the report of an invocation that ended `ended` seconds after NOW."""
     return FunctionReport(NOW + ended, took, failed, "1")
 
 
@@ -89,7 +89,7 @@ def test_a_functions_log_is_read_as_it_is_written(tmp_path: Path) -> None:
 
 
 def test_an_access_log_is_read_by_its_status_and_time() -> None:
-    """As the deployed format writes them, as text."""
+    """The lines are text, as the deployed format writes them."""
     lines = (
         b'{"status": "503", "latency_ms": "12", "time_ms": "1800000000000"}\n'
         b'{"status": "200", "latency_ms": "-", "time_ms": "1800000000000"}\nno JSON\n'
@@ -124,7 +124,7 @@ def test_an_invocation_counts_for_what_was_called_and_for_the_version_that_ran()
 
 
 def test_the_average_of_errors_is_their_share() -> None:
-    """As AWS documents it of 5XXError."""
+    """AWS documents it so of 5XXError."""
     answers = [GatewayAnswer(status, 1.0, NOW) for status in (200, 201, 404, 503)]
     metrics = list(summarize_api("api", "stage", answers))
     for name in ("5XXError", "4XXError"):
@@ -134,7 +134,7 @@ def test_the_average_of_errors_is_their_share() -> None:
 
 
 def test_a_queue_is_as_old_as_its_oldest_message() -> None:
-    """Also if a worker has it; what can be received is counted apart."""
+    """It counts even if a worker has it; messages that can be received are counted apart."""
     messages = [{"IsVisible": True, "SentTimestamp": NOW - 5}, {"IsVisible": False, "SentTimestamp": NOW - 60}]
     metrics = list(summarize_queue("q", messages, NOW))
     assert find_values(metrics, "ApproximateNumberOfMessagesVisible") == [(1.0, 1)]
@@ -143,7 +143,7 @@ def test_a_queue_is_as_old_as_its_oldest_message() -> None:
 
 
 def test_a_throttled_request_counts_as_a_read_or_a_write_of_its_table() -> None:
-    """By its operation; without one there is no value."""
+    """Its operation decides; without one there is no value."""
     metrics = list(summarize_table("t", {"GetItem": 2, "BatchGetItem": 1, "PutItem": 4}))
     assert find_values(metrics, "ReadThrottleEvents") == [(1.0, 3)]
     assert find_values(metrics, "WriteThrottleEvents") == [(1.0, 4)]
@@ -166,7 +166,7 @@ def test_the_reputation_is_the_share_of_the_latest_mails_that_bounced_or_were_co
     assert find_values(list(summarize_mails(restored)), "Reputation.BounceRate") == [(0.0, 1)]
 
 
-def test_the_proxy_is_told_by_its_connections_and_by_how_long_they_were_waited_for() -> None:
+def test_the_proxys_metrics_are_its_connections_and_the_wait_for_them() -> None:
     """The wait is that of the borrows since the period before, on average, in microseconds."""
     now = {**PROXY_COUNTS, "borrows": 5, "borrow_wait_s": 0.9}
     metrics = list(summarize_proxy(now, PROXY_COUNTS))

@@ -110,7 +110,7 @@ def test_a_gateway_that_does_not_answer_is_said(checkout: WatchedCheckout) -> No
 
 
 def test_a_saved_file_that_no_function_reads_is_said(checkout: WatchedCheckout) -> None:
-    """Or somebody waits for an effect that doesn't come."""
+    """Otherwise somebody would wait for an effect that doesn't come."""
     checkout.ends = {}
     checkout.save("functions/build.mk", "new")
     checkout.look()

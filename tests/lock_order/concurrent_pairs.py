@@ -138,7 +138,7 @@ class ContentionTest:
 
 
 def shuffle_rounds(pairs: list[Pair], times: int, seed: int) -> Iterator[Pair]:
-    """Yield each pair so many times, in an order that the seed decides."""
+    """Yield each pair `times` times, in an order that the seed decides."""
     rounds = pairs * times
     random.Random(seed).shuffle(rounds)
     yield from rounds

@@ -23,7 +23,7 @@ ORDER = (
     "outbox", "audit",
 )  # fmt: skip
 
-# How many rows a chore finds: enough to be taken in one order or another.
+# How many rows a housekeeping task finds: enough to be locked in different orders.
 SEVERAL = 4
 NOT_AN_IMAGE = b"It says that it is an image."
 

@@ -15,7 +15,7 @@ from psycopg.rows import dict_row
 from tests.databases import FreshDatabase
 from tests.lock_order.sample_records import ORDER
 
-# What identifies a row of a table; `id` where nothing else is said.
+# The columns that identify a row of a table; for all others it is `id`.
 KEYS = {
     "idempotency_keys": "scope || ' ' || key",
     "agent_clients": "member_id",
@@ -25,7 +25,7 @@ KEYS = {
     "greetings": "address || ' ' || template",
 }
 
-# A new row of these has nothing unique but the id we have made up: nobody can wait for it.
+# Nobody can wait for a new row of these: only its id is unique, and we have just made it up.
 UNSHARED = frozenset({"outbox", "audit"})
 
 # How firmly a row is taken; a firmer lock on a row already held may have to wait again.

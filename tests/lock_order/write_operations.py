@@ -101,7 +101,7 @@ class OperationEnvironment:
 
     @property
     def staff(self) -> Mapping[str, str]:
-        """Their token."""
+        """The staff member's token."""
         return make_claims(f"sub-{self.records.staff}", "staff")
 
     @property
@@ -280,7 +280,7 @@ def list_housekeeping_tasks() -> Iterator[str]:
             yield name
 
 
-# By operation where there is one, and by who does it where that makes a difference.
+# By the operation if there is one, and by the caller if that makes a difference.
 ACTS: dict[str, Act] = {
     f"{REGISTER} with a code": lambda s: s.call(
         None, REGISTER, make_person(email=s.records.email, referral_code=s.records.code)

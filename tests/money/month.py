@@ -60,7 +60,7 @@ def _register_members(business: SimulatedBusiness) -> list[LedgerMember]:
 def _register_many(
     business: SimulatedBusiness, day: date, count: int, *, stranger: int | None = None
 ) -> list[LedgerMember]:
-    """Register so many on a day; all of them sign in, but the one with the number `stranger`."""
+    """Register `count` members on a day; all of them sign in, but the one with the number `stranger`."""
     business.go_to(day)
     agents, plans = cycle(business.agents), cycle(PRICES)
     made = [business.register(next(agents), next(plans)) for _ in range(count)]

@@ -62,7 +62,7 @@ class SimulatedTransport(asyncio.Transport):
         return self._protocol
 
     def pause_reading(self) -> None:
-        """Never asked for by the proxy."""
+        """The proxy never asks for it."""
 
     def start(self) -> None:
         """Report to the protocol that it is connected."""

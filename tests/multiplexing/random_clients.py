@@ -28,7 +28,7 @@ class ClientCounts:
 
 
 def run_clients(postgres: PostgresHandle, *, seed: int, clients: int, rounds: int) -> ClientCounts:
-    """Let so many clients come and go on few server connections; each chooses by a seed of its own."""
+    """Let `clients` clients come and go on few server connections; each chooses by a seed of its own."""
     figures = ClientCounts(CONNECTIONS)
     with run_proxy(postgres.server.port, max_connections=CONNECTIONS, borrow_timeout_s=60) as proxy:
         workers = [_RandomClient(proxy, seed, n, figures) for n in range(clients)]
@@ -62,7 +62,7 @@ class _RandomClient:
         self._figures = figures
 
     def run(self, rounds: int) -> None:
-        """Come and go so many times."""
+        """Come and go `rounds` times."""
         for _ in range(rounds):
             with socket.create_connection(("127.0.0.1", self._port), ANSWER_S) as line:
                 line.sendall(build_startup({"user": "postgres", "database": "postgres"}))

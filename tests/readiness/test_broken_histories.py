@@ -12,7 +12,7 @@ BROKEN = ("member-not-locked", "claims-cached")
 
 
 def test_a_lost_update_and_a_stale_read_are_found_in_the_history_of_a_broken_service() -> None:
-    """And nothing is found in that of the service as it is, which is run first."""
+    """The history of the service as it is, which runs first, has neither."""
     before = set((ROOT / "reports").glob("controls-*"))
     options = [part for name in BROKEN for part in ("--only", name)]
     command = [sys.executable, "-m", "stress.controls", *options]

@@ -88,6 +88,6 @@ def test_the_page_renders(folder: Path, tmp_path: Path) -> None:
 
 
 def test_the_samples_hold_nobodys_data(folder: Path) -> None:
-    """Neither page nor table has an address of mail in it."""
+    """No page and no table of the samples contains a mail address."""
     for name in ("report.html", "report.md", "report.json"):
         assert "@example.test" not in (folder / name).read_text(encoding="utf-8"), name

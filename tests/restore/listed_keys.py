@@ -68,7 +68,7 @@ class ListedObjects:
 
 
 def make_key(*, ago: timedelta = MINUTE, status: int = 201, key: str | None = None, **changes: Any) -> TakenKey:
-    """A key that was answered so long ago."""
+    """Return a key that was answered the time `ago`."""
     key = key or uuid4().hex
     body = f'{{"id": "{uuid4()}", "email": "besa@example.test"}}'
     made = TakenKey(

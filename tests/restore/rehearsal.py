@@ -169,8 +169,8 @@ class RehearsedService:
         return answer
 
     # ---- the database -----------------------------------------------------------------------------------------------
-    def lead_to(self, database: FreshDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Lead the functions to a database, as a deployment does: each environment is a new one."""
+    def redirect_to(self, database: FreshDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Redirect the functions to a database, as a deployment does: each environment is a new one."""
         self.database = database
         for name, value in database.environment.items():
             monkeypatch.setenv(name, value)
@@ -212,7 +212,7 @@ def run_service(
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         service = RehearsedService(emulator, database, environment)
-        service.lead_to(database, monkeypatch)
+        service.redirect_to(database, monkeypatch)
         yield service
         _forget_containers()
 

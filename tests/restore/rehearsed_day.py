@@ -9,7 +9,7 @@ from tests.failover.servers import wait_until
 from tests.restore.rehearsal import LedgerCall, LedgerEntry, RehearsedService
 from tests.sample_people import make_applicant
 
-# The moment lies so far from the commits before and after it: their times are the server's own.
+# How far the moment is from the commits before and after it. Their times are the server's own.
 APART_S = 0.05
 WAITING = "SELECT count(*) AS n FROM pg_locks WHERE NOT granted"
 # The WAL holds a sequence up to 32 numbers ahead, so a restored one is behind only what was given after these.
@@ -72,7 +72,7 @@ class RehearsedDay:
         service.write("POST", TRANSITIONS, to, who=STAFF, if_match=1, ids=claim_id)
         renewed = {"member_id": self.members[1]["id"]}
         service.write("POST", "/members/{member_id}/renewals", who=STAFF, ids=renewed)
-        # A version that is gone, and comes back with the restore.
+        # Its version is gone by now, and comes back with the restore.
         self.refused = LedgerCall("PATCH", "/members/me", {"full_name": "Besa Gashi"}, second, "refused", 1)
         assert service.note(self.refused).reply.problem == "stale-version"
         # Without a key the state table knows nothing of it.

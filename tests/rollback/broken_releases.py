@@ -65,7 +65,7 @@ raise ImportError("a broken release")
     "nothing": """
 # Another version, and no other behaviour.
 """,
-    # These two don't pass the check of a release: they are for the alarms alone, which have to see each function break.
+    # These two don't pass a release's check. They are for the alarms, which must see each function break.
     "answers with 5xx": """
 def _fail(*_arguments, **_options):
     raise RuntimeError("a broken release")

@@ -28,7 +28,7 @@ IN_PROGRESS = "ReleaseInProgressAlarm"
 SUPPRESSOR_WAIT_MINUTES = 7  # in which LookTomorrowAlarm waits for it (ActionsSuppressorWaitPeriod)
 END_MINUTES = 8  # after the last release, in which every alarm of minutes has nothing else to look at
 QUIET_S = 5.0  # without the end of a job: one takes less than a second
-# A worker that has had a job for so long has died. A lease is two minutes, for which four seconds would stand.
+# A worker that has had a job for this long has died. Scaled, its lease of two minutes would be four seconds.
 DEAD_AFTER_S = 8
 
 
@@ -47,7 +47,7 @@ class PlannedRelease:
         return f"{' '.join(self.functions)}: {self.broken}"
 
 
-# The short form, which `make test` has time for: one that the check refuses, a write, a read, and jobs.
+# The short form for `make test`: a release that the check refuses, and broken writes, reads and jobs.
 SHORT = (
     PlannedRelease(("members",), "does not start", "refused"),
     PlannedRelease(("members",), "every write fails", "rolled back", "MembersReleaseFailuresAlarm"),

@@ -20,7 +20,7 @@ from tests.sam.image import copy_file, find_libraries, import_root
 START_S = 30.0
 STOP_S = 20.0
 POLL_S = 0.1
-# Ports are published by its own proxy, and the bridge leads nowhere.
+# The engine's own proxy publishes ports, and the bridge leads nowhere.
 OPTIONS = ("--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false")
 SHELL = "/bin/sh"
 TRIAL = "trial"  # the name of the image

@@ -31,7 +31,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_line_of_an_engine_that_does_not_start_is_said(
     programs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As without control groups."""
+    """An engine does so without control groups."""
     write_program(programs, "dockerd", 'echo level=info; echo "failed to start daemon: cgroup isn\'t mounted"; exit 1')
     write_program(programs, "docker", "exit 1")
     assert engine.main([str(tmp_path)]) == 1
@@ -41,7 +41,7 @@ def test_the_line_of_an_engine_that_does_not_start_is_said(
 def test_the_line_of_an_engine_that_runs_no_container_is_said(
     programs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As without the right to mount."""
+    """An engine does so without the right to mount."""
     write_program(programs, "dockerd", "exec sleep 60")
     run = 'echo "mount: operation not permitted" >&2; exit 125'
     write_program(programs, "docker", f"case $1 in import) cat >/dev/null;; run) {run};; esac")
@@ -52,7 +52,7 @@ def test_the_line_of_an_engine_that_runs_no_container_is_said(
 def test_an_import_that_breaks_off_is_not_waited_for(
     programs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With an archive larger than a pipe holds."""
+    """The archive is larger than a pipe holds."""
     write_program(programs, "dockerd", "exec sleep 60")
     write_program(programs, "docker", 'case $1 in import) echo "no space left on device" >&2; exit 1;; esac')
     assert engine.main([str(tmp_path)]) == 1

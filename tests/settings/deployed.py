@@ -15,7 +15,7 @@ from tests.packages import PACKAGES
 from tests.services import ROOT
 
 Value = int | float | str
-# What makes a number's worth of a constant where it is not written as one.
+# Calls whose results count as numbers, though the constant is not written as one.
 MAKERS = frozenset({"timedelta", "Decimal", "Backoff", "date"})
 _SCHEDULE = re.compile(r"(rate|cron)\(")
 _MAIL_IN_SQL = re.compile(r"'(\w+)' AS priority,\s*(.*?) AS template", re.DOTALL)

@@ -16,7 +16,7 @@ _PARAMETER = re.compile(r"%\(\w+\)s")
 _NUMBER = re.compile(
     r"(?<![\w.:])\d+(?:\.\d+)?(?:[ -](?:second|minute|hour|day|week|mon|month|year)s?\b|:\d\d:\d\d|(?![\w:]|\.\d))"
 )
-# Steps and beginnings of counts. Any other number in their place is seen; one for the other, by tests of behaviour.
+# Steps and starts of counts. Another number in their place is seen; swapping them, by tests of behaviour.
 _COUNTING = {"0", "1"}
 _QUOTED = re.compile(r"\$\$.*?\$\$|'(?:[^']|'')*'", re.DOTALL)
 _DEFINITION = re.compile(

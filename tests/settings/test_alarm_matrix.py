@@ -19,7 +19,7 @@ import pytest
 from health.app import publish_report
 from health.container import HealthContainer
 from health.service import OutboxCounts
-from local.alarms import EXTRA_PERIODS, Rule, State, judge, rule_of
+from local.alarms import EXTRA_PERIODS, Rule, State, build_rule, judge
 from local.events.embedded_metrics import MetricDatum, read_metrics
 from shared.aws.dynamodb_shared_state import CircuitStatus, SharedState
 from shared.logging import STACK_VARIABLE, count_scheduled_run, observe
@@ -148,7 +148,7 @@ FAULTS: Mapping[str, Fault] = {
 }  # fmt: skip
 
 
-def printed(fault: Fault, minute: int) -> tuple[MetricDatum, ...]:
+def list_printed(fault: Fault, minute: int) -> tuple[MetricDatum, ...]:
     """Return the metrics that the functions print in a minute, counted from the fault's begin."""
     is_there = 0 <= minute < fault.minutes
     runs = tuple(
@@ -174,7 +174,7 @@ def _report(change: Change | None) -> tuple[MetricDatum, ...]:
     change(dependencies)
     container = HealthContainer(Settings(), dependencies.clock)
     container.__dict__["check"] = dependencies.check
-    return _metrics_of(lambda: run_as("Health", lambda: publish_report(container)))
+    return _collect_metrics(lambda: run_as("Health", lambda: publish_report(container)))
 
 
 @cache
@@ -185,7 +185,7 @@ def _count_runs(functions: tuple[str, ...]) -> tuple[MetricDatum, ...]:
         for name in functions:
             count_scheduled_run(name)
 
-    return _metrics_of(count)
+    return _collect_metrics(count)
 
 
 @cache
@@ -197,27 +197,27 @@ def _counted(events: tuple[str, ...]) -> tuple[MetricDatum, ...]:
             else:
                 observe(event, {})
 
-    return _metrics_of(emit)
+    return _collect_metrics(emit)
 
 
-def _metrics_of(run: Callable[[], object]) -> tuple[MetricDatum, ...]:
+def _collect_metrics(run: Callable[[], object]) -> tuple[MetricDatum, ...]:
     output = io.StringIO()
     with patch.dict("os.environ", {STACK_VARIABLE: "Ref AWS::StackName"}), redirect_stdout(output):
         run()
     return tuple(read_metrics(output.getvalue().encode()))
 
 
-def series_of(fault: Fault) -> Series:
+def collect_series(fault: Fault) -> Series:
     """Return what CloudWatch holds after a fault: each metric's values with their times, in seconds."""
     found: dict[tuple[str, str, frozenset[tuple[str, str]]], list[tuple[float, float]]] = defaultdict(list)
     for minute in range(-BEFORE, BEGINS + fault.minutes + AFTERWARDS):
-        for datum in printed(fault, minute - BEGINS):
+        for datum in list_printed(fault, minute - BEGINS):
             key = (datum.namespace, datum.name, frozenset(datum.dimensions))
             found[key] += [(minute * MINUTE_S + 5.0, value) for value in datum.values]
     return found
 
 
-def states_of(rule: Rule, values: Sequence[tuple[float, float]], minutes: Iterable[int]) -> list[State]:
+def list_states(rule: Rule, values: Sequence[tuple[float, float]], minutes: Iterable[int]) -> list[State]:
     """Return an alarm's state in each of the minutes."""
     states: list[State] = []
     times = [at for at, _ in values]
@@ -229,7 +229,7 @@ def states_of(rule: Rule, values: Sequence[tuple[float, float]], minutes: Iterab
     return states
 
 
-def our_alarms() -> dict[str, dict[str, Any]]:
+def list_our_alarms() -> dict[str, dict[str, Any]]:
     """Return the template's alarms on metrics that our code prints."""
     return {name: shown(alarm) for name, alarm in leaves().items() if alarm["Namespace"] == "Interdomestik"}
 
@@ -238,13 +238,13 @@ def our_alarms() -> dict[str, dict[str, Any]]:
 def test_each_fault_rings_its_alarms_and_no_other_and_they_end(name: str) -> None:
     """Nothing rings in more than three hours before it, and nothing after it."""
     fault = FAULTS[name]
-    series, ends = series_of(fault), BEGINS + fault.minutes
+    series, ends = collect_series(fault), BEGINS + fault.minutes
     minutes = range(5, ends + AFTERWARDS)
     rang, rings_still, rang_before = set[str](), set[str](), set[str]()
-    for alarm, properties in our_alarms().items():
+    for alarm, properties in list_our_alarms().items():
         dimensions = frozenset(properties["Dimensions"].items())
         values = series.get((properties["Namespace"], properties["MetricName"], dimensions), ())
-        states = dict(zip(minutes, states_of(rule_of(properties), values, minutes), strict=True))
+        states = dict(zip(minutes, list_states(build_rule(properties), values, minutes), strict=True))
         rang |= {alarm} if "ALARM" in states.values() else set()
         rings_still |= {alarm} if states[minutes[-1]] == "ALARM" else set()
         rang_before |= {alarm} if any(states[minute] == "ALARM" for minute in range(5, BEGINS)) else set()

@@ -44,7 +44,7 @@ def test_each_trouble_is_made_in_its_file(trouble: str) -> None:
 
 
 def test_every_alarm_was_rung() -> None:
-    """By a trouble that a test makes; the page's summary counts them."""
+    """A test made the trouble that rang it; the page's summary counts them."""
     rung = {name for trouble in TROUBLES.values() for name in trouble.rings}
     assert set(ALARMS) - rung == set()
     assert f"{len(rung)} of {len(ALARMS)} alarms" in PAGE

@@ -14,7 +14,7 @@ from worker.priority_pacing import Priority
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 SECOND = 1_000_000  # the pace and the limits count microseconds
 
-# What the contract says: another value is another product.
+# Values that the contract promises: with another one it would be another product.
 CONTRACT: dict[str, Any] = {
     "shared.aws.s3:UPLOAD_EXPIRES_S": 15 * MINUTE,
     "shared.aws.s3:DOWNLOAD_EXPIRES_S": 5 * MINUTE,
@@ -45,7 +45,7 @@ CONTRACT: dict[str, Any] = {
     "housekeeping.app:KEY_AGE": timedelta(days=1),
     "housekeeping.app:UNSOLICITED_MAIL_AGE": timedelta(days=1),
 }
-# What was chosen, mostly by measuring: the reason stands at each, and another value wants another look at it.
+# Values that we chose, mostly by measuring. The reason stands at each; read it before you change the value.
 CHOSEN: dict[str, Any] = {
     "agents.app:CODE_ATTEMPTS": 3,
     "health.deep_check:QUERIES_S": 1.5,

@@ -15,7 +15,7 @@ from tests.settings.test_alarms import composites, fill_variables, resources, un
 PLACEHOLDER = re.compile(r"\$\{([\w:.]+)\}")
 COLUMNS, FIRST_ROW = 24, 9
 CLIENTS_VIEW = {"Count", "5XXError", "Latency"}
-# A release's own alarms watch a version that is another one after it.
+# A release's own alarms watch the released version, which the next release replaces.
 LASTING = {name: watch for name, watch in ALARMS.items() if watch.group != "release"}
 
 
@@ -36,7 +36,7 @@ def read_body(*, created: bool) -> str:
 
 
 def test_the_dashboard_is_valid_without_a_database_of_the_stacks_own() -> None:
-    """And names nothing then that is there only with one."""
+    """It names nothing then that exists only with one."""
     text = read_body(created=False)
     assert json.loads(PLACEHOLDER.sub(_as_text, text))["widgets"]
     assert [name for name in ONLY_CREATED if name in text] == []
@@ -44,14 +44,14 @@ def test_the_dashboard_is_valid_without_a_database_of_the_stacks_own() -> None:
 
 
 @cache
-def widgets() -> list[dict[str, Any]]:
+def read_widgets() -> list[dict[str, Any]]:
     """Return the widgets; a placeholder is left as text, `Ref Name` or `GetAtt Name.Attribute`."""
     body = json.loads(PLACEHOLDER.sub(_as_text, read_body(created=True)))
     found: list[dict[str, Any]] = body["widgets"]
     return found
 
 
-def metrics(shown: list[dict[str, Any]]) -> Iterator[tuple[str, str, dict[str, str]]]:
+def list_metrics(shown: list[dict[str, Any]]) -> Iterator[tuple[str, str, dict[str, str]]]:
     """Yield namespace, name and dimensions of each metric that the widgets draw."""
     for widget in shown:
         for row in widget["properties"].get("metrics", []):
@@ -61,14 +61,14 @@ def metrics(shown: list[dict[str, Any]]) -> Iterator[tuple[str, str, dict[str, s
 
 def test_every_metric_of_the_dashboard_exists() -> None:
     """The code printed it in a run, or AWS documents it, with these dimensions."""
-    found = list(metrics(widgets()))
+    found = list(list_metrics(read_widgets()))
     assert [(row, wrong) for row in found if (wrong := unknown(*row)) is not None] == []
     assert len(found) > 50
 
 
 def test_the_dashboard_shows_what_the_alarms_watch() -> None:
     """People who are woken by a figure can see its course."""
-    drawn = {(namespace, name, *sorted(values.values())) for namespace, name, values in metrics(widgets())}
+    drawn = {(namespace, name, *sorted(values.values())) for namespace, name, values in list_metrics(read_widgets())}
     watched = {
         (w.namespace, w.metric, *sorted(map(_fill_placeholders, w.dimensions.values()))) for w in LASTING.values()
     }
@@ -76,24 +76,24 @@ def test_the_dashboard_shows_what_the_alarms_watch() -> None:
 
 
 def test_the_dashboard_shows_all_that_the_code_prints() -> None:
-    """But the age of all jobs together, which is that of one priority, and what a release alone is asked for."""
-    drawn = {name for namespace, name, _ in metrics(widgets()) if namespace == "Interdomestik"}
+    """It leaves out the age of all jobs together, which is one priority's too, and what only a release is asked for."""
+    drawn = {name for namespace, name, _ in list_metrics(read_widgets()) if namespace == "Interdomestik"}
     assert {each.name for each in printed_metrics()} - drawn == {"JobsOldestPendingSeconds", "VersionFailures"}
 
 
 def test_the_first_row_says_what_rings_and_what_clients_see() -> None:
     """The two alarms that tell people, those behind them, and calls, share of 5xx and time to answer."""
-    first = [widget for widget in widgets() if widget["y"] < FIRST_ROW]
+    first = [widget for widget in read_widgets() if widget["y"] < FIRST_ROW]
     listed = [widget["properties"]["alarms"] for widget in first if widget["type"] == "alarm"]
     assert list(map(sorted, listed)) == [
         sorted(f"GetAtt {name}.Arn" for name in each) for each in (composites(), LASTING)
     ]
-    assert {name for _, name, _ in metrics(first)} >= CLIENTS_VIEW
+    assert {name for _, name, _ in list_metrics(first)} >= CLIENTS_VIEW
 
 
 def test_widgets_lie_side_by_side() -> None:
-    """Within the columns, and none over another."""
-    places = [(w["x"], w["y"], w["x"] + w["width"], w["y"] + w["height"]) for w in widgets()]
+    """They stay within the columns, and none covers another."""
+    places = [(w["x"], w["y"], w["x"] + w["width"], w["y"] + w["height"]) for w in read_widgets()]
     assert [place for place in places if place[2] > COLUMNS] == []
     assert [(a, b) for a, b in combinations(places, 2) if _overlap(a, b)] == []
 

@@ -139,7 +139,7 @@ STAMPED = {"release"}  # no parameter's value: `make deploy` writes it into the 
 FROM_SECRETS = {"db_password", "cursor_secret", "address_secret"}  # no parameter's value: resolved at the deployment
 
 
-def variables_of(name: str) -> dict[str, Any]:
+def read_variables(name: str) -> dict[str, Any]:
     """Return what a function's environment says: what all have in common, and its own."""
     document = load_template()
     own = document["Resources"][name]["Properties"].get("Environment", {}).get("Variables", {})
@@ -161,11 +161,12 @@ def test_every_parameter_has_the_default_decided_on() -> None:
 def test_every_variable_is_the_parameter_of_its_name(name: str) -> None:
     """Two that are swapped would pass where only their presence is looked at. Two connect as the owner."""
     expected = VARIABLES | ({"DB_USER": "DatabaseOwner"} if FUNCTIONS.get(name) == OWNER else {})
-    found = {variable: _parameter(value) for variable, value in variables_of(name).items() if _parameter(value)}
-    assert found == {variable: parameter for variable, parameter in expected.items() if variable in variables_of(name)}
+    variables = read_variables(name)
+    found = {variable: _find_parameter(value) for variable, value in variables.items() if _find_parameter(value)}
+    assert found == {variable: parameter for variable, parameter in expected.items() if variable in variables}
 
 
-def _parameter(value: Any) -> str | None:
+def _find_parameter(value: Any) -> str | None:
     """Return the parameter that a variable is, or is with a database that the stack has not created."""
     match value:
         case {"Ref": str(name)} | {"Fn::If": ["CreatesDatabase", _, {"Ref": str(name)}]}:
@@ -175,7 +176,7 @@ def _parameter(value: Any) -> str | None:
 
 def test_every_parameter_of_the_functions_is_stated_as_a_variable() -> None:
     """Together the functions have all variables."""
-    everywhere = {variable for name in list_functions() for variable in variables_of(name)}
+    everywhere = {variable for name in list_functions() for variable in read_variables(name)}
     assert set(VARIABLES) <= everywhere
     assert {field.upper() for field in set(Settings.model_fields) - SET_BY_OTHERS} <= everywhere
     others = SET_BY_OTHERS | FROM_SECRETS | STAMPED | {"db_user"}
@@ -184,7 +185,7 @@ def test_every_parameter_of_the_functions_is_stated_as_a_variable() -> None:
 
 def test_every_function_connects_as_a_role_of_its_own_or_all_as_the_one_that_is_named() -> None:
     """The integration tests run each function's code as its role; pages connect to nothing."""
-    found = {name: variables_of(name).get("DB_USER") for name in list_functions()}
+    found = {name: read_variables(name).get("DB_USER") for name in list_functions()}
     own = {
         name: {"Fn::If": ["OwnRoles", role, {"Ref": "DatabaseUser"}]}
         for name, role in FUNCTIONS.items()

@@ -65,7 +65,7 @@ def list_operations() -> Iterator[tuple[str, Any]]:
             yield f"{method} {path}", operation.limit(None) if callable(operation.limit) else operation.limit
 
 
-def deployed_routes() -> Iterator[str]:
+def list_deployed_routes() -> Iterator[str]:
     """Yield the method and path of each route of template.yaml that has a method of its own."""
     for resource in load_template()["Resources"].values():
         for event in resource.get("Properties", {}).get("Events", {}).values():
@@ -83,7 +83,7 @@ def test_every_operation_is_charged_with_the_limit_decided_on() -> None:
 def test_every_route_that_is_deployed_has_a_limit_per_client() -> None:
     """In template.yaml's routes HEAD is charged as its GET is, and ANY only ends in 404 or 405."""
     charged = {name for name, limit in list_operations() if limit is not None}
-    assert {name.replace("HEAD ", "GET ") for name in deployed_routes()} == charged | set(UNLIMITED)
+    assert {name.replace("HEAD ", "GET ") for name in list_deployed_routes()} == charged | set(UNLIMITED)
 
 
 @pytest.mark.parametrize(("name", "limit"), LIMITS.items())
@@ -91,7 +91,7 @@ def test_a_limit_lets_in_its_burst_and_then_one_at_a_time(name: str, limit: tupl
     """At the deployed settings the next call is accepted an even share of the period later, and not before."""
     burst, period_s = limit
     clock = ManualClock()
-    client = _client(name, clock)
+    client = _make_client(name, clock)
     assert [_call(client) for _ in range(burst + 1)] == [200] * burst + [429]
     clock.advance(period_s / burst - 0.1)
     assert _call(client) == 429
@@ -99,7 +99,7 @@ def test_a_limit_lets_in_its_burst_and_then_one_at_a_time(name: str, limit: tupl
     assert [_call(client), _call(client)] == [200, 429]
 
 
-def _client(limit: str, clock: ManualClock) -> ApiClient:
+def _make_client(limit: str, clock: ManualClock) -> ApiClient:
     """Return a caller of an operation that is charged with that limit."""
     api = Api()
 

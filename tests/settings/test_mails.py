@@ -5,7 +5,7 @@ import tomllib
 from tests.services import ROOT
 from tests.settings.deployed import list_mail_priorities
 
-# Somebody who has just registered looks at their mailbox; what a timetable decides may wait behind all else.
+# Somebody who has just registered looks at their mailbox; scheduled mails may wait behind all others.
 PRIORITIES = {
     "member-welcome": "high",
     "agent-received": "normal",

@@ -19,7 +19,7 @@ def read_alarm(name: str) -> dict[str, Any]:
     return properties
 
 
-def test_every_objective_is_guarded_and_told_from_the_others() -> None:
+def test_every_objective_has_alarms_that_guard_no_other() -> None:
     """By a bound or by how fast its budget is used; no alarm guards two."""
     assert all(each.alarms and (each.within is not None or each.burn is not None) for each in OBJECTIVES)
     assert all(0.5 < each.target < 1 for each in OBJECTIVES)

@@ -9,7 +9,7 @@ from local.deploy import build_parameters
 from tests.services import ROOT
 from tests.settings.test_defaults import PARAMETERS, VARIABLES
 
-# What a local cloud has to say of itself: where its parts are. Every number is the template's.
+# The parameters that tell where a local cloud's parts are. Every number is the template's.
 LOCAL = {
     "AllowedOrigins",
     "DatabaseMode",

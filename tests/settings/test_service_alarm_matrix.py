@@ -10,9 +10,9 @@ from functools import cache
 
 import pytest
 
-from local.alarms import Rule, State, rule_of
+from local.alarms import Rule, State, build_rule
 from tests.settings.alarms import ALARMS, API_FUNCTIONS, BUSY, RELEASED, SLOW_MS
-from tests.settings.test_alarm_matrix import AFTERWARDS, BEGINS, LASTS, MINUTE_S, states_of
+from tests.settings.test_alarm_matrix import AFTERWARDS, BEGINS, LASTS, MINUTE_S, list_states
 from tests.settings.test_alarms import leaves, shown
 
 SERVICE_ALARMS = sorted(name for name, watch in ALARMS.items() if watch.namespace.startswith("AWS/"))
@@ -158,13 +158,13 @@ FAULTS: Mapping[str, MetricFault] = {
 @cache
 def read_rule(alarm: str) -> Rule:
     """Return the rule of an alarm of the template."""
-    return rule_of(shown(leaves()[alarm]))
+    return build_rule(shown(leaves()[alarm]))
 
 
 @cache
 def list_states(found: str, alarm: str) -> list[State]:
     """Return an alarm's state in each minute of a fault."""
-    return states_of(read_rule(alarm), FAULTS[found].list_values(alarm), MINUTES)
+    return list_states(read_rule(alarm), FAULTS[found].list_values(alarm), MINUTES)
 
 
 def is_touched(found: MetricFault, alarm: str) -> bool:

@@ -24,7 +24,7 @@ TRY_S = 35.0  # longer than API Gateway's 29
 GIVE_UP_S = 150.0
 PAUSE_S = (0.05, 0.4)  # between two calls of one person
 RETRY_S = (0.2, 1.0)
-# Of the gateway, of a function that died, of one that can't now: worth another try with the same key.
+# Statuses worth another try with the same key: the gateway's, a dead function's, one that can't now.
 PASSING = frozenset({429, 500, 502, 503, 504})
 WAY = ("verification", "evaluation", "resolved")
 

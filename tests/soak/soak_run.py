@@ -26,7 +26,7 @@ LOOK_S = 5.0
 
 @dataclass(frozen=True)
 class SoakResult:
-    """What a run has left to be judged."""
+    """The measurements of a run that its checks judge."""
 
     ledger: SoakLedger
     jobs: OutboxEnd
@@ -51,7 +51,7 @@ def run_setup(folder: Path) -> Iterator[tuple[RunningCloud, Proxy]]:
 
 
 def run_soak(cloud: RunningCloud, proxy: Proxy, *, seconds: float, fault_every_s: float, seed: int) -> SoakResult:
-    """Load for so long, a fault every so often; then the end of all that follows from it. Shows how it goes."""
+    """Load the cloud for `seconds`, with a fault every `fault_every_s`; wait until all has ended; print progress."""
     load, faults, memory = SoakLoad(cloud, seed=seed), RandomFaults(cloud, proxy, seed=seed), MemoryWatch()
     load.start()
     began = time.monotonic()

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from tests.e2e.cloud import RunningCloud
 from tests.soak.ledger import SoakLedger
 
-# Nothing has come to its end for so long: a worker died with what is left, or with its message. A job takes less.
+# Nothing has come to its end for this long: a worker died with what is left, or with its message. A job takes less.
 QUIET_S = 40.0
-# And for so long: nobody will. The relay's schedule is every minute.
+# After this long nobody ends it any more: the relay's schedule is every minute.
 GIVE_UP_S = 150.0
 
 
@@ -55,7 +55,7 @@ def wait_until_drained(
 
 
 def _wait_until_idle(cloud: RunningCloud, quiet_s: float) -> int:
-    """Wait until no job is under way, or for so long none of them has ended; how many there are then."""
+    """Wait until no job is under way, or none has ended for `quiet_s`; return how many are left."""
     left, until = -1, 0.0
     while left and (left < 0 or time.monotonic() < until):
         now = cloud.query_rows("SELECT count(*) AS n FROM outbox WHERE state NOT IN ('done', 'failed', 'uncertain')")[

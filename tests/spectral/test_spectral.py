@@ -35,7 +35,7 @@ def test_the_description_has_no_finding() -> None:
     assert lint(DESCRIPTION) == []
 
 
-def test_what_is_broken_is_found(tmp_path: Path) -> None:
+def test_each_broken_rule_is_found(tmp_path: Path) -> None:
     """One run over a description in which everything is broken."""
     broken = json.loads(DESCRIPTION.read_text(encoding="utf-8"))
     for path, value in BREAKS.values():

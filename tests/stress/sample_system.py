@@ -83,12 +83,12 @@ class SampleSystem:
 
     @property
     def agent(self) -> dict[str, Any]:
-        """Their row."""
+        """The agent's row."""
         return self.people[0]
 
     @property
     def member(self) -> dict[str, Any]:
-        """Their row."""
+        """The member's row."""
         return self.people[1]
 
     @property

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from local.alarms import judge, rule_of
+from local.alarms import build_rule, judge
 from stress.alarm_judge import AlarmRule, State, judge_minutes, list_children
 from stress.scenario_context import LocalScenarioContext
 from stress.scenarios.alerts import (
@@ -31,7 +31,7 @@ def test_an_alarm_is_judged_as_the_tests_of_alarms_judge_it(name: str) -> None:
     """The two programs share nothing; here they agree on every deployed alarm, for many patterns of values."""
     alarm = cast("dict[str, Any]", properties(ALARMS[name]))
     rule = AlarmRule.from_alarm(alarm, 1.0)
-    other = rule_of({**alarm, "Period": 1})
+    other = build_rule({**alarm, "Period": 1})
     bad, good = float(alarm["Threshold"]) + 1, float(alarm["Threshold"]) - 1
     for pattern in range(1 << 6):
         # In each period nothing, a value over the threshold, or one under it.

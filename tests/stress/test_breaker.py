@@ -18,7 +18,7 @@ from tests.stress.test_scenario_context import make_context
 
 
 def judge_calls(failed: int, log: Path) -> dict[str, bool]:
-    """Return the checks about a circuit without a line in its log, of a service that so many calls have reached."""
+    """Return the checks about a circuit without a line in its log; `failed` calls have reached its service."""
     calls = [MailCall("job", n / 10, THROTTLED, sent=False, ended=n / 10 + 0.05) for n in range(failed)]
 
     async def control_mail(**_: object) -> dict[str, Any]:

@@ -115,7 +115,7 @@ def test_a_page_is_read_without_scrolling_sideways(
 def test_axe_finds_nothing_on_a_page(
     browser: webdriver.Chrome, pages: dict[str, Path], name: str, scheme: str, width: int
 ) -> None:
-    """With all that is folded opened, so that it is judged too."""
+    """Everything that is folded is opened, so that it is judged too."""
     open_page(browser, pages[name], width=width, scheme=scheme)
     browser.execute_script("document.querySelectorAll('details').forEach(e => { e.open = true; })")
     assert list_axe_violations(browser) == []

@@ -29,7 +29,7 @@ def list_rows(a: ReadinessReport, b: ReadinessReport, title: str) -> list[tuple[
 
 
 def test_changed_verdicts_and_checks_are_named() -> None:
-    """Those that held in both are not in the way."""
+    """What held in both runs is left out."""
     assert [row for row in read_rows("Verdicts") if row[3]] == [
         ("claims", "FAIL", "PASS", "changed"),
         ("capacity", "INVALID", "PASS", "changed"),

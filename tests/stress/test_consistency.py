@@ -117,7 +117,7 @@ def count_controlled(report: ReadinessReport) -> str:
     return found[1]
 
 
-def test_nothing_tried_is_no_pass() -> None:
+def test_a_run_that_tried_nothing_does_not_pass() -> None:
     """An empty run has an empty score, not a perfect one."""
     score = consistency.compute_score([])
     assert (score.verdict, score.headline) == ("INVALID", "Nothing was tried.")

@@ -96,7 +96,7 @@ def test_a_run_of_some_controls_replaces_only_theirs(root: Path) -> None:
 
 
 def test_nothing_is_kept_of_controls_that_did_not_run(root: Path) -> None:
-    """Nor of any if the unbroken system is red, or nobody asked for a record."""
+    """Nothing is kept either if the unbroken system is red, or nobody asked for a record."""
     assert record(root, {"unbroken": RED}) == {}
     (root / records.FILE).unlink()
     assert run_planned(root, {"edited": {"status": "PASS"}}) == 1

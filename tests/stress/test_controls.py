@@ -288,7 +288,7 @@ def test_nothing_is_broken_where_the_unbroken_system_is_red(root: Path) -> None:
     assert [line.outcome for line in work.rows] == ["red FAIL", "waiting", "waiting"]
 
 
-def test_what_came_of_it_is_kept(
+def test_the_results_of_controls_are_kept_as_data_and_as_a_page(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It is kept as data and as a page; the exit status says whether all is as it must be."""

@@ -145,7 +145,7 @@ def test_a_check_of_a_call_that_is_not_in_the_ledger_is_refused(factory: CheckFa
 
 
 def test_numbers_are_written_as_ranges() -> None:
-    """In order, whatever order they came in."""
+    """The ranges are in order, whatever order the numbers came in."""
     assert format_ranges([9, 8, 3, 12, 7]) == "3 7-9 12"
     assert format_ranges([]) == ""
 

@@ -54,7 +54,7 @@ def test_what_the_check_says_is_kept_as_it_was_said() -> None:
     asyncio.run(scenario())
 
 
-def test_it_asks_on_while_nobody_answers_and_from_many_addresses() -> None:
+def test_the_monitor_asks_on_while_nobody_answers_and_from_many_addresses() -> None:
     """A silent health check is asked as often as a quick one, and no address as often as its limit."""
     gate = asyncio.Event()
 
@@ -93,7 +93,7 @@ def test_a_wait_ends_with_the_next_report_that_fits() -> None:
     asyncio.run(scenario())
 
 
-def test_it_notes_when_somebody_waits_for_a_connection() -> None:
+def test_the_monitor_notes_when_somebody_waits_for_a_connection() -> None:
     """A look that fails, as the proxy's control port may, ends nothing."""
     looks = iter([0, 3, -1, 2])
 

@@ -101,7 +101,7 @@ def test_a_clean_verdict_passes_every_check() -> None:
 
 @pytest.mark.parametrize("kind", [kind for kinds in histories.PROMISES.values() for kind in kinds] + ["brand-new"])
 def test_each_kind_of_anomaly_fails_one_check(kind: str) -> None:
-    """Also a kind that the scenario does not know."""
+    """A kind that the scenario does not know fails one too."""
     context = make_context()
     anomaly = {"kind": kind, "subject": CLAIM, "detail": "call 1 and call 2"}
     histories.record_verdict(context, {**GOOD, "kinds": {kind: 2}, "anomalies": [anomaly]})

@@ -147,8 +147,8 @@ def test_a_window_that_counts_from_the_first_call_is_found_out() -> None:
     assert count_wrongly_refused([*burst, make_decided_sample(False, 12_001)], FIVE) == 1
 
 
-def test_nothing_sent_is_nothing_wrong() -> None:
-    """Neither too many nor too few were accepted."""
+def test_without_a_call_nothing_is_wrong() -> None:
+    """Then neither too many nor too few were accepted."""
     assert (count_wrongly_accepted([], FIVE), count_wrongly_refused([], FIVE)) == (0, 0)
 
 

@@ -366,8 +366,8 @@ def test_samples_are_noted_once_each_under_the_scenario_that_made_them() -> None
     run(scenario())
 
 
-def test_work_is_done_so_many_at_a_time_and_in_its_order() -> None:
-    """Never more, and as many as that."""
+def test_work_runs_a_limited_number_at_a_time_and_keeps_its_order() -> None:
+    """It never runs more at once, and it does reach the number."""
     busy, most = 0, 0
 
     async def send_piece(n: int) -> int:

@@ -21,7 +21,7 @@ ADDRESS = "besa@example.test"
 
 
 class SequentialMachine:
-    """A system that answers one call after another, each after so many seconds, and notes when it was broken.
+    """A system that answers one call after another, each after a given time, and notes when it was broken.
 
     Its worker meets the mail service, and is refused, at the POLLS-th look; without a worker nothing is ever refused.
     """

@@ -39,7 +39,7 @@ def test_the_nearest_check_is_first_by_the_unfavourable_end() -> None:
     assert (misses.with_interval, misses.exact) == (3, 1)
 
 
-def test_few_are_shown_and_those_that_failed_are_not() -> None:
+def test_only_the_nearest_checks_that_held_are_shown() -> None:
     """A failed check stands at the top of the page already."""
     checks = [make_check(f"check {n}", 100, 1, 90 - n) for n in range(SHOWN + 3)]
     misses = find_near_misses(make_report(*checks))
@@ -49,7 +49,7 @@ def test_few_are_shown_and_those_that_failed_are_not() -> None:
 
 
 def test_the_page_says_what_would_have_failed() -> None:
-    """Beside each stand what was found, the room that was left, and what would break it."""
+    """It has what was found, the room that was left, and what would break the check."""
     page = render_page(make_report(make_check("Answers at p95", 250, 200, 240), EXACT))
     assert "Checks that were closest to failing" in page
     assert "Answers at p95" in page

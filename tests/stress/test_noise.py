@@ -45,7 +45,7 @@ def test_of_twenty_pages_without_a_difference_about_one_has_a_ratio_outside_of_i
 
 
 def test_a_median_half_as_long_again_is_outside_of_its_noise() -> None:
-    """On each of twenty pages, in its own row."""
+    """It is shown so in its own row, on each of twenty pages."""
     for seed in range(20):
         ratios = make_ratios(seed, factor=1.5)
         assert not find_band(ratios[0], choose_width(ratios, FALSE_CALLS)).contains(ratios[0].value)
@@ -80,7 +80,7 @@ def test_a_ratio_of_two_estimates_has_the_interval_of_both() -> None:
     assert both.samples == 140
 
 
-def test_what_has_no_end_or_is_zero_is_never_beyond_noise() -> None:
+def test_a_ratio_of_zero_or_without_an_end_is_never_beyond_noise() -> None:
     """Nothing is divided by zero; an interval without an end gives a band without one."""
     none, endless = Estimate(0, 0, 0.1, 9), Estimate(5, 0, math.inf, 9)
     assert estimate_ratio(none, endless) is None

@@ -96,7 +96,7 @@ def lifetime_s(request: pytest.FixtureRequest) -> float:
 
 
 def test_limits_that_are_kept_pass(monkeypatch: pytest.MonkeyPatch, lifetime_s: float) -> None:
-    """Whatever the lifetime is, within what it may be."""
+    """They pass with every lifetime that is allowed."""
     assert list_failed(monkeypatch, (IDLE_S, lifetime_s), 20.0) == []
 
 

@@ -22,6 +22,6 @@ def test_a_fast_machine_gets_a_larger_flood() -> None:
 
 
 def test_the_pace_is_the_most_mails_of_any_window() -> None:
-    """However the windows are laid."""
+    """The windows may lie anywhere."""
     assert count_most_within([0.0, 5.0, 9.0, 10.0, 10.1, 12.0], 10.0) == 5
     assert count_most_within([], 10.0) == 0

@@ -51,7 +51,7 @@ def test_the_page_is_what_the_kept_run_makes_of_the_claims() -> None:
 
 
 def test_every_claim_is_answered_once() -> None:
-    """In the order of the predecessor's report, none left out."""
+    """The answers stand in the order of the predecessor's report."""
     claims = published_claims.read_published_claims()
     assert [claim.id for claim in claims] == [f"{n}.{m}" for n, count in CHAPTERS.items() for m in range(1, count + 1)]
 
@@ -80,7 +80,7 @@ def test_of_checks_with_one_name_the_failed_one_counts(report: ReadinessReport) 
 
 
 def test_a_scenario_that_could_not_be_judged_shows_nothing(report: ReadinessReport) -> None:
-    """Nor does it prove that the claim is untrue."""
+    """It doesn't prove that the claim is untrue either."""
     result = replace(find_result(report, "pool"), status="INVALID")
     evidence = ClaimEvidence(scenario="pool", check=result.checks[0].name)
     assert "**not shown**" in build_row(replace_result(report, result), evidence)
@@ -103,7 +103,7 @@ def test_a_figure_is_held_to_the_claims_own_number(
 def test_a_figure_with_an_interval_is_held_to_it_by_the_interval(
     report: ReadinessReport, low: float, high: float, answer: str
 ) -> None:
-    """Whatever the figure itself is: claimed were five times."""
+    """Five times was claimed, and the figure is five times: only the interval decides."""
     figure = Figure("after ÷ before", 5.0, "×", estimate=Estimate(5.0, low, high, 90))
     changed = replace_result(report, replace(find_result(report, "pool"), figures=[figure]))
     row = build_row(changed, ClaimEvidence(scenario="pool", figure="after", at_least=5), not_shown="Perhaps.")
@@ -140,7 +140,7 @@ def test_what_was_compared_must_have_been_there_and_agree(report: ReadinessRepor
 
 
 def test_a_reason_makes_it_shown_in_part_or_not_at_all(report: ReadinessReport) -> None:
-    """With evidence and without."""
+    """A reason does so whether there is evidence or not."""
     evidence = ClaimEvidence(test="tests/stress/test_store.py::test_a_round_trip_is_exact")
     assert "**in part**" in build_row(report, evidence, not_shown="Only on Sundays.")
     assert "**not shown**" in build_row(report, not_shown="Nobody tried.")

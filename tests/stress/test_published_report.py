@@ -79,7 +79,7 @@ def test_a_published_report_can_be_verified_and_has_no_logs(checkout: Path, fold
 def test_its_statement_names_the_code_that_was_driven_though_the_checkout_has_gone_on(
     checkout: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only the logs are gone from it."""
+    """The copy has everything but the logs."""
     monkeypatch.setattr(statement, "write_tree", lambda _root: "0" * 40)
     before = read_subjects(folder)
     assert "code" in before
@@ -89,7 +89,7 @@ def test_its_statement_names_the_code_that_was_driven_though_the_checkout_has_go
 
 
 def test_a_report_that_was_changed_since_it_was_signed_is_not_signed_anew(checkout: Path, folder: Path) -> None:
-    """Nor one that somebody else has signed; the published one stays."""
+    """A report that somebody else has signed isn't either; the published one stays."""
     (folder / "report.md").write_text("## PASS")
     with pytest.raises(UntrueStatement, match=r"report\.md"):
         publish(folder, checkout, marked=True)
@@ -128,7 +128,7 @@ def test_a_home_of_anybody_is_known_by_its_path(text: str, named: bool) -> None:
 
 
 def test_no_file_that_is_published_names_a_checkout_or_a_home() -> None:
-    """Those that are in the repository now."""
+    """This is checked on the files that are in the repository now."""
     assert list(find_machine(ROOT / REPORT, ROOT)) == []
 
 

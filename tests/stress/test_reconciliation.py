@@ -346,7 +346,7 @@ def test_evidence_without_an_answer_is_there_or_not(
     assert system.list_kinds() == (set() if clean else {"documents of a claim"})
 
 
-def test_what_a_call_is_about() -> None:
+def test_a_call_is_about_what_it_names_or_has_made() -> None:
     """A call is about what it names or has made; a refusal has made nothing."""
     assert find_subject(make_sample(sample_system.MOVE, 412)) == CLAIM
     assert find_subject(make_sample(sample_system.REGISTER, id=MEMBER)) == MEMBER

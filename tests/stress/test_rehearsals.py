@@ -28,7 +28,7 @@ ROLLED_BACK = [
 
 
 def test_a_release_that_was_rolled_back_is_timed_by_what_was_said_when() -> None:
-    """By the run's clock, not by the command's own figures."""
+    """The times are those of the run's clock, not the command's own figures."""
     found = read_outcome(ROLLED_BACK, 0.5, 5.0)
     assert (found.outcome, found.alarm) == ("rolled back", "MembersReleaseFailuresAlarm")
     assert (found.shared_s, found.rang_s, found.ended_s) == (2.5, 4.7, 5.0)
@@ -74,7 +74,7 @@ def test_a_short_run_leaves_the_rehearsals_out_unless_it_is_asked_for_them() -> 
     assert choose_scenarios(SHORT, ["restore", "pool"]) == ["pool", "restore"]
 
 
-def test_what_a_lost_member_did_is_told_of_the_member_who_has_registered_again() -> None:
+def test_the_calls_of_a_lost_member_count_for_the_member_who_registered_again() -> None:
     """Their account has another id since."""
     call = make_call("register", key="a")
     lost, again = make_sample(call, id="old"), make_sample(call, id="new")
@@ -86,7 +86,7 @@ def test_what_a_lost_member_did_is_told_of_the_member_who_has_registered_again()
 
 
 def wait_for_answers(unkept: Sequence[int]) -> None:
-    """Wait for answers of which so many are not kept at each look, and at all that follow; the time is three looks."""
+    """Wait for answers; `unkept` says how many are not kept at each look and at all that follow. Three looks fit."""
     left, now = list(unkept), [0.0]
 
     async def query_rows(_query: str) -> list[dict[str, int]]:

@@ -70,7 +70,7 @@ def test_an_answer_that_was_not_wanted_fails_it_though_nothing_else_looks(contex
     assert result.answers == {"201": 1, "500 internal": 1}
 
 
-def test_what_is_wanted_is_the_call_s_own_matter(context: LocalScenarioContext) -> None:
+def test_an_answer_is_judged_by_what_its_call_wanted(context: LocalScenarioContext) -> None:
     """A refusal that was meant is none of the wrong ones; an acceptance in its place is."""
     context.ledger.note(make_sample(make_call("claim", wanted=(429,)), 429, problem="too-many-requests"))
     assert context.build_result().status == "PASS"

@@ -113,7 +113,7 @@ def test_a_seed_repeats_what_was_drawn() -> None:
     assert first == again != other
 
 
-def test_what_a_caller_says_of_a_call_stands() -> None:
+def test_a_planned_call_has_the_client_key_and_statuses_that_were_given() -> None:
     """Client, key and what is wanted."""
     people = CallFactory(1)
     made = people.make_registration(client="127.9.9.9", key="mine", wanted=(429,), referral_code="ARTA-0000")

@@ -26,7 +26,7 @@ def test_spans_that_would_touch_get_levels_of_their_own() -> None:
 
 
 def test_a_label_at_an_edge_is_moved_into_the_chart() -> None:
-    """By no more than it must be."""
+    """It is moved no further than it must be."""
     assert [clamp_middle(at, 20, 0, 100) for at in (0, 10, 50, 95)] == [10, 10, 50, 90]
 
 

@@ -68,10 +68,10 @@ TRANSFORM = """
 import json, sys, time
 from types import SimpleNamespace
 from samtranslator.translator.transform import transform
-def transformed(template, parameters, moment):
+def transform_template(template, parameters, moment):
     time.time = lambda: moment
     return transform(template, parameters, SimpleNamespace(load=dict))
-json.dump([transformed(*each) for each in json.load(sys.stdin)], sys.stdout)
+json.dump([transform_template(*each) for each in json.load(sys.stdin)], sys.stdout)
 """
 
 
@@ -91,7 +91,7 @@ class Deployment:
             (folder / path).write_text(content)
         return folder
 
-    def packaged(self) -> Json:
+    def package(self) -> Json:
         """Return the template as `sam deploy` uploads it: code lies in S3 under the hash of its content."""
         document = read_template(self.template)
         for name, resource in document["Resources"].items():
@@ -119,17 +119,17 @@ def transform_deployments(*deployments: Deployment) -> list[Ids]:
     """Return what CloudFormation is given for each."""
     answer = subprocess.run(
         [str(EMULATOR_PYTHON), "-c", TRANSFORM],
-        input=json.dumps([(each.packaged(), dict(each.parameters), each.moment) for each in deployments]),
+        input=json.dumps([(each.package(), dict(each.parameters), each.moment) for each in deployments]),
         capture_output=True,
         text=True,
         check=False,
         env={"AWS_DEFAULT_REGION": REGION},
     )
     assert answer.returncode == 0, answer.stderr
-    return [ids_of(template) for template in json.loads(answer.stdout)]
+    return [read_ids(template) for template in json.loads(answer.stdout)]
 
 
-def ids_of(template: Json) -> Ids:
+def read_ids(template: Json) -> Ids:
     """Return the ids of a transformed template; everything is called by an alias on a version that is there."""
     aliases = find_by_type(template, "AWS::Lambda::Alias").values()
     versions = {each["FunctionName"]["Ref"]: each["FunctionVersion"]["Fn::GetAtt"][0] for each in aliases}
@@ -148,12 +148,12 @@ FILES = {
 BEFORE = Deployment(TEXT, FILES, FIRST)
 
 
-def with_file(path: str) -> Deployment:
+def change_file(path: str) -> Deployment:
     """Return the deployment with another content of one file."""
     return replace(BEFORE, files={**FILES, path: "another"})
 
 
-def with_text(found: str, wanted: str) -> Deployment:
+def change_text(found: str, wanted: str) -> Deployment:
     """Return the deployment with another text in its template."""
     assert TEXT.count(found) == 1
     return replace(BEFORE, template=TEXT.replace(found, wanted))
@@ -168,18 +168,18 @@ NOTHING, AGAIN = "nothing", "nothing, deployed again"
 PLAIN: dict[str, tuple[Deployment, frozenset[str]]] = {
     NOTHING: (BEFORE, frozenset()),
     AGAIN: (BEFORE, frozenset()),
-    "one function's code": (with_file("ClaimsFunction/app.py"), frozenset({"ClaimsFunction"})),
-    "the layer's code": (with_file("SharedLayer/python/shared/settings.py"), FUNCTIONS),
-    "a migration": (with_file("SharedLayer/migrations/0001_people.sql"), FUNCTIONS),
-    "a new migration": (with_file("SharedLayer/migrations/0002_claims.sql"), FUNCTIONS),
-    "the nested template": (with_file("Database/template.yaml"), frozenset()),
-    "the functions' memory": (with_text("    MemorySize: 1024\n", "    MemorySize: 2048\n"), FUNCTIONS),
-    "the common timeout": (with_text("    Timeout: 28 #", "    Timeout: 27 #"), WITHOUT_A_TIMEOUT),
+    "one function's code": (change_file("ClaimsFunction/app.py"), frozenset({"ClaimsFunction"})),
+    "the layer's code": (change_file("SharedLayer/python/shared/settings.py"), FUNCTIONS),
+    "a migration": (change_file("SharedLayer/migrations/0001_people.sql"), FUNCTIONS),
+    "a new migration": (change_file("SharedLayer/migrations/0002_claims.sql"), FUNCTIONS),
+    "the nested template": (change_file("Database/template.yaml"), frozenset()),
+    "the functions' memory": (change_text("    MemorySize: 1024\n", "    MemorySize: 2048\n"), FUNCTIONS),
+    "the common timeout": (change_text("    Timeout: 28 #", "    Timeout: 27 #"), WITHOUT_A_TIMEOUT),
     "a variable": (
-        with_text("POWERTOOLS_METRICS_NAMESPACE: Interdomestik", "POWERTOOLS_METRICS_NAMESPACE: X"),
+        change_text("POWERTOOLS_METRICS_NAMESPACE: Interdomestik", "POWERTOOLS_METRICS_NAMESPACE: X"),
         FUNCTIONS,
     ),
-    "the way into the VPC": (with_text(", !Ref SecurityGroupIds]\n", ", [sg-1]]\n"), FUNCTIONS),
+    "the way into the VPC": (change_text(", !Ref SecurityGroupIds]\n", ", [sg-1]]\n"), FUNCTIONS),
 }
 
 

@@ -25,7 +25,7 @@ FIELDS = {
 }
 
 
-def stage() -> Json:
+def read_stage() -> Json:
     """Return the properties of the API's stage."""
     [found] = find_by_type(translate(), "AWS::ApiGateway::Stage").values()
     return found
@@ -33,13 +33,13 @@ def stage() -> Json:
 
 def test_the_access_log_has_the_fields_decided_on_and_no_others() -> None:
     """Each is one variable of the gateway's."""
-    fields = json.loads(stage()["AccessLogSetting"]["Format"])
+    fields = json.loads(read_stage()["AccessLogSetting"]["Format"])
     assert fields == {name: f"$context.{variable}" for name, variable in FIELDS.items()}
 
 
 def test_a_line_of_the_access_log_is_json_whatever_is_not_known() -> None:
     """The gateway writes - for that, which is JSON only in quotes."""
-    line = VARIABLE.sub("-", stage()["AccessLogSetting"]["Format"])
+    line = VARIABLE.sub("-", read_stage()["AccessLogSetting"]["Format"])
     assert json.loads(line) == dict.fromkeys(FIELDS, "-")
     assert "\n" not in line
 
@@ -48,11 +48,11 @@ def test_the_stage_is_made_after_the_account_may_write_logs() -> None:
     """An empty account refuses a stage with an access log before."""
     resources = translate()["Resources"]
     [(name, _)] = find_by_type(translate(), "AWS::ApiGateway::Stage").items()
-    assert "GatewayLogging" in _needed(resources, name)
-    assert "GatewayLoggingRole" in _needed(resources, "GatewayLogging")
+    assert "GatewayLogging" in _list_needed(resources, name)
+    assert "GatewayLoggingRole" in _list_needed(resources, "GatewayLogging")
 
 
-def _needed(resources: Json, name: str) -> set[str]:
+def _list_needed(resources: Json, name: str) -> set[str]:
     """Return the resources that have to be there before one is made."""
     found: set[str] = set()
     todo = [name]

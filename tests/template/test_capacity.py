@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.template.test_database_modes import functions, resolved
+from tests.template.test_database_modes import list_connected_functions, resolve_resources
 from tests.template.test_routes import ANY, function_of, load_api
 from tests.template.translation import Json, find_by_type, load_template
 
@@ -19,7 +19,7 @@ NEW_ACCOUNT = 10  # concurrent executions, of which none can be reserved
 BACKGROUND = ("RelayFunction", "WorkerFunction")
 
 
-def deployed_methods() -> dict[tuple[str, str], str]:
+def list_deployed_methods() -> dict[tuple[str, str], str]:
     """Return the function of every deployed method, by path and method."""
     return {
         (path, "ANY" if method == ANY else method.upper()): function_of(operation)
@@ -30,12 +30,12 @@ def deployed_methods() -> dict[tuple[str, str], str]:
 
 @cache
 def deploy(reserved: str) -> Json:
-    """Return the resources of a stack that reserves so much, worked out."""
-    return resolved(ReservedConcurrency=reserved)
+    """Return the resources of a stack that reserves executions as the parameter says, worked out."""
+    return resolve_resources(ReservedConcurrency=reserved)
 
 
 @cache
-def own_throttles(reserved: str) -> tuple[dict[tuple[str, str], tuple[int, int]], tuple[int, int]]:
+def list_own_throttles(reserved: str) -> tuple[dict[tuple[str, str], tuple[int, int]], tuple[int, int]]:
     """Return rate and burst of the methods that have their own, and those that all others inherit."""
     [stage] = find_by_type({"Resources": deploy(reserved)}, "AWS::ApiGateway::Stage").values()
     settings = {
@@ -49,34 +49,34 @@ def own_throttles(reserved: str) -> tuple[dict[tuple[str, str], tuple[int, int]]
     return settings, inherited
 
 
-def throttles(reserved: str) -> dict[tuple[str, str], tuple[int, int]]:
+def read_throttles(reserved: str) -> dict[tuple[str, str], tuple[int, int]]:
     """Return rate and burst of every deployed method; one without its own inherits the stage's."""
-    settings, inherited = own_throttles(reserved)
-    deployed = dict.fromkeys(deployed_methods(), inherited)
+    settings, inherited = list_own_throttles(reserved)
+    deployed = dict.fromkeys(list_deployed_methods(), inherited)
     assert set(settings) <= set(deployed), "a throttle of a method that does not exist"
     return deployed | settings
 
 
 @cache
-def concurrency() -> dict[tuple[str, str], tuple[str, int]]:
+def read_concurrency() -> dict[tuple[str, str], tuple[str, int]]:
     """Return the function of every deployed method, and its reserved concurrency."""
-    deployed = functions(deploy(ALL))
+    deployed = list_connected_functions(deploy(ALL))
     return {
         method: (function, deployed[function]["ReservedConcurrentExecutions"])
-        for method, function in deployed_methods().items()
+        for method, function in list_deployed_methods().items()
     }
 
 
 def estimate_concurrency(method: tuple[str, str], reserved: str = ALL) -> float:
     """Return the most calls of a method that can be under way: a burst, and what is let in while it lasts."""
-    rate, burst = throttles(reserved)[method]
+    rate, burst = read_throttles(reserved)[method]
     slow = DEEP_CHECK_S if method in {("/health/deep", "GET"), ("/health/deep", "HEAD")} else COLD_START_S
     return burst + rate * slow
 
 
 def test_no_method_states_what_it_inherits() -> None:
     """A line that equals the stage's own says nothing, and would stay behind when that one changes."""
-    own, inherited = own_throttles(ALL)
+    own, inherited = list_own_throttles(ALL)
 
     assert [method for method, figures in own.items() if figures == inherited] == []
 
@@ -85,8 +85,8 @@ def test_no_method_lets_in_more_than_its_function_can_take() -> None:
     """A burst, and what follows it for as long as the slowest of its calls lasts, fit the reserved concurrency."""
     over = {
         method: (function, limit)
-        for method, (function, limit) in concurrency().items()
-        if estimate_concurrency(method) > limit or throttles(ALL)[method][1] > limit
+        for method, (function, limit) in read_concurrency().items()
+        if estimate_concurrency(method) > limit or read_throttles(ALL)[method][1] > limit
     }
 
     assert over == {}
@@ -94,19 +94,19 @@ def test_no_method_lets_in_more_than_its_function_can_take() -> None:
 
 def test_fifty_at_one_instant_are_let_in_where_people_write() -> None:
     """The promise is per function, at the settings that are deployed."""
-    assert {path: throttles(ALL)[path, "POST"][1] for path in WRITES} == dict.fromkeys(WRITES, AT_ONE_INSTANT)
+    assert {path: read_throttles(ALL)[path, "POST"][1] for path in WRITES} == dict.fromkeys(WRITES, AT_ONE_INSTANT)
 
 
 def test_all_permitted_calls_of_health_leave_capacity_for_the_schedule() -> None:
     """Its methods together, at their worst, are fewer calls than its environments: the alarms keep their data."""
-    own = {method: limit for method, (function, limit) in concurrency().items() if function == "HealthFunction"}
+    own = {method: limit for method, (function, limit) in read_concurrency().items() if function == "HealthFunction"}
 
     assert sum(map(estimate_concurrency, own)) <= min(own.values()) - 1
 
 
 def test_the_parameter_says_how_much_is_reserved_and_leaves_what_lambda_insists_on() -> None:
     """Its value is the sum of what the functions reserve."""
-    reserved = [function["ReservedConcurrentExecutions"] for function in functions(deploy(ALL)).values()]
+    reserved = [function["ReservedConcurrentExecutions"] for function in list_connected_functions(deploy(ALL)).values()]
 
     assert sum(reserved) == int(ALL) <= RESERVABLE
     assert load_template()["Parameters"]["ReservedConcurrency"]["AllowedValues"] == [int(NONE), int(ALL)]
@@ -114,12 +114,13 @@ def test_the_parameter_says_how_much_is_reserved_and_leaves_what_lambda_insists_
 
 def test_a_new_account_can_deploy_without_reservations() -> None:
     """Lambda refuses any reservation that leaves fewer than 100 unreserved."""
-    assert [name for name, each in functions(deploy(NONE)).items() if "ReservedConcurrentExecutions" in each] == []
+    functions = list_connected_functions(deploy(NONE))
+    assert [name for name, each in functions.items() if "ReservedConcurrentExecutions" in each] == []
 
 
 def test_no_method_lets_in_more_than_a_new_account_can_run() -> None:
     """One method's burst and what follows it fit ten executions, if nothing else runs; the 429 is the gateway's."""
-    over = {method for method in deployed_methods() if estimate_concurrency(method, NONE) > NEW_ACCOUNT}
+    over = {method for method in list_deployed_methods() if estimate_concurrency(method, NONE) > NEW_ACCOUNT}
 
     assert over == set()
 
@@ -127,9 +128,9 @@ def test_no_method_lets_in_more_than_a_new_account_can_run() -> None:
 @pytest.mark.parametrize(("reserved", "account"), [(ALL, None), (NONE, NEW_ACCOUNT)])
 def test_the_queues_take_no_more_than_is_theirs(reserved: str, account: int | None) -> None:
     """Without reservations they leave the API some of a new account's ten executions, as Lambda's least permits."""
-    deployed = functions(deploy(reserved))
+    deployed = list_connected_functions(deploy(reserved))
     mappings = find_by_type({"Resources": deploy(reserved)}, "AWS::Lambda::EventSourceMapping").values()
-    taken = {name: sum(map(read_concurrency, of_function(mappings, name))) for name in BACKGROUND}
+    taken = {name: sum(map(read_concurrency, select_mappings(mappings, name))) for name in BACKGROUND}
 
     if account is None:
         assert taken == {name: deployed[name]["ReservedConcurrentExecutions"] for name in BACKGROUND}
@@ -137,7 +138,7 @@ def test_the_queues_take_no_more_than_is_theirs(reserved: str, account: int | No
         assert sum(taken.values()) <= account - 2
 
 
-def of_function(mappings: Any, name: str) -> list[Json]:
+def select_mappings(mappings: Any, name: str) -> list[Json]:
     """Return the mappings of a function."""
     return [mapping for mapping in mappings if mapping["FunctionName"]["Ref"] == f"{name}Aliaslive"]
 

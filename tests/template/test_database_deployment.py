@@ -25,7 +25,7 @@ UNKNOWN_TO_THE_EMULATOR = {
 # It would wait for the custom resource's answer, and forgets a role's ARN where a nested stack is updated. Roles and
 # functions are made by it in the stack above.
 LEFT_OUT = {"AWS::CloudFormation::CustomResource", "AWS::IAM::Role", "AWS::Lambda::Function"}
-# What the stack above takes of the proxy, and of the cluster, whose attributes the emulator forgets in the same way.
+# Attributes of the proxy, which the emulator can't make, and of the cluster, whose attributes it forgets too.
 STAND_INS = {
     "Host": "proxy.example.test",
     "ResourceId": "prx-0123456789abcdef0",
@@ -42,7 +42,7 @@ GIVEN = {
 }
 
 
-def known_part() -> Json:
+def load_known_part() -> Json:
     """Return the nested template without what the emulator can't make, and with what would come of it.
 
     Its transform is done here: the emulator does only that of the stack above.
@@ -93,7 +93,7 @@ def deploy_created(clients: EmulatorClients, **given: str) -> Deployed:
     s3 = clients.get("s3")
     if BUCKET not in {each["Name"] for each in s3.list_buckets()["Buckets"]}:
         s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
-    s3.put_object(Bucket=BUCKET, Key="database.json", Body=json.dumps(known_part()))
+    s3.put_object(Bucket=BUCKET, Key="database.json", Body=json.dumps(load_known_part()))
     template = load_template()
     template["Resources"]["Database"]["Properties"]["TemplateURL"] = f"{clients.endpoint}/{BUCKET}/database.json"
     deploy(clients, json.dumps(template), {**GIVEN, **given})
@@ -154,6 +154,6 @@ def test_the_functions_are_told_its_host_and_the_stack_its_network(clients: Emul
 def test_what_the_emulator_cannot_make_is_named() -> None:
     """The list keeps apart what was deployed and what was only linted."""
     left_out = {each["Type"] for each in translate(DATABASE)["Resources"].values()} - {
-        each["Type"] for each in known_part()["Resources"].values()
+        each["Type"] for each in load_known_part()["Resources"].values()
     }
     assert left_out == UNKNOWN_TO_THE_EMULATOR | LEFT_OUT

@@ -21,22 +21,23 @@ OUTPUTS = {
     "Database.Outputs.SubnetIds": "subnet-a,subnet-b",
     "Database.Outputs.SecurityGroupId": "sg-made",
 }
-# What CloudFormation knows in Rules; Fn::Join for one is not among it.
+# Functions that CloudFormation knows in Rules; Fn::Join is not one of them.
 IN_RULES = {
     "Ref", "Fn::And", "Fn::Or", "Fn::Not", "Fn::Equals", "Fn::Contains", "Fn::EachMemberEquals", "Fn::EachMemberIn",
     "Fn::RefAll", "Fn::ValueOf", "Fn::ValueOfAll",
 }  # fmt: skip
 
 
-def values(given: dict[str, str]) -> dict[str, str]:
+def list_values(given: dict[str, str]) -> dict[str, str]:
     """Return each parameter's value."""
     return {name: "given" if value is REQUIRED else str(value) for name, value in PARAMETERS.items()} | given
 
 
-def resolved(**given: str) -> Json:
+def resolve_resources(**given: str) -> Json:
     """Return the translated template's resources that are made, worked out; the nested stack's outputs are OUTPUTS."""
     template = translate()
-    resolver = IntrinsicResolver({**values(given), "AWS::StackName": "interdomestik"}, OUTPUTS, template["Conditions"])
+    values = {**list_values(given), "AWS::StackName": "interdomestik"}
+    resolver = IntrinsicResolver(values, OUTPUTS, template["Conditions"])
     return {
         name: resolver.resolve(resource)
         for name, resource in template["Resources"].items()
@@ -44,13 +45,13 @@ def resolved(**given: str) -> Json:
     }
 
 
-def functions(resources: Json) -> dict[str, Json]:
+def list_connected_functions(resources: Json) -> dict[str, Json]:
     """Return the properties of the functions that connect."""
     found = find_by_type({"Resources": resources}, "AWS::Lambda::Function")
     return {name: each for name, each in found.items() if name != "PreTrafficFunction"}  # it reaches no database
 
 
-def connects_to(resources: Json) -> set[str]:
+def list_databases(resources: Json) -> set[str]:
     """Return the ids of the databases that roles may connect to."""
     statements = [
         statement
@@ -64,7 +65,7 @@ def connects_to(resources: Json) -> set[str]:
 
 def test_with_create_the_functions_have_the_database_that_is_made() -> None:
     """Its host and id, its subnets and its security group; what is passed to it are parameters."""
-    resources = resolved()
+    resources = resolve_resources()
 
     assert resources["Database"]["Properties"]["Parameters"] == {
         "Name": "interdomestik",
@@ -77,11 +78,11 @@ def test_with_create_the_functions_have_the_database_that_is_made() -> None:
         "DeletionProtection": "true",
         "LogRetentionDays": "90",
     }
-    assert {each["Environment"]["Variables"]["DB_HOST"] for each in functions(resources).values()} == {
+    assert {each["Environment"]["Variables"]["DB_HOST"] for each in list_connected_functions(resources).values()} == {
         "made.example.test"
     }
-    assert connects_to(resources) == {"prx-made"}
-    for each in functions(resources).values():
+    assert list_databases(resources) == {"prx-made"}
+    for each in list_connected_functions(resources).values():
         assert each["VpcConfig"] == {
             "SubnetIds": {"Fn::Split": [",", "subnet-a,subnet-b"]},
             "SecurityGroupIds": ["sg-made"],
@@ -90,27 +91,27 @@ def test_with_create_the_functions_have_the_database_that_is_made() -> None:
 
 def test_with_existing_the_functions_have_the_database_of_the_parameters() -> None:
     """The stack creates no database of its own."""
-    resources = resolved(**EXISTING)
+    resources = resolve_resources(**EXISTING)
 
     assert find_by_type({"Resources": resources}, "AWS::CloudFormation::Stack") == {}
-    assert {each["Environment"]["Variables"]["DB_HOST"] for each in functions(resources).values()} == {
+    assert {each["Environment"]["Variables"]["DB_HOST"] for each in list_connected_functions(resources).values()} == {
         "proxy.example.test"
     }
-    assert connects_to(resources) == {"prx-0123456789abcdef0"}
-    for each in functions(resources).values():
+    assert list_databases(resources) == {"prx-0123456789abcdef0"}
+    for each in list_connected_functions(resources).values():
         assert each["VpcConfig"] == {"SubnetIds": "subnet-1,subnet-2", "SecurityGroupIds": "sg-1"}
 
 
 def test_with_existing_and_without_subnets_the_functions_are_in_no_network() -> None:
     """A database with a public address needs none, nor does the local cloud."""
-    resources = resolved(**EXISTING | {"SubnetIds": "", "SecurityGroupIds": ""})
-    assert [name for name, each in functions(resources).items() if "VpcConfig" in each] == []
+    resources = resolve_resources(**EXISTING | {"SubnetIds": "", "SecurityGroupIds": ""})
+    assert [name for name, each in list_connected_functions(resources).items() if "VpcConfig" in each] == []
 
 
 @pytest.mark.parametrize("auth", ["iam", "password", "trust"])
 def test_no_policy_is_left_without_a_statement(auth: str) -> None:
     """IAM refuses such a policy, and with it the deployment."""
-    roles = find_by_type({"Resources": resolved(**EXISTING | {"DatabaseAuth": auth})}, "AWS::IAM::Role")
+    roles = find_by_type({"Resources": resolve_resources(**EXISTING | {"DatabaseAuth": auth})}, "AWS::IAM::Role")
     policies = [policy for role in roles.values() for policy in role.get("Policies", [])]
 
     assert policies
@@ -129,10 +130,10 @@ def test_outputs_of_what_is_made_are_there_only_then() -> None:
 # ---- what is refused before anything is made
 
 
-def refused(**given: str) -> list[str]:
+def list_refusals(**given: str) -> list[str]:
     """Return what the template's rules say of these parameters."""
     template = translate()
-    truth = IntrinsicResolver(values(given), {}, template["Conditions"])._evaluate_condition
+    truth = IntrinsicResolver(list_values(given), {}, template["Conditions"])._evaluate_condition
     return [
         assertion["AssertDescription"]
         for rule in template["Rules"].values()
@@ -144,8 +145,8 @@ def refused(**given: str) -> list[str]:
 
 def test_an_operator_who_knows_only_the_required_parameters_can_deploy() -> None:
     """Everything else has a default that fits the others."""
-    assert refused() == []
-    assert refused(**EXISTING) == []
+    assert list_refusals() == []
+    assert list_refusals(**EXISTING) == []
 
 
 @pytest.mark.parametrize(
@@ -168,7 +169,7 @@ def test_an_operator_who_knows_only_the_required_parameters_can_deploy() -> None
 )
 def test_parameters_that_contradict_each_other_are_refused(given: dict[str, str], said: str) -> None:
     """A stack from before DatabaseMode passes its host, and would otherwise get an empty database beside its own."""
-    [message] = refused(**given)
+    [message] = list_refusals(**given)
     assert said in message
 
 

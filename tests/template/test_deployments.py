@@ -22,7 +22,7 @@ CANARY = re.compile(r"Canary10Percent(\d+)Minutes")
 
 
 @cache
-def deployed(preference: str) -> Json:
+def translate_preference(preference: str) -> Json:
     """Return the template that CloudFormation gets with a value of the parameter."""
     return translate_with({"DeploymentPreference": preference})
 
@@ -36,21 +36,21 @@ def list_alarms(group: Json, *, gradually: bool) -> list[str]:
     return [each["Name"]["Ref"] for each in chosen["Alarms"]]
 
 
-def groups() -> dict[str, Json]:
+def list_groups() -> dict[str, Json]:
     """Return the deployment groups by function."""
-    found = find_by_type(deployed("Canary10Percent10Minutes"), "AWS::CodeDeploy::DeploymentGroup")
+    found = find_by_type(translate_preference("Canary10Percent10Minutes"), "AWS::CodeDeploy::DeploymentGroup")
     return {name.removesuffix("FunctionDeploymentGroup"): group for name, group in found.items()}
 
 
 def test_every_function_that_clients_or_jobs_reach_is_released_by_a_canary() -> None:
     """Relay, housekeeping and the operators' function move at once: a schedule calls them, or a person."""
-    assert set(groups()) == set(RELEASED)
+    assert set(list_groups()) == set(RELEASED)
 
 
 @pytest.mark.parametrize("name", RELEASED)
 def test_an_alias_moves_by_its_group_after_the_hook(name: str) -> None:
     """Each function has one, all in one application."""
-    alias = deployed("Canary10Percent10Minutes")["Resources"][f"{name}FunctionAliaslive"]
+    alias = translate_preference("Canary10Percent10Minutes")["Resources"][f"{name}FunctionAliaslive"]
     assert alias["UpdatePolicy"] == {
         "CodeDeployLambdaAliasUpdate": {
             "ApplicationName": {"Ref": "ServerlessDeploymentApplication"},
@@ -64,7 +64,7 @@ def test_an_alias_moves_by_its_group_after_the_hook(name: str) -> None:
 def test_a_release_is_watched_by_the_alarms_on_its_own_version(name: str) -> None:
     """And, of a function behind the API, by those on all answers; and by the one on the hook."""
     own = [f"{name}ReleaseErrorsAlarm", f"{name}ReleaseFailuresAlarm"]
-    watched = list_alarms(groups()[name], gradually=True)
+    watched = list_alarms(list_groups()[name], gradually=True)
     assert watched == [*own, *([] if name == "Worker" else WHOLE_API), HOOK_ALARM]
 
 
@@ -74,54 +74,54 @@ def test_all_at_once_has_an_alarm_of_its_own_and_no_canarys(name: str) -> None:
 
     It is the way out when an alarm rings because of what is live: no alarm may ring there but the hook's.
     """
-    assert list_alarms(groups()[name], gradually=False) == [HOOK_ALARM]
+    assert list_alarms(list_groups()[name], gradually=False) == [HOOK_ALARM]
     assert ALARMS[HOOK_ALARM].dimensions == {"FunctionName": f"Ref {HOOK}"}
 
 
 def test_a_group_has_no_more_alarms_than_codedeploy_takes() -> None:
     """Ten, each once."""
-    for group in groups().values():
+    for group in list_groups().values():
         watched = list_alarms(group, gradually=True)
         assert len(set(watched)) == len(watched) <= MOST_ALARMS
 
 
 def test_a_release_that_fails_or_rings_is_rolled_back() -> None:
-    """Also one that somebody stops."""
-    for group in groups().values():
+    """A release that somebody stops is rolled back too."""
+    for group in list_groups().values():
         assert group["AutoRollbackConfiguration"] == {
             "Enabled": True,
             "Events": ["DEPLOYMENT_FAILURE", "DEPLOYMENT_STOP_ON_ALARM", "DEPLOYMENT_STOP_ON_REQUEST"],
         }
 
 
-def preferences() -> list[str]:
+def list_preferences() -> list[str]:
     """Return the values that the parameter may have."""
     values: list[str] = load_template()["Parameters"]["DeploymentPreference"]["AllowedValues"]
     return values
 
 
-@pytest.mark.parametrize("preference", preferences())
+@pytest.mark.parametrize("preference", list_preferences())
 def test_the_parameter_names_a_configuration_of_codedeploys(preference: str) -> None:
-    """Of those that it has by itself, of which all at once is one."""
+    """It is one of CodeDeploy's predefined ones, of which all at once is one."""
     named = {"Fn::Sub": ["CodeDeployDefault.Lambda${ConfigName}", {"ConfigName": preference}]}
-    found = find_by_type(deployed(preference), "AWS::CodeDeploy::DeploymentGroup").values()
+    found = find_by_type(translate_preference(preference), "AWS::CodeDeploy::DeploymentGroup").values()
     assert [group["DeploymentConfigName"] for group in found] == [named] * len(RELEASED)
     assert preference == "AllAtOnce" or CANARY.fullmatch(preference)
 
 
-def minutes_to_ring(watch: Watch) -> float:
+def count_minutes_to_ring(watch: Watch) -> float:
     """Return after how many minutes of trouble an alarm rings at the latest."""
     needed, _ = watch.datapoints
     return needed * watch.period_s / 60 + DELAY_MINUTES
 
 
-@pytest.mark.parametrize("preference", [each for each in preferences() if each != "AllAtOnce"])
+@pytest.mark.parametrize("preference", [each for each in list_preferences() if each != "AllAtOnce"])
 def test_every_alarm_of_a_release_can_ring_within_its_canary(preference: str) -> None:
     """One that needs longer would ring when all calls reach the new version."""
     found = CANARY.fullmatch(preference)
     assert found
-    names = {name for group in groups().values() for name in list_alarms(group, gradually=True)}
-    assert {name for name in names if minutes_to_ring(ALARMS[name]) > int(found[1])} == set()
+    names = {name for group in list_groups().values() for name in list_alarms(group, gradually=True)}
+    assert {name for name in names if count_minutes_to_ring(ALARMS[name]) > int(found[1])} == set()
 
 
 # Clock minutes in which a version may fail before it is rolled back: that of its first failure, which rings its alarm,
@@ -140,14 +140,14 @@ def test_what_wakes_somebody_asks_for_more_minutes_than_a_release_may_fail() -> 
 
 def test_a_release_is_in_progress_until_the_longest_canary_and_what_it_rang_are_over() -> None:
     """From the begin of the hook, with a period of five minutes in which an error of the last minute counts."""
-    longest = max(int(found[1]) for each in preferences() if (found := CANARY.fullmatch(each)))
+    longest = max(int(found[1]) for each in list_preferences() if (found := CANARY.fullmatch(each)))
     hook_minutes = load_template()["Resources"][HOOK]["Properties"]["Timeout"] / 60
     _, looked_at = ALARMS["ReleaseInProgressAlarm"].datapoints
     assert looked_at >= hook_minutes + longest + FAILING_MINUTES + 5
 
 
 def test_the_hook_is_given_every_new_version_and_checks_it() -> None:
-    """By the version's ARN, under the name of its service."""
+    """It gets the version's ARN, under the name of its service."""
     function = load_template()["Resources"][HOOK]
     text, refs = function["Properties"]["Environment"]["Variables"]["VERSIONS"]["Fn::Sub"]
     assert json.loads(text) == {name.lower(): f"${{{name}}}" for name in RELEASED}
@@ -164,14 +164,14 @@ def test_the_hook_stands_alone() -> None:
     function = template["Resources"][HOOK]
     assert set(function["IgnoreGlobals"]) == template["Globals"]["Function"].keys() - {"Runtime", "Architectures"}
     assert function["Properties"]["FunctionName"] == {"Fn::Sub": "CodeDeployHook_${AWS::StackName}"}
-    made: Any = deployed("AllAtOnce")["Resources"][HOOK]["Properties"]
+    made: Any = translate_preference("AllAtOnce")["Resources"][HOOK]["Properties"]
     assert {"Layers", "VpcConfig"} & made.keys() == set()
     assert (made["Runtime"], made["Architectures"]) == ("python3.13", [{"Ref": "Architecture"}])
 
 
 def test_codedeploy_may_do_what_amazons_policy_for_lambda_allows() -> None:
-    """And nobody else may take its role."""
-    role = deployed("AllAtOnce")["Resources"]["CodeDeployServiceRole"]["Properties"]
+    """Nobody else may take its role."""
+    role = translate_preference("AllAtOnce")["Resources"]["CodeDeployServiceRole"]["Properties"]
     [statement] = role["AssumeRolePolicyDocument"]["Statement"]
     assert statement["Principal"] == {"Service": ["codedeploy.amazonaws.com"]}
     assert len(role["ManagedPolicyArns"]) == 1

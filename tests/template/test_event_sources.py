@@ -55,7 +55,7 @@ UPLOADED = "https://s3.eu-central-1.amazonaws.com/an-artifact-bucket/database.te
 PAUSABLE = {"Fn::If": ["EventSourcesOn", True, False]}
 
 
-def mappings() -> Iterator[tuple[str, str, Json]]:
+def list_mappings() -> Iterator[tuple[str, str, Json]]:
     """Yield each event source mapping: its queue, its function, its properties."""
     for mapping in find_by_type(translate(), "AWS::Lambda::EventSourceMapping").values():
         queue = mapping["EventSourceArn"]["Fn::GetAtt"][0]
@@ -65,7 +65,7 @@ def mappings() -> Iterator[tuple[str, str, Json]]:
 def test_the_worker_knows_the_last_delivery_of_a_message() -> None:
     """It ends the message before SQS moves it to the dead-letter queue."""
     queues = find_by_type(translate(), "AWS::SQS::Queue")
-    worked = [queues[queue] for queue, function, _ in mappings() if function == "WorkerFunction"]
+    worked = [queues[queue] for queue, function, _ in list_mappings() if function == "WorkerFunction"]
     assert [queue["RedrivePolicy"]["maxReceiveCount"] for queue in worked] == [MOST_DELIVERIES] * 3
 
 
@@ -116,13 +116,13 @@ def test_a_message_stays_hidden_for_six_timeouts_of_its_consumer() -> None:
     template = translate()
     queues, functions = find_by_type(template, "AWS::SQS::Queue"), find_by_type(template, "AWS::Lambda::Function")
 
-    for queue, function, _ in mappings():
+    for queue, function, _ in list_mappings():
         assert queues[queue]["VisibilityTimeout"] >= 6 * functions[function]["Timeout"], queue
 
 
 def test_each_priority_has_its_own_share_of_the_worker() -> None:
     """Low can't starve high: what each may use at once is bounded, and together it fits the worker."""
-    shares = {q: m["ScalingConfig"]["MaximumConcurrency"] for q, f, m in mappings() if f == "WorkerFunction"}
+    shares = {q: m["ScalingConfig"]["MaximumConcurrency"] for q, f, m in list_mappings() if f == "WorkerFunction"}
 
     high, normal = ({"Fn::If": ["ReservesConcurrency", most, 2]} for most in (10, 4))
     assert shares == {"QueueHigh": high, "QueueNormal": normal, "QueueLow": 2}
@@ -133,7 +133,7 @@ def test_one_bad_job_does_not_take_its_batch_along() -> None:
     """The worker reports single failures, and what keeps failing ends in the queue's own dead letters."""
     queues = find_by_type(translate(), "AWS::SQS::Queue")
 
-    for queue, function, mapping in mappings():
+    for queue, function, mapping in list_mappings():
         if function == "WorkerFunction":
             redrive = queues[queue]["RedrivePolicy"]
             assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
@@ -144,7 +144,7 @@ def test_one_parameter_pauses_every_event_source() -> None:
     """EventSources reaches each mapping and each schedule as a value that really differs."""
     schedules = find_by_type(translate(), "AWS::Events::Rule")
 
-    assert {json.dumps(mapping["Enabled"]) for _, _, mapping in mappings()} == {json.dumps(PAUSABLE)}
+    assert {json.dumps(mapping["Enabled"]) for _, _, mapping in list_mappings()} == {json.dumps(PAUSABLE)}
     assert {name: rule["State"] for name, rule in schedules.items()} == {
         "HealthFunctionEveryMinute": {"Ref": "EventSources"},
         "RelayFunctionEveryMinute": {"Ref": "EventSources"},

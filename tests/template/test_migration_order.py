@@ -64,7 +64,7 @@ def test_everything_that_serves_comes_after_the_migration() -> None:
 
 
 def test_the_function_that_migrates_is_the_new_one_and_waits_for_no_other() -> None:
-    """By its alias, once that is on the new version; for the database, if the stack makes it."""
+    """Its alias waits for the new version, and for the database if the stack makes it."""
     template = translate()
     before = list_before(template, MIGRATION)
     assert {each for each in before if template["Resources"][each]["Type"] == "AWS::Lambda::Function"} == {OWN}
@@ -73,7 +73,7 @@ def test_the_function_that_migrates_is_the_new_one_and_waits_for_no_other() -> N
     assert MIGRATION not in before
 
 
-def test_it_is_called_by_an_alias_and_again_for_each_version() -> None:
+def test_the_migrating_function_is_called_by_an_alias_and_again_for_each_version() -> None:
     """CloudFormation refuses another ServiceToken, and calls for another property only."""
     template = translate()
     properties = find_by_type(template, "AWS::CloudFormation::CustomResource")[MIGRATION]
@@ -83,7 +83,7 @@ def test_it_is_called_by_an_alias_and_again_for_each_version() -> None:
 
 
 def test_cloudformation_waits_longer_than_the_function_may_take() -> None:
-    """And not for an hour, which it would without a limit."""
+    """Without a limit it would wait for an hour."""
     template = translate()
     timeout = find_by_type(template, "AWS::Lambda::Function")[OWN]["Timeout"]
     assert timeout < find_by_type(template, "AWS::CloudFormation::CustomResource")[MIGRATION]["ServiceTimeout"] <= 960
@@ -91,7 +91,7 @@ def test_cloudformation_waits_longer_than_the_function_may_take() -> None:
 
 @pytest.mark.parametrize("name", sorted(set(find_by_type(translate(), "AWS::Lambda::Function")) - {OWN, HOOK}))
 def test_a_function_that_does_not_wait_is_found(name: str) -> None:
-    """With its version and its alias."""
+    """Its alias is found with it."""
     template = translate()
     del template["Resources"][name]["DependsOn"]
     assert {name, f"{name}Aliaslive"} <= set(list_too_early(template))

@@ -41,7 +41,7 @@ PRIORITIES = ("QueueHigh", "QueueNormal", "QueueLow")
 DEAD_LETTERS = ("DeadLetterHigh", "DeadLetterNormal", "DeadLetterLow")
 
 
-def taking_from(*queues: str) -> set[str]:
+def list_taking_actions(*queues: str) -> set[str]:
     """Return the actions that an event source mapping needs on its queues."""
     actions = ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes", "ChangeMessageVisibility")
     return {f"sqs:{action} {queue}" for action in actions for queue in queues}
@@ -61,10 +61,10 @@ MAY = {
     "Jobs": API_FUNCTION,
     "Relay": {f"sqs:SendMessage {queue}" for queue in PRIORITIES}
     | {"dynamodb:UpdateItem StateTable"}
-    | taking_from("NudgeQueue"),
+    | list_taking_actions("NudgeQueue"),
     "Worker": STATE
     | WAKE_UP
-    | taking_from(*PRIORITIES)
+    | list_taking_actions(*PRIORITIES)
     | {"ses:SendEmail identity/MailSender", "ses:SendEmail identity/Domain"}
     | IDENTITIES,
     "Housekeeping": CIRCUITS | WAKE_UP | {"s3:DeleteObject EvidenceBucket/uploads/*"},
@@ -74,7 +74,7 @@ MAY = {
 }
 
 
-def target(resource: Any) -> str:
+def name_target(resource: Any) -> str:
     """Return the end of an ARN, with logical ids and parameters for what is only known when deployed."""
     if isinstance(resource, str):
         return resource
@@ -93,7 +93,7 @@ def list_values(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def allowed(role: Json) -> Iterator[Json]:
+def list_allowed(role: Json) -> Iterator[Json]:
     """Yield the Allow statements of a role, those behind a condition included."""
     for policy in role.get("Policies", []):
         certain = policy["Fn::If"][1] if "Fn::If" in policy else policy
@@ -109,7 +109,7 @@ def test_nothing_is_allowed_on_everything() -> None:
     unbounded = {
         (name, action)
         for name, role in roles.items()
-        for statement in allowed(role)
+        for statement in list_allowed(role)
         for action in list_values(statement["Action"])
         if "*" in list_values(statement["Resource"]) or "*" in action or "NotAction" in statement
     }
@@ -145,8 +145,8 @@ def test_each_function_may_do_what_its_work_needs_and_no_more() -> None:
     roles = find_by_type(translate(), "AWS::IAM::Role")
     may = {
         name.removesuffix("FunctionRole"): {
-            f"{action} {target(resource)}"
-            for statement in allowed(role)
+            f"{action} {name_target(resource)}"
+            for statement in list_allowed(role)
             for action in list_values(statement["Action"])
             for resource in list_values(statement["Resource"])
         }
@@ -162,7 +162,7 @@ def test_each_function_may_do_what_its_work_needs_and_no_more() -> None:
 
 def test_the_relay_may_change_keys_records_and_no_limit() -> None:
     """It keeps answers in the table that also has the limits and the circuits."""
-    statements = allowed(find_by_type(translate(), "AWS::IAM::Role")["RelayFunctionRole"])
+    statements = list_allowed(find_by_type(translate(), "AWS::IAM::Role")["RelayFunctionRole"])
     [keeping] = [each for each in statements if "dynamodb:UpdateItem" in list_values(each["Action"])]
     [(operator, condition)] = keeping["Condition"].items()
     [pattern] = condition["dynamodb:LeadingKeys"]

@@ -24,28 +24,28 @@ PSEUDO = {
 PLACEHOLDER = re.compile(r"\$\{([^!}][^}]*)\}")
 
 
-def dangling(template: Json) -> list[str]:
+def list_dangling(template: Json) -> list[str]:
     """Return every reference of the translated template that resolves to nothing, and where it stands."""
     return [
         f"{place}: {wanted}"
         for place, node in list_mappings({key: template[key] for key in ("Conditions", "Resources", "Outputs")})
-        for wanted in _wanted(node)
-        if not _resolves(template, wanted)
+        for wanted in _list_wanted(node)
+        if not _is_resolved(template, wanted)
     ]
 
 
-def _wanted(node: Json) -> Iterator[str]:
+def _list_wanted(node: Json) -> Iterator[str]:
     """Return what a mapping refers to: `Name`, `Name.Attribute` or `condition Name`."""
     if len(node) == 1:
         (function, value), *_ = node.items()
-        yield from _wanted_by(function, value)
+        yield from _list_wanted_by(function, value)
     if isinstance(condition := node.get("Condition"), str):
         yield f"condition {condition}"
     depends = node.get("DependsOn", [])
     yield from [depends] if isinstance(depends, str) else depends
 
 
-def _wanted_by(function: str, value: Any) -> Iterator[str]:
+def _list_wanted_by(function: str, value: Any) -> Iterator[str]:
     match function:
         case "Ref":
             yield value
@@ -58,7 +58,7 @@ def _wanted_by(function: str, value: Any) -> Iterator[str]:
             yield from (name for name in PLACEHOLDER.findall(text) if name not in own)
 
 
-def _resolves(template: Json, wanted: str) -> bool:
+def _is_resolved(template: Json, wanted: str) -> bool:
     if wanted.startswith("condition "):
         return wanted.removeprefix("condition ") in template["Conditions"]
     name, _, attribute = wanted.partition(".")
@@ -71,7 +71,7 @@ def _resolves(template: Json, wanted: str) -> bool:
 @pytest.mark.parametrize("path", [TEMPLATE, DATABASE], ids=lambda path: path.name)
 def test_every_reference_resolves(path: Path) -> None:
     """Each Ref, GetAtt, Sub, If, Condition and DependsOn names something that exists and has that attribute."""
-    assert dangling(translate(path)) == []
+    assert list_dangling(translate(path)) == []
 
 
 @pytest.mark.parametrize(
@@ -90,14 +90,14 @@ def test_a_misspelt_reference_is_found(reference: Json) -> None:
     template = translate()
     template["Outputs"]["ApiUrl"]["Value"] = reference
 
-    assert len(dangling(template)) == 1
+    assert len(list_dangling(template)) == 1
 
 
 @pytest.mark.parametrize("path", [TEMPLATE, DATABASE], ids=lambda path: path.name)
 def test_every_parameter_is_used(path: Path) -> None:
     """A parameter that nothing reads would be a promise that nothing keeps."""
     template = translate(path)
-    used = {wanted for _, node in list_mappings(template) for wanted in _wanted(node)}
+    used = {wanted for _, node in list_mappings(template) for wanted in _list_wanted(node)}
     used |= {name for name in template["Parameters"] if f'"{name}"' in str(template.get("Rules", {}))}
 
     assert set(template["Parameters"]) - used == set()
@@ -130,7 +130,7 @@ def test_what_the_template_takes_the_nested_one_takes_too() -> None:
 
 def test_every_output_of_the_nested_template_is_read() -> None:
     """An output that nothing reads is dead."""
-    wanted = {each for _, node in list_mappings(translate()) for each in _wanted(node)}
+    wanted = {each for _, node in list_mappings(translate()) for each in _list_wanted(node)}
     outputs = load_template(DATABASE)["Outputs"]
 
     assert {name for name in outputs if f"Database.Outputs.{name}" not in wanted} == set()

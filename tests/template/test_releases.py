@@ -21,10 +21,10 @@ from tests.template.release_changes import (
     SECOND,
     TEXT,
     Ids,
+    change_file,
     deploy_plainly,
     deploy_releases,
     transform_deployments,
-    with_file,
 )
 from tools.release import (
     NoBuild,
@@ -40,7 +40,7 @@ from tools.releases_page import PAGE, render
 
 
 @cache
-def plain() -> dict[str, Ids]:
+def deploy_all_plainly() -> dict[str, Ids]:
     """Return the ids of each, deployed without a release's id."""
     return deploy_plainly(RELEASED)
 
@@ -48,7 +48,7 @@ def plain() -> dict[str, Ids]:
 @pytest.mark.parametrize("change", PLAIN)
 def test_what_is_built_reaches_what_is_called_by_a_plain_deployment(change: str) -> None:
     """`sam build` and `sam deploy` suffice; unchanged code keeps its version."""
-    assert plain()[change].moved_from(plain()[NOTHING]) == PLAIN[change][1]
+    assert deploy_all_plainly()[change].moved_from(deploy_all_plainly()[NOTHING]) == PLAIN[change][1]
 
 
 @pytest.fixture(scope="module")
@@ -65,13 +65,13 @@ def test_every_change_reaches_what_is_called_by_a_release(released: dict[str, Id
 
 
 def test_nothing_deployed_again_publishes_no_version(released: dict[str, Ids]) -> None:
-    """By `make deploy` too; the API is deployed anew each time."""
+    """`make deploy` publishes none either; the API is deployed anew each time."""
     assert released[AGAIN].moved_from(released[NOTHING]) == frozenset()
 
 
 def test_the_page_shows_what_the_transform_finds(released: dict[str, Ids]) -> None:
     """The page is written by `make reference`, never by hand."""
-    assert PAGE.read_text(encoding="utf-8") == render(plain(), released)
+    assert PAGE.read_text(encoding="utf-8") == render(deploy_all_plainly(), released)
 
 
 def test_every_parameter_has_another_value_here() -> None:
@@ -99,7 +99,7 @@ def test_a_plain_deployment_after_a_release_does_not_keep_the_old_versions(tmp_p
     build = BEFORE.build_in(tmp_path)
     stamp_build(build, [])
     stamped_one, after = transform_deployments(
-        replace(BEFORE, template=read_built_template(build)), with_file("ClaimsFunction/app.py")
+        replace(BEFORE, template=read_built_template(build)), change_file("ClaimsFunction/app.py")
     )
     assert after.moved_from(stamped_one) == FUNCTIONS
 

@@ -41,7 +41,7 @@ def read_types(clients: EmulatorClients) -> set[str]:
 
 
 def test_each_type_has_one_row() -> None:
-    """In the order of the alphabet, and a type that is no longer used has none."""
+    """The rows are in alphabetical order, and a type that is no longer used has none."""
     assert [kind for kind, _, _ in ROWS] == list_types()
 
 
@@ -51,11 +51,11 @@ def test_the_words_are_the_three_that_the_page_explains() -> None:
 
 
 def test_what_is_called_deployed_was_deployed(deployed_types: set[str]) -> None:
-    """And the other way round: nothing that the emulator makes is called linted only."""
+    """Conversely, nothing that the emulator makes is called linted only."""
     assert {kind for kind, word, _ in ROWS if word != "linted"} == deployed_types - NOT_ASKED_TO_DEPLOY
 
 
 @pytest.mark.parametrize(("kind", "proof"), [(kind, proof) for kind, _, proof in ROWS])
 def test_the_proof_names_a_test(kind: str, proof: str) -> None:
-    """Of which the pages' own tests check that it exists."""
+    """The pages' own tests check that the test exists."""
     assert re.search(r"`tests/[\w/]+(\.py)?`", proof), kind

@@ -17,7 +17,7 @@ COMMIT = "commit.txt"  # the commit that was copied
 HASH_DIGITS = 12
 CODE_AND_TESTS = ("layers", "functions", "tests")
 MUTATED = "mutants"  # mutmut's folder within the copy, with the changed code
-# A mutant hangs, which its tests notice, if it takes so many times as long as they do and these seconds together.
+# A mutant hangs, which its tests notice, if it takes longer than this factor times their duration plus these seconds.
 TIMEOUT_FACTOR, TIMEOUT_S = 3.0, 2.0
 # Lines on which mutmut changes nothing: a cast's type is for mypy alone, and means nothing when the code runs.
 NEVER_MUTATED = (r'\bcast\("',)

@@ -36,7 +36,7 @@ import_ahead()
 
 api = Api()
 
-# There are a million codes for a name: a second collision in a row is no accident.
+# Each name has a million codes: several collisions in a row are a fault, not chance.
 CODE_ATTEMPTS = 3
 
 

@@ -81,7 +81,8 @@ def list_claims(call: Call[ClaimQuery]) -> Answer:
     query, scope = call.input, call.scope
     listing = f"claims {scope.sub} {query.state} {query.assignee} {query.stuck}"
     if query.number is not None or query.member_id is not None:
-        # A cursor is good for its own search only; without these filters it is the one of the release before.
+        # A cursor is valid for its own search only. Without these filters the name stays that of the release before,
+        # whose cursors clients may still hold.
         listing += f" {query.number} {query.member_id}"
     return list_page(call, listing, ClaimView, service.list_claims, scope=scope, actor=call.actor, query=query)
 

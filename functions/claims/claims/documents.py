@@ -57,7 +57,7 @@ def sign_upload(call: Call[Any, ClaimsServices], announced: Mapping[str, Any]) -
 
 
 def complete_document(call: Call[Any, ClaimsServices], scope: AccessScope) -> Answer:
-    """Check the uploaded file between two transactions and record the result; remove a file not as announced."""
+    """Check the uploaded file between two transactions and record the result; remove it if it is not as announced."""
     facts = _read_document(call, scope)
     if facts["state"] == "pending":
         facts = _check_upload(call, scope, facts)
@@ -117,7 +117,7 @@ def _check_upload(call: Call[Any, ClaimsServices], scope: AccessScope, facts: Ro
 
 
 def _read_existing_check(call: Call[Any, ClaimsServices], scope: AccessScope) -> Row:
-    """Return the result of another call, which removed the upload; without one nothing was uploaded."""
+    """Return the result of another call, which has removed the upload. Refusals: document-not-uploaded."""
     facts = _read_document(call, scope)
     if facts["state"] == "pending":
         raise Refusal("document-not-uploaded")

@@ -21,7 +21,7 @@ _MARKS: dict[ContentType, tuple[tuple[int, bytes], ...]] = {
     "image/webp": ((0, b"RIFF"), (8, b"WEBP")),
 }
 
-# Readers look for a PDF's header within so many bytes (ISO 32000-1, annex H, note 13): scanners and mail programs put a
+# Readers look for a PDF's header in the first bytes (ISO 32000-1, annex H, note 13): scanners and mail programs put a
 # byte order mark, blank lines or a header of their own before it.
 PDF_HEADER_WITHIN = 1024
 _PDF = b"%PDF-"

@@ -1,1 +1,1 @@
-"""The function that makes the owner of the schema in a database which the stack has created."""
+"""The function that creates the schema's owner in a database that the stack has created."""

@@ -1,7 +1,7 @@
 """The handler of the custom resource `Setup` of templates/database.yaml.
 
-CloudFormation calls it when the stack is created and when the cluster is another one. It runs `setup.sql` through the
-Data API, so it needs no way into the network. It has no layer: the stack above makes that later.
+CloudFormation calls it when the stack is created, and when the cluster is replaced. It runs `setup.sql` through the
+Data API, so it needs no way into the network. It has no layer: the parent stack creates that later.
 """
 
 import json
@@ -20,7 +20,7 @@ STATEMENT = resources.files("database_setup").joinpath("setup.sql").read_text(en
 ATTEMPTS = 12
 PAUSE_S = 10.0
 ANSWER_S = 10.0
-RESOURCE_ID = "setup"  # the same for ever: another one would be a resource that replaces this one
+RESOURCE_ID = "setup"  # always the same: CloudFormation takes another id for a new resource, and deletes this one
 REASON_CHARACTERS = 1000  # CloudFormation takes 4 KB in all
 
 
@@ -35,15 +35,17 @@ def handler(event: Mapping[str, Any], _context: object) -> None:
     """Carry out CloudFormation's request, and answer it whatever happens."""
     try:
         if event["RequestType"] != "Delete":  # the role goes with the cluster
-            set_up(boto3.client("rds-data"), event["ResourceProperties"])
+            create_owner(boto3.client("rds-data"), event["ResourceProperties"])
     except Exception as error:  # noqa: BLE001 - without an answer the stack would wait
-        answer(event, "FAILED", f"{type(error).__name__}: {error}")
+        send_answer(event, "FAILED", f"{type(error).__name__}: {error}")
     else:
-        answer(event, "SUCCESS")
+        send_answer(event, "SUCCESS")
 
 
-def set_up(api: DataApi, properties: Mapping[str, str], *, attempts: int = ATTEMPTS, pause_s: float = PAUSE_S) -> None:
-    """Run the statement, again if the Data API refuses it. At last raise ClientError, BotoCoreError."""
+def create_owner(
+    api: DataApi, properties: Mapping[str, str], *, attempts: int = ATTEMPTS, pause_s: float = PAUSE_S
+) -> None:
+    """Run the statement, and again if the Data API refuses it. Raise the last refusal: ClientError, BotoCoreError."""
     for attempt in range(1, attempts + 1):
         try:
             api.execute_statement(
@@ -60,7 +62,7 @@ def set_up(api: DataApi, properties: Mapping[str, str], *, attempts: int = ATTEM
             return
 
 
-def answer(event: Mapping[str, Any], status: str, reason: str = "") -> None:
+def send_answer(event: Mapping[str, Any], status: str, reason: str = "") -> None:
     """Put the outcome where CloudFormation asked for it."""
     body = {
         "Status": status,

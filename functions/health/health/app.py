@@ -45,16 +45,16 @@ def check_dependencies(call: Call[NoInput, HealthContainer]) -> Answer:
     """Check every dependency within 2 seconds; the result is cached for a few seconds. 503 when unhealthy."""
     checked = call.services.check.run()
     if checked.failed_over:
-        publish_failover()  # of all checks only this one has seen it
+        publish_failover()  # no other check will report it
     report = build_report(call.services, checked)
     return make_answer(report, status=503 if report.status == "unhealthy" else 200)
 
 
 def publish_report(container: HealthContainer) -> HealthReport:
-    """Return the report after publishing its metrics, of which the schedule's run is the one source.
+    """Publish a check's metrics and return its report; only the schedule's runs do so.
 
-    Requests write none: the check of a release calls versions that may never get traffic, and what such a version finds
-    would ring the alarms that tell people.
+    Requests publish none: the check of a release calls versions that may never get traffic, and what such a version
+    finds would ring the alarms that tell people.
     """
     checked = container.check.run()
     publish(checked)

@@ -10,7 +10,7 @@ MARGIN_S: Mapping[str, float] = {"high": 120.0, "normal": 300.0, "low": 300.0}
 # (docs/decisions/0015), and some pass unused while a worker changes its batch.
 LEAST_SHARE = 0.8
 
-# Only so much of the past counts: a queue that stops is detected within nine minutes, however fast it was before.
+# Only this much of the past counts: a queue that stops is detected within nine minutes, however fast it was before.
 LOOK_BACK_S = 1200.0
 
 # A higher count says nothing more, and counting on would use up the check's time.

@@ -23,9 +23,9 @@ from shared.sql import load_queries
 
 SQL = load_queries("health")
 
-# Slower answers announce trouble: connecting, signing in and querying take some 50 ms here,
+# Slower answers announce trouble. Connecting to the database, signing in and querying normally take some 50 ms.
 DATABASE_SLOW_S = 0.5
-# and AWS's services, which may need a new connection first, some 100 ms.
+# A call to an AWS service normally takes some 100 ms, with a new connection.
 SERVICE_SLOW_S = 1.0
 
 # Beyond this share of the permitted connections the next burst of calls would have to wait for one.

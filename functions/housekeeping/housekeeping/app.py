@@ -35,8 +35,8 @@ DOCUMENT_AGE = timedelta(days=1)
 KEY_AGE = timedelta(seconds=KEY_LIFE_S)
 DONE_JOB_AGE = timedelta(days=30)
 UNSOLICITED_MAIL_AGE = timedelta(hours=24)
-# After access has ended: if housekeeping did not run for longer, or runs for the first time, nobody gets a mail about
-# an end long past.
+# The days after the end of access in which the mail about it may still be written: if housekeeping did not run for
+# longer, or runs for the first time, nobody gets a mail about an end long past.
 REMINDER_LATENESS_DAYS = 7
 
 

@@ -86,7 +86,8 @@ def list_members(call: Call[MemberQuery]) -> Answer:
     query = call.input
     listing = f"members {query.number} {query.email}"
     if query.name is not None or query.phone is not None:
-        # A cursor is good for its own search only; without these filters it is the one of the release before.
+        # A cursor is valid for its own search only. Without these filters the name stays that of the release before,
+        # whose cursors clients may still hold.
         listing += f" {query.name} {query.phone}"
     today = call.services.read_today()
     return list_page(call, listing, MemberView, service.list_members, query=query, today=today)

@@ -67,10 +67,11 @@ WHERE m.id < %(after)s
 ORDER BY m.id DESC LIMIT %(count)s
 
 -- name: found_members
--- Select a page of members by parts of their names and phone numbers. The page is found before anything else is read:
--- from the newest member on if many have the parts, by the indexes of their letters if few do. There the planner does not
--- know how long the page is, and takes it for a tenth of all that match: if it knew, it would look for a name that is
--- rarer than its sample says from the newest member on, and read the whole table. The second limit tells it.
+-- Select a page of members by parts of their names and phone numbers. The ids of the page are found before anything else
+-- is read: from the newest member on if many members match, by the indexes of letters if few do. The subquery in the first
+-- LIMIT hides the page's length, so that the planner takes it for a tenth of all matches. If it knew the length, it would
+-- search from the newest member on for a name that is rarer than its sample says, and read the whole table. The second
+-- LIMIT tells it the length for the rest of the statement.
 WITH found AS MATERIALIZED (
     SELECT s.id FROM member_search s
     WHERE s.id < %(after)s

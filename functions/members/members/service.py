@@ -19,10 +19,10 @@ SQL = load_queries("members")
 NEW_MEMBER_RATE = Decimal("0.20")
 RENEWAL_RATE = Decimal("0.10")
 
-# A cancellation at most so many days before or after a period's first day voids the commission of that period.
+# A cancellation at most this many days before or after a period's first day voids the commission of that period.
 WITHDRAWAL_DAYS = 14
 
-# So many words of a name are looked for in any order: the statement has a condition for each.
+# The most words of a name that are looked for each by itself, in any order: the statement has a condition for each.
 MOST_WORDS = 4
 BETWEEN_WORDS = r"[\s,;./\u2010-\u2015-]+"
 

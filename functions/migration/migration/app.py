@@ -1,8 +1,8 @@
 """The handler of the custom resource `Migration` of template.yaml, which runs this release's migrations when deployed.
 
-CloudFormation calls it by the alias of this function, which is on the new version by then, and updates the functions
-that serve only after its answer. It gets an answer, or stops waiting: Lambda repeats an invocation that died, and the
-resource has a ServiceTimeout. A run may be repeated, and may overlap another one.
+CloudFormation calls it by this function's alias, which is on the new version by then, and updates the functions that
+serve only after its answer. CloudFormation gets an answer or stops waiting: Lambda repeats an invocation that died, and
+the resource has a ServiceTimeout. A run may be repeated, and may overlap another one.
 
 Migrations only go forward. A rollback has nothing to undo, since the earlier release runs on the schema of the later
 one, and no trouble of the database may keep CloudFormation from going back.
@@ -34,7 +34,7 @@ ROLLBACK_WITHIN_S = 60.0
 def handler(event: Mapping[str, Any], context: Any) -> None:
     """Serve as Lambda's entry point: carry out CloudFormation's request, and answer it whatever happens."""
     try:
-        carry_out(ResourceRequest.from_event(event), context)
+        carry_out_request(ResourceRequest.from_event(event), context)
     except Exception as error:  # noqa: BLE001 - without an answer the deployment would wait
         logger.error("migration_failed", extra={"reason": describe_reason(error), **describe_failure(error)})
         place = f"log {context.log_group_name}, {context.aws_request_id}"
@@ -44,12 +44,12 @@ def handler(event: Mapping[str, Any], context: Any) -> None:
 
 
 def describe_reason(error: Exception) -> str:
-    """Return why the migrations failed; of an error that is none of theirs only the class, since it may quote a row."""
+    """Return why the migrations failed: a MigrationError's message, or another error's class, as it may quote rows."""
     return str(error) if isinstance(error, MigrationError) else type(error).__name__
 
 
-def carry_out(request: ResourceRequest, context: Any) -> None:
-    """Migrate the schema, unless the resource goes. Raise MigrationError, but not during a rollback."""
+def carry_out_request(request: ResourceRequest, context: Any) -> None:
+    """Migrate the schema, unless the resource is deleted. Raise MigrationError, but not during a rollback."""
     left_s = context.get_remaining_time_in_millis() / 1000 - RESERVE_S
     if request.kind == "Delete":  # the schema stays with its database
         return

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 ANSWER_S = 10.0
-RESOURCE_ID = "migration"  # the same for ever: another one would be a resource that replaces this one
+RESOURCE_ID = "migration"  # always the same: CloudFormation takes another id for a new resource, and deletes this one
 REASON_CHARACTERS = 1000  # CloudFormation takes 4 KB in all
 
 RequestType = Literal["Create", "Update", "Delete"]
@@ -15,7 +15,7 @@ RequestType = Literal["Create", "Update", "Delete"]
 
 @dataclass(frozen=True, slots=True)
 class ResourceRequest:
-    """A request: what to do, and the function's version then and now, each the number at the end of its ARN."""
+    """A request: what to do, and the function's version now and before, each the number at the end of its ARN."""
 
     kind: RequestType
     version: int
@@ -24,7 +24,7 @@ class ResourceRequest:
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any]) -> "ResourceRequest":
-        """Return the request of an event. Raise KeyError, ValueError if it is none of CloudFormation's."""
+        """Return the request of an event. Raise KeyError, ValueError if it is not CloudFormation's."""
         before = event.get("OldResourceProperties", {}).get("Version")
         version = _read_number(event["ResourceProperties"]["Version"])
         return cls(event["RequestType"], version, _read_number(before) if before else None, event)

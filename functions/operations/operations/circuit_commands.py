@@ -1,7 +1,7 @@
-"""The operators' commands about circuits: show them, and force one, which lets the jobs go that wait for it.
+"""The operators' commands about circuits: show them, and force one, which releases the jobs that wait for it.
 
-A circuit is forced during an outage, which may be the database's: the command is carried out all the same, what only
-the database knows is null, and an audit entry that can't be written is logged.
+Operators force circuits during outages, in which the database may be down too. The command is carried out all the same:
+what only the database knows is null, and an audit entry that can't be written is logged.
 """
 
 import json
@@ -29,8 +29,8 @@ from shared.sql import load_queries
 
 SQL = load_queries("operations")
 
-# Workers believe for `refresh_s` what they knew of a circuit, and would only put the released jobs off again. So much
-# longer takes the statement of one that has just decided so.
+# For `refresh_s` workers act on the circuit as they last read it, and would postpone released jobs again. The margin is
+# for the statement of a worker that decides so at the last moment.
 MARGIN_S = 0.2
 
 T = TypeVar("T")
@@ -86,7 +86,7 @@ class CircuitCommands:
         return {"circuits": shown, "released_jobs": None if held is None else released}
 
     def _release(self, name: str) -> tuple[HeldJobs, int] | None:
-        """Let the jobs go that wait for a circuit; return which still wait, and how many were let go.
+        """Release the jobs that wait for a circuit; return which still wait, and how many were released.
 
         None if the database did not answer: then the relay tries them again when they are due.
         """

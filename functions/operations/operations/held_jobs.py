@@ -1,4 +1,4 @@
-"""The jobs that wait because the circuit of their service is open, and how operators let them go."""
+"""The jobs that wait because the circuit of their service is open, and their release by operators."""
 
 from collections.abc import Mapping
 

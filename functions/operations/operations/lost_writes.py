@@ -1,7 +1,7 @@
 """Lost writes: acknowledged before a disaster, absent from the restored database; and what operators learn of each.
 
-If a record has neither an answer nor the facts of one, the relay had not come to it: its write was begun, and was
-acknowledged unless the call died.
+If a record has neither an answer nor the facts of one, the relay had not kept its answer yet: the write was begun, and
+was acknowledged unless the call died.
 """
 
 import json

@@ -63,7 +63,7 @@ MAIL_BATCH = 200
 NO_RECORD = UUID(int=0)
 
 Part = Literal["mails", "writes", "objects", "identities"]
-Position = tuple[Part, str | None]  # a part, and after what in it
+Position = tuple[Part, str | None]  # a part, and the last item of it that is done
 
 
 class ReconcileRestore(RequestModel):
@@ -145,8 +145,8 @@ class RestoreReconciliation:
     def run(self) -> dict[str, Any]:
         """Return the findings, and `next` where the next run has to go on; None if this one reached the end.
 
-        `stopped_by` is the error that ended the run early. Raise CommandError for a moment that has not been yet, and
-        for a `next` that no run has answered.
+        `stopped_by` is the error that ended the run early. Raise CommandError for a moment in the future, and for a
+        `next` that no run has returned.
         """
         if self.command.restored_to > self.clock():
             raise CommandError("restored_to: lies in the future")

@@ -53,7 +53,7 @@ WHERE NOT EXISTS (
 SELECT skip_numbers(%(sequence)s, %(past)s)
 
 -- name: skip_unknown_numbers
--- Move each sequence past the numbers that the restored database has given, by so many and one for each lost write.
+-- Move each sequence past the numbers that the restored database has given, by `count` and one more for each lost write.
 WITH given AS (
     SELECT 'member_numbers' AS sequence, number FROM members
     UNION ALL SELECT 'claim_numbers', number FROM claims

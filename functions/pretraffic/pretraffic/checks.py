@@ -11,7 +11,7 @@ from uuid import UUID
 # Addresses reserved for documentation (RFC 3849): limits of real clients are not charged. Limits count the first 64
 # bits of an address, of which this network leaves 32 to chance.
 ADDRESSES = IPv6Network("2001:db8::/32")
-NO_JOB = "00000000-0000-0000-0000-000000000000"  # the id of a job that there is not
+NO_JOB = "00000000-0000-0000-0000-000000000000"  # the id of a job that does not exist
 MOST_CHARACTERS = 200  # of what is logged of an answer
 
 Answer = Mapping[str, Any]
@@ -72,7 +72,7 @@ def build_read(path: str, caller: SyntheticCaller, *, client_id: str = "") -> di
 
 
 def build_batch() -> dict[str, Any]:
-    """Return the event of a message about a job that there is not: the worker looks for it and does nothing."""
+    """Return the event of a message about a job that does not exist: the worker looks for it and does nothing."""
     record = {
         "messageId": NO_JOB,
         "receiptHandle": "pre-traffic",

@@ -54,7 +54,7 @@ def report_status(
     random: Random,
     sleep: Callable[[float], None],
 ) -> None:
-    """Report a run's result, again if that fails. At last raise what the client raised."""
+    """Report a run's result, and again if that fails. Raise what the client raised at the last attempt."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
             make_client().put_lifecycle_event_hook_execution_status(

@@ -84,7 +84,7 @@ class VersionChecker:
         return self.measure_time_left() - after_s >= CALL_S
 
     def _draw_wait(self, throttles: int) -> float:
-        """Return the seconds to wait after so many throttled calls of a version, with full jitter."""
+        """Return the seconds to wait after a number of throttled calls of a version, with full jitter."""
         return self.random.uniform(0, min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (throttles - 1)))
 
     def _try_version(self, version: str, check: Check) -> str:

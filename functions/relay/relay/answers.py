@@ -1,8 +1,12 @@
 """The keeping of answers: the relay copies them from the keys' rows to DynamoDB, and no call waits for that.
 
 A repeat then finds its answer without the database, and operators find it after the database was restored to an earlier
-moment. read (one round trip) → keep each, if its key's record waits for it → mark (one round trip). If the relay is
-killed anywhere, nothing is lost: what is not marked is read again, and what is kept already stays as it is.
+moment. Steps of a batch:
+
+read (one round trip) → keep each, if its key's record waits for it → mark (one round trip)
+
+If the relay is killed anywhere, nothing is lost: what is not marked is read again, and what is kept already stays as it
+is.
 """
 
 from collections.abc import Iterable
@@ -18,11 +22,11 @@ from shared.sql import load_queries
 
 SQL = load_queries("relay", "answers.sql")
 
-# Keeping so many takes about a tenth of a second; then jobs that have become due meanwhile are sent first.
+# Keeping this many takes about a tenth of a second. Jobs that have become due meanwhile are sent before the next batch.
 KEEP_BATCH = 25
-# If the table is slow, a batch ends after this time: a mail waits for it, and for the write that is under way then.
+# If the table is slow, a batch ends after this time, and with the write that is under way then: mails wait for it.
 KEEP_TIME_S = 0.2
-# No write is begun with less of the run's time left: what is kept has still to be marked.
+# No write is begun with less of the run's time left: what has been kept must still be marked.
 MARK_TIME_S = 3.0
 
 

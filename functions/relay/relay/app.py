@@ -1,8 +1,9 @@
 """The relay, which moves committed jobs from the outbox to SQS, by priority, and keeps answers (answers.py).
 
-claim (one round trip, leased) → publish → mark (one round trip). If it is killed anywhere, nothing is lost: the lease
-of the claimed jobs expires and the next relay claims them. A job published twice is done once, since workers claim by
-state.
+claim (one round trip, leased) → publish → mark (one round trip)
+
+If it is killed anywhere, nothing is lost: the lease of the claimed jobs expires and the next relay claims them. A job
+published twice is done once, since workers claim by state.
 """
 
 import time
@@ -30,7 +31,7 @@ SQL = load_queries("relay")
 CLAIM_BATCH = 100
 # Twice this function's timeout: a relay whose lease has expired has ended.
 PUBLISH_LEASE = timedelta(seconds=60)
-# A queue may be so far behind before its messages count as lost and are sent again. If an outage of the database
+# How far a queue may be behind before its messages count as lost and are sent again. If an outage of the database
 # outlasts all deliveries of a message, its worker gives it up, and its job waits no longer than this.
 QUEUE_PATIENCE = timedelta(minutes=15)
 # SQS did not answer; the next scheduled or woken run finds the job due again.

@@ -95,7 +95,7 @@ def run_batch(event: dict[str, Any], deadline: Deadline, runner: JobRunner) -> d
 
 
 def compute_retry_delay(received: int, uniform: Callable[[float, float], float]) -> float:
-    """Return the seconds until a message received so many times becomes visible again."""
+    """Return the seconds until a message that was `received` that often becomes visible again."""
     most = min(LONGEST_RETRY_DELAY_S, FIRST_RETRY_DELAY_S * RETRY_DELAY_FACTOR ** (received - 1))
     return most * uniform(0.5, 1.0)
 

@@ -1,7 +1,7 @@
 """The run of a job, from its claim to its recorded outcome.
 
-claim with facts (one round trip) → mail: mark as begun (one round trip) → send → record the outcome (one round trip)
-claim with facts (one round trip) → identity: create → link (one round trip) → its group → record (one round trip)
+A mail:      claim with facts (one round trip) → mark as begun (one round trip) → send → record (one round trip)
+An identity: claim with facts (one round trip) → create → link (one round trip) → its group → record (one round trip)
 
 A job whose circuit is open is not claimed: in the same round trip it is postponed until the probe's time.
 

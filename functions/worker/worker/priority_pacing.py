@@ -1,4 +1,4 @@
-"""Pacing of calls by priority, for a service that accepts so many calls per second from all environments together.
+"""Pacing of calls by priority, for a service that limits the calls per second of all environments together.
 
 One state is shared by all environments: the theoretical arrival time (TAT) of a GCRA bucket, see gcra.py. `decide` is
 pure: from the state, a priority and the time it computes when the call may be made, or when to ask again. `take_slot`
@@ -9,7 +9,7 @@ is the session with the store that carries out decisions; `run_slot_session` and
 2. Normal and low calls reserve nothing: they pass if a moment is free (or will be within `PacingRules.lead`, the time
    that waking up and writing take), but not a moment reserved by a high call. Otherwise they sleep until the next one.
 3. A sleeping normal call announces until when it sleeps: low calls leave that moment to it.
-4. Both keep a share: a class without a call for so many intervals (OVERDUE) may reserve like a high call.
+4. Both keep a share: a class that has had no call for a number of intervals (OVERDUE) may reserve like a high call.
 5. With a burst of two or more, the last call of the burst is kept for high ones: they can follow a low one at once.
 
 All times are integer microseconds since the epoch.
@@ -38,9 +38,9 @@ OVERDUE = {Priority.NORMAL: 10, Priority.LOW: 20}
 # Intervals without a call after which a low call no longer leaves a free moment to normal ones.
 OVERDUE_BEFORE_NORMAL = 10
 
-# A high call beyond the horizon returns to its queue. Queues delay by whole seconds, so with less than the first value
-# low calls would take the moments meanwhile; with more than the second, or than so many calls ahead, most of the high
-# queue's ten workers would sleep while it also has jobs that need no slot.
+# A high call beyond the horizon returns to its queue. Queues delay by whole seconds, so with a horizon below the first
+# value low calls would take the moments meanwhile. With one beyond the second, or beyond this number of calls ahead,
+# most of the high queue's ten workers would sleep, although that queue also has jobs that need no slot.
 SHORTEST_HORIZON = 3 * SECOND // 2
 LONGEST_HORIZON = 5 * SECOND
 RESERVED_AHEAD = 6
@@ -83,7 +83,7 @@ class PacingRules:
         return min(LONGEST_LEAD, self.interval // 4)
 
     def find_free_moment(self, tat: int, priority: Priority) -> int:
-        """Return the first moment at which a bucket with `tat` admits another call, for a burst of so many."""
+        """Return the first moment at which a bucket with `tat` admits another call of a priority."""
         burst = {Priority.HIGH: self.burst, Priority.NORMAL: max(self.burst - 1, 1), Priority.LOW: 1}[priority]
         return tat - (burst - 1) * self.interval
 

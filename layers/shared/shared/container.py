@@ -36,8 +36,8 @@ CIRCUIT_PATIENCE_S = STORE_WAIT_S
 def import_ahead() -> None:
     """Import the clients of the database and of AWS, for functions whose calls nearly all use both.
 
-    Lambda provides a whole processor for what is imported before the first call, and a part of one afterwards. All else
-    is imported when it is needed: the shallow health check and the pages never need either.
+    Lambda provides a whole processor for imports before the first call, and only a part of one afterwards. Everything
+    else is imported when it is needed: the shallow health check and the pages never need these clients.
     """
     from shared.aws import clients, dynamodb_admission, sqs  # noqa: F401 - kept by sys.modules
     from shared.database import connection, pipeline  # noqa: F401
@@ -89,8 +89,9 @@ class Container:
     def migrate(self, directory: Path, *, within_s: float, connect_within_s: float = 0.0) -> list[str]:
         """Apply the missing migrations as the settings' database user, and return their versions.
 
-        The functions' roles may then open as many connections as the settings say. It takes at most `within_s` seconds,
-        of which a connection that fails is tried again for `connect_within_s`. Raise MigrationError.
+        Afterwards the functions' roles may open as many connections as the settings say. All of it takes at most
+        `within_s` seconds; a failed connection is tried again for the first `connect_within_s` of them. Raise
+        MigrationError.
         """
         from shared.database.connection import build_connect_arguments
         from shared.database.migrate import migrate
@@ -141,7 +142,7 @@ class Container:
 
     @cached_property
     def answer_keeper(self) -> "DynamoDbAnswerKeeper":
-        """Return what keeps answers under their idempotency keys."""
+        """Return the keeper of answers, which stores them under their idempotency keys."""
         from shared.aws.clients import get_impatient_dynamodb
         from shared.aws.dynamodb_answer_keeper import DynamoDbAnswerKeeper
 

@@ -1,9 +1,8 @@
 """Crash points for fault-injection tests: before and after every call that leaves the process; no-ops unless watched.
 
 Only tests arm them, to end the process at each in turn (tests/crash_recovery).
-They stand where all calls of a kind pass: the
-clients' events for AWS, `Database` and `ConnectionHolder` for the database, `Api` for a request. Code built on those
-needs no crash points of its own.
+They stand where all calls of a kind pass: in the events of AWS's clients, in `Database` and `ConnectionHolder`, and in
+`Api`. Code built on these needs no crash points of its own.
 """
 
 from collections.abc import Callable

@@ -60,7 +60,7 @@ def count_scheduled_run(function: str) -> None:
 
 
 def count_first_runs() -> None:
-    """Count a run of each scheduled function in its place, when a stack's schedules may not have begun yet.
+    """Count a run for each scheduled function, when a stack's schedules may not have begun yet.
 
     An hourly schedule first runs an hour after it was made, and no alarm may ring until then.
     """

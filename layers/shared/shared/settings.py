@@ -153,7 +153,7 @@ class Settings(BaseModel):
 
     @property
     def version(self) -> str:
-        """Return the version that health tells, with the release's id behind it if there is one."""
+        """Return the version that health reports: with the release's id at its end, if there is one."""
         return f"{self.service_version}+{self.release}" if self.release else self.service_version
 
     @cached_property

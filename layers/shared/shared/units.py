@@ -9,7 +9,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def convert_from_epoch_micros(micros: int) -> datetime:
-    """Return the datetime, in UTC, that is so many microseconds after the epoch."""
+    """Return the time, in UTC, of a number of microseconds since the epoch."""
     return _EPOCH + micros * _MICROSECOND
 
 

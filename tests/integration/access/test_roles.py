@@ -139,7 +139,7 @@ def register(client: ApiClient) -> ApiReply:
 def test_a_kept_answer_is_not_given_to_who_has_been_removed(
     fresh_database: FreshDatabase, claim_fixtures: ClaimFixtures, remembered: bool
 ) -> None:
-    """That answer was about others; a member still gets the answer about themselves again."""
+    """The answer was about other people; a member still gets the answer about themselves again."""
     staff, client = claim_fixtures.add_staff(), make_client(members_api, fresh_database)
     member = register(client).json["id"]
     ids, change = {"member_id": member, "if_match": 1, "key": "once"}, {"language": "en"}
@@ -191,7 +191,7 @@ def test_a_call_that_is_not_let_in_proves_nothing(fresh_database: FreshDatabase,
     assert read_proven_at(fresh_database, member) is None
 
 
-def test_what_is_not_theirs_looks_as_what_is_not_there(
+def test_a_record_of_somebody_else_is_refused_like_a_missing_one(
     fresh_database: FreshDatabase, claim_fixtures: ClaimFixtures
 ) -> None:
     """A record of somebody else and one that does not exist are refused in the same words, by role as by owner."""

@@ -289,7 +289,7 @@ def test_an_agent_reads_what_became_of_their_commissions(fresh_database: FreshDa
 
 
 def make_members_client(fresh_database: FreshDatabase, days: int) -> ApiClient:
-    """Return the members function, so many days after the members of these tests have registered, to staff."""
+    """Return the members function for staff, `days` after the members of these tests have registered."""
     clock = ManualClock(TODAY + timedelta(days=days))
     return make_client(members_api, fresh_database, clock=clock).sign_in_as(
         sign_in(fresh_database, str(RecordFixtures(fresh_database).add_account("staff")))
@@ -297,7 +297,7 @@ def make_members_client(fresh_database: FreshDatabase, days: int) -> ApiClient:
 
 
 def cancel(fresh_database: FreshDatabase, member: str, days: int) -> str:
-    """Cancel so many days after the registration; the account that did."""
+    """Cancel `days` after the registration; return the account that did."""
     client = make_members_client(fresh_database, days)
     reply = client.call("POST", "/members/{member_id}/cancellation", member_id=member)
     assert (reply.status, client.claims is not None) == (200, True)
@@ -305,7 +305,7 @@ def cancel(fresh_database: FreshDatabase, member: str, days: int) -> str:
 
 
 def renew(fresh_database: FreshDatabase, member: str, days: int) -> str:
-    """Renew so many days after the registration; the commission that this earns."""
+    """Renew `days` after the registration; return the commission that this earns."""
     client = make_members_client(fresh_database, days)
     reply = client.call("POST", "/members/{member_id}/renewals", key=f"renew-{get_next_serial()}", member_id=member)
     assert reply.status == 201, reply.body

@@ -31,7 +31,7 @@ def business(postgres: PostgresHandle) -> SimulatedBusiness:
 
 
 def test_the_month_holds_every_kind_of_event_and_refusal(business: SimulatedBusiness) -> None:
-    """Without them the sums would prove little."""
+    """Without all of them the sums would prove little."""
     of_the_month = [one for one in business.earned if f"{one.earned_on:%Y-%m}" == MONTH]
     assert (len(business.members), len(business.agents)) == (MEMBERS, 4)
     states = [one.state for one in of_the_month]

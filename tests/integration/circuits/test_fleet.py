@@ -127,7 +127,7 @@ def make_timed_callers(store: CircuitStore, size: int, time: ManualTime) -> list
 
 
 def serve_for_a_minute(callers: Sequence[Caller], successes: int, time: ManualTime) -> None:
-    """Make so many good calls, evenly spread over a minute and over the callers."""
+    """Make `successes` good calls, evenly spread over a minute and over the callers."""
     for n in range(successes):
         callers[n % len(callers)](lambda: None)
         time.advance(60 / successes)
@@ -161,7 +161,7 @@ def test_after_any_minute_a_dead_dependency_is_called_as_often_as_the_threshold_
 
 
 def count_calls_after(store: CircuitStore, size: int, successes: int) -> tuple[int, int]:
-    """Return how many calls, in turn and at once, reach a dependency that dies after so many successes in a minute."""
+    """Return how many calls, in turn and at once, reach a dependency that dies after `successes` in a minute."""
     time, dead = ManualTime(), [CountingDependency(raise_down), CountingDependency(raise_down)]
     callers = make_timed_callers(store, size, time)
     serve_for_a_minute(callers, successes, time)

@@ -79,7 +79,7 @@ class ClaimFixtures:
         return account_id
 
     def add_member(self, *, state: str = "active", days_left: int = 300) -> dict[str, str]:
-        """Add a member whose subscription ends in so many days; return their token."""
+        """Add a member whose subscription ends in `days_left` days; return their token."""
         member_id = self.add_account("member")
         self.fresh_database.query_rows("INSERT INTO members (id, country) VALUES (%s, 'XK')", member_id)
         self.fresh_database.query_rows(

@@ -49,8 +49,8 @@ def test_staff_see_the_member_wherever_they_see_the_claim(claim_fixtures: ClaimF
     assert [claim["member"] for claim in seen] == [expected] * 5
 
 
-def test_a_member_is_not_told_who_they_are(claim_fixtures: ClaimFixtures) -> None:
-    """Not at the submission, on reading or listing it, at a withdrawal, nor by a repeated call."""
+def test_a_member_does_not_see_the_claims_member(claim_fixtures: ClaimFixtures) -> None:
+    """No answer names them: of a submission, a read, a list, a withdrawal or a repeated call."""
     member = claim_fixtures.add_member()
     submitted = claim_fixtures.submit(member)
     claim_id = submitted.json["id"]
@@ -64,7 +64,7 @@ def test_a_member_is_not_told_who_they_are(claim_fixtures: ClaimFixtures) -> Non
 
 
 def test_claims_are_found_by_number_and_by_member(claim_fixtures: ClaimFixtures) -> None:
-    """Together with the other filters, they narrow."""
+    """Combined with the other filters, both narrow the list."""
     one, two, staff = claim_fixtures.add_member(), claim_fixtures.add_member(), claim_fixtures.add_staff()
     first, second = (claim_fixtures.submit(one).json for _ in range(2))
     third = claim_fixtures.submit(two).json
@@ -92,7 +92,7 @@ def test_a_member_finds_only_their_own_by_number_and_member(claim_fixtures: Clai
 
 
 def test_a_cursor_of_one_members_claims_does_not_lead_into_anothers(claim_fixtures: ClaimFixtures) -> None:
-    """Nor into the list of all."""
+    """It is refused there, and in the list of all claims."""
     member, staff = claim_fixtures.add_member(), claim_fixtures.add_staff()
     for _ in range(2):
         claim_fixtures.claim(member)

@@ -67,7 +67,7 @@ class DocumentFixture:
         return client.call("DELETE", REMOVAL, key=key, claim_id=self.claim_id, document_id=document["id"])
 
     def age(self, document: Mapping[str, Any], minutes: int) -> None:
-        """Let so many minutes have passed since its announcement."""
+        """Set its announcement back by minutes."""
         self.cases.fresh_database.query_rows(
             "UPDATE documents SET created_at = now() - make_interval(mins => %s) WHERE id = %s", minutes, document["id"]
         )
@@ -240,7 +240,7 @@ def test_what_is_not_as_announced_is_removed(
         ("MZ Trading më dërgoi këtë".encode(), "text/plain"),
     ],
 )
-def test_what_people_have_is_taken(fixture: DocumentFixture, content: bytes, content_type: ContentType) -> None:
+def test_unusual_valid_files_are_accepted(fixture: DocumentFixture, content: bytes, content_type: ContentType) -> None:
     """Accepted are a PDF with bytes before its header, text with a byte order mark, text that begins like a program."""
     assert fixture.complete(fixture.upload_document(content, content_type)).json["state"] == "available"
 
@@ -407,7 +407,7 @@ def test_a_removal_that_could_not_delete_says_so_and_is_done_when_repeated(
 
 
 def test_of_eleven_announced_at_once_ten_are_taken(claim_fixtures: ClaimFixtures, fixture: DocumentFixture) -> None:
-    """Those ten get the ten slots."""
+    """The ten get the ten slots."""
     clients = [claim_fixtures.make_another_client().sign_in_as(fixture.member) for _ in range(11)]
     with ThreadPoolExecutor(11) as pool:
         replies = list(pool.map(lambda client: fixture.announce(client=client), clients))

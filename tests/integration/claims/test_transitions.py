@@ -54,7 +54,7 @@ def test_a_member_may_only_withdraw(claim_fixtures: ClaimFixtures, before: str, 
 
 
 def test_staff_who_are_members_too_withdraw_only_their_own_claim(claim_fixtures: ClaimFixtures) -> None:
-    """With both groups they may see other claims but not withdraw them; their own they withdraw as members."""
+    """They may see others' claims but not withdraw them; they withdraw their own as members."""
     both = {**claim_fixtures.add_member(), "cognito:groups": "member,staff"}
     mine, theirs = claim_fixtures.claim(both), claim_fixtures.claim(claim_fixtures.add_member())
     assert claim_fixtures.change_state(both, theirs, "withdrawn").status == 404

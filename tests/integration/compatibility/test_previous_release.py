@@ -90,7 +90,7 @@ def test_every_write_does_its_work(
 def test_every_list_is_read(
     processes: ReleaseProcesses, crash_test: CrashTestEnvironment, function: str, path: str
 ) -> None:
-    """With at least one record in it, by an admin."""
+    """An admin reads it, with at least one record in it."""
     records = RequestRecords.make_in(crash_test)
     for use_case in USE_CASES:
         use_case.make_request(records)
@@ -115,7 +115,7 @@ def test_a_registration_ends_with_a_mail_and_a_sign_in(
 
 @pytest.mark.parametrize("handler", ["relay.app.handler", "housekeeping.app.handler"])
 def test_the_schedules_run(processes: ReleaseProcesses, handler: str) -> None:
-    """Without an error."""
+    """The earlier release's schedules run without an error."""
     assert processes.run(handler, {}).error is None
 
 
@@ -127,7 +127,7 @@ def test_its_health_is_not_bad(processes: ReleaseProcesses) -> None:
 
 
 def test_its_migrations_have_nothing_to_do(processes: ReleaseProcesses, crash_test: CrashTestEnvironment) -> None:
-    """As in a rollback, or where it is deployed again."""
+    """So it can be rolled back to, or deployed again."""
     direct = crash_test.fresh_database.direct
     own = {"DB_USER": OWNER, "DB_PORT": str(direct.db_port), "DB_SSLMODE": "disable"}
     result = processes.run("operations.app.handler", {"command": "migrate"}, environment=own)
@@ -135,7 +135,7 @@ def test_its_migrations_have_nothing_to_do(processes: ReleaseProcesses, crash_te
     assert (result.answer, result.error) == ({"applied": []}, None)
 
 
-def test_it_has_no_migration_that_this_tree_lacks(release: Path) -> None:
+def test_the_previous_release_has_no_migration_that_this_tree_lacks(release: Path) -> None:
     """One that is taken away would be missing in a new database, and is still applied in the old one."""
     before = {path.name for path in (release / "migrations").glob("*.sql")}
     assert before - {path.name for path in MIGRATIONS.glob("*.sql")} == set()

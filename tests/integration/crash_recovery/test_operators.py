@@ -18,7 +18,7 @@ from tests.crash_recovery.operators import COMMANDS, HANDLER, OWNER, OperatorPro
 from tests.databases import MIGRATIONS
 from tests.measurements import record
 
-# Read only, and `migrate`, which has a database of its own below.
+# `circuits` only reads, and `migrate` has a database of its own below.
 OTHERS = {"circuits", "migrate"}
 # One entry names who did it; a freed member's commission is voided with an entry of its own. A lost write has one, and
 # a mail that may have been sent another.

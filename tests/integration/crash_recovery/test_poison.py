@@ -16,7 +16,7 @@ NO_JOB = "not a job at all"
 
 @pytest.fixture(scope="module")
 def job_processes(crash_test: CrashTestEnvironment, processes: ProcessRunner) -> JobProcesses:
-    """Return the jobs' functions, on queues that give a message up after so many tries as the template's."""
+    """Return the jobs' functions, on queues that give a message up after as many tries as the template's."""
     return JobProcesses(crash_test, processes)
 
 

@@ -71,7 +71,7 @@ def test_all_killed_requests_together_add_no_row_more_than_unkilled_ones(kill_ru
     assert kill_run.added == kill_run.wanted
 
 
-def test_some_died_before_and_some_after_the_commit_and_some_were_sent_again_too_early(kill_run: KillRunResult) -> None:
+def test_requests_died_before_and_after_the_commit_and_some_were_repeated_too_early(kill_run: KillRunResult) -> None:
     """The campaign proves little without all three. A held key is 409 until its lease ends."""
     committed = sum(one.committed is not None for one in kill_run.killed)
     assert 0 < committed < len(kill_run.killed)

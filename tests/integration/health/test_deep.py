@@ -94,7 +94,7 @@ def list_unhealthy(report: dict[str, Any]) -> dict[str, str]:
     return {name: check["status"] for name, check in report["checks"].items() if check["status"] != "healthy"}
 
 
-def test_all_well(settings: Settings) -> None:
+def test_a_healthy_service_reports_every_check(settings: Settings) -> None:
     """Through the function itself: every service answered, and the database is a writer with a name of its own."""
     reply = make_health_client(settings).call("GET", "/health/deep")
     assert (reply.status, reply.json["status"]) == (200, "healthy"), reply.body
@@ -171,7 +171,7 @@ def test_jobs_are_counted_and_a_late_one_degrades(settings: Settings, fresh_data
 def test_jobs_that_wait_for_a_circuit_are_counted_with_their_age_from_when_they_were_written(
     settings: Settings, fresh_database: FreshDatabase
 ) -> None:
-    """However often they were put off. Those that wait for another reason, or are on their way again, are not held."""
+    """Being put off doesn't matter. Jobs that wait for another reason, or are on their way again, are not counted."""
     client = make_health_client(settings)
     for state, age_s, error in (
         ("pending", 90, "circuit-open"), ("pending", 30, "circuit-open"), ("pending", 100, "mail-rate"),
@@ -191,7 +191,7 @@ MANY = 600  # more than leave within the margin of five minutes at one a second
 def add_mails(
     fresh_database: FreshDatabase, count: int, *, priority: str, age_s: float, sent: int, last_error: str | None = None
 ) -> None:
-    """Write so many mails at one moment in the past; some have left since, one in each second."""
+    """Write `count` mails at one moment in the past; `sent` of them have left since, one in each second."""
     fresh_database.query_rows(
         """INSERT INTO outbox (id, kind, priority, subject_id, payload, state, last_error, created_at, updated_at)
            SELECT gen_random_uuid(), 'mail', %s, gen_random_uuid(), '{}',
@@ -379,7 +379,7 @@ def make_failing(error: Exception) -> Callable[[Mail], None]:
 
 
 def add_job(fresh_database: FreshDatabase, state: str, *, age_s: float = 0.0, due_in: str = "0 seconds") -> None:
-    """Write a low job, so many seconds ago."""
+    """Write a low job that is `age_s` old."""
     fresh_database.query_rows(
         "INSERT INTO outbox (id, kind, priority, subject_id, payload, state, created_at, available_at)"
         " VALUES (%s, 'mail', 'low', %s, '{}', %s, now() - %s * interval '1 s', now() + %s::interval)",

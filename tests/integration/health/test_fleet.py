@@ -41,7 +41,7 @@ def test_an_empty_table_is_a_fleet_in_peace(table: StateTable) -> None:
 
 
 def test_circuits_are_read_by_name(table: StateTable) -> None:
-    """Those asked for, with the time they got into their state."""
+    """Only the circuits asked for are read, with the time at which they entered their state."""
     micros = round(NOON.timestamp()) * 1_000_000 + 7
     item = {"pk": {"S": "circuit#email"}, "state": {"S": "open"}, "since": {"N": str(micros)}}
     table.client.put_item(TableName=table.name, Item=item)

@@ -185,7 +185,7 @@ class SimulatedLambda:
         self._set_time(micros)
 
     def run_for(self, seconds: float) -> None:
-        """Let so many seconds pass."""
+        """Let this many seconds pass."""
         self.run_until(self.time.micros + round(seconds * SECOND))
 
     def wake_relay(self) -> None:

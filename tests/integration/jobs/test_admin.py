@@ -247,7 +247,7 @@ def test_a_circuit_that_stays_open_keeps_the_jobs_and_says_until_when(
 
 
 def test_operators_see_how_many_jobs_wait_for_each_circuit(held: HeldMails) -> None:
-    """By circuit, with the age of the oldest."""
+    """Each circuit has a count and the age of the oldest job."""
     held.add()
     held.add(created_at="2026-11-20T12:00:00Z")
     circuits = admin.handler({"command": "circuits"}, LambdaContext())["circuits"]

@@ -102,7 +102,7 @@ def member(records: RecordFixtures) -> UUID:
 
 @pytest.fixture
 def mails(records: RecordFixtures, member: UUID) -> Callable[[int], list[UUID]]:
-    """Return so many mails that are on their way."""
+    """Return a function that adds a number of mails which are on their way."""
     return lambda count: [
         records.add_mail("member-welcome", member, to=member, state="queued", priority="high") for _ in range(count)
     ]
@@ -148,7 +148,7 @@ def test_a_mail_before_an_open_circuit_waits_for_the_probe_and_no_attempt_is_cou
 
 @dataclass(frozen=True)
 class ClosedConnection:
-    """A gate that stays closed for so many seconds."""
+    """A gate that stays closed for a given time."""
 
     seconds: float
 

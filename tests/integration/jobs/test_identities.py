@@ -458,7 +458,7 @@ def test_nothing_of_a_member_whose_address_was_freed_is_changed(
 def test_the_agent_of_a_freed_address_is_not_let_in_again(
     database: Database, identities: FakeIdentityProvider, fresh_database: FreshDatabase
 ) -> None:
-    """Their code would work again, and earn for nobody."""
+    """Otherwise their code would work again, and earn for nobody."""
     fresh_database.query_rows(SEEDED)
     agents = make_client(agents_api, fresh_database)
     agent_id = agents.call("POST", "/agents", make_applicant(email=BESA), key=f"key-{get_next_serial()}").json["id"]

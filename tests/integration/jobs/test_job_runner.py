@@ -244,7 +244,7 @@ def test_a_throttled_mail_waits_and_is_sent_then(
 
 
 @pytest.mark.parametrize(("hops", "woken_with"), [(0, [1]), (MOST_HOPS - 1, [MOST_HOPS]), (MOST_HOPS, [])])
-def test_after_so_many_hops_a_job_that_waits_is_left_to_the_schedule(
+def test_after_the_last_hop_a_waiting_job_is_left_to_the_schedule(
     worker_setup: WorkerSetup, welcome_mail: UUID, hops: int, woken_with: list[int]
 ) -> None:
     """Lambda would take the relay and the worker, which wake each other, for a loop."""
@@ -623,7 +623,7 @@ def test_without_a_database_one_job_of_a_batch_is_tried_and_all_are_soon_seen_ag
 def test_without_a_database_the_last_delivery_of_a_message_ends_it(
     worker_setup: WorkerSetup, records: RecordFixtures, welcome_mail: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Or it would be a dead letter, although the relay publishes its job again."""
+    """Otherwise the message would be a dead letter, although the relay publishes its job again."""
     event = build_batch_event(format_message(welcome_mail), received=MOST_DELIVERIES)
     with monkeypatch.context() as patch:
         patch.setattr(worker_setup.worker.database, "_connector", make_refusing_holder())

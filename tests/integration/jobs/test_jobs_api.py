@@ -113,7 +113,7 @@ def test_a_long_list_comes_in_pages(admin: ApiClient, records: RecordFixtures, m
 
 @pytest.mark.parametrize("state", ["done", "all", ""])
 def test_other_states_can_not_be_listed(admin: ApiClient, state: str) -> None:
-    """Only jobs that are not done, or were dismissed, can be listed."""
+    """The states that can be listed are those of jobs that are not done, and `dismissed`."""
     assert admin.call("GET", "/jobs", query={"state": state}).problem == "invalid-request"
 
 

@@ -63,7 +63,7 @@ def owner(fresh_database: FreshDatabase) -> Database:
 def test_an_answer_is_kept_once_as_its_row_has_it(
     owner: Database, database: Database, fresh_database: FreshDatabase
 ) -> None:
-    """That of a call without a record is not: it has no client who would ask."""
+    """The answer of a call without a record is not kept: it has no client who would ask."""
     write(owner, "first", holder="token-1")
     write(owner, "without a record")
     keeper = NotingKeeper()
@@ -170,7 +170,7 @@ def test_what_a_killed_relay_has_kept_is_kept_again_and_the_rest_too(
 def test_two_relays_at_once_keep_all_and_wait_for_nobody(
     owner: Database, fresh_database: FreshDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both read the same answers; what one is marking the other leaves to it."""
+    """Both read the same answers; each skips those that the other is marking."""
     monkeypatch.setattr(relay_answers, "KEEP_TIME_S", 60.0)
     for n in range(KEEP_BATCH):
         write(owner, f"key-{n}", holder=f"token-{n:02}")

@@ -126,7 +126,7 @@ def paced_workers(fresh_database: FreshDatabase, emulator: EmulatorHandle) -> Pa
 
 
 def add_welcomes(records: RecordFixtures, count: int, priority: str = "normal") -> list[UUID]:
-    """Return so many welcome mails, each to somebody else."""
+    """Return `count` welcome mails, each to somebody else."""
     people = [records.add_member() for _ in range(count)]
     return [records.add_mail("member-welcome", person, to=person, priority=priority) for person in people]
 

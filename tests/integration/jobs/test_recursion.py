@@ -27,7 +27,7 @@ from worker.job_runner import MOST_HOPS
 MINUTE = 60.0
 OUTAGE_MIN, FORCED_MIN = 20, 30
 UNLIMITED = 10**6
-# A job that has failed often waits so long by itself, and then for the relay's schedule.
+# A job that has failed often waits this long by itself, and then for the relay's schedule.
 RECOVERY_S = RETRY.cap_s + read_sweep_s() + MINUTE
 
 
@@ -56,7 +56,7 @@ def force_circuits(simulation: SimulatedLambda, command: Any) -> None:
 def register_people(
     simulation: SimulatedLambda, add_jobs: Callable[[SimulatedLambda], list[UUID]], minutes: int
 ) -> list[UUID]:
-    """Let so many minutes pass, with somebody new in each; return all their jobs."""
+    """Let minutes pass, with somebody new in each; return all their jobs."""
     jobs = []
     for _ in range(minutes):
         jobs += add_jobs(simulation)

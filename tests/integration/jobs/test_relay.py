@@ -212,7 +212,7 @@ def test_the_loop_ends_with_the_work_or_the_time() -> None:
 
 
 class CommitBetweenLooks:
-    """A pause between the relay's looks: after so many a job commits; `pauses` are those made."""
+    """The pauses between the relay's looks: a job commits after a given number; `pauses` are those made."""
 
     def __init__(self, commit: Callable[[], object], after: int) -> None:
         self.pauses: list[float] = []
@@ -274,7 +274,7 @@ def test_a_relay_makes_no_pause_that_outlasts_its_time(
 def test_a_relay_waits_for_no_job_that_is_there(
     database: Database, records: RecordFixtures, queues: FakeJobQueues
 ) -> None:
-    """Nor for one that another relay has published."""
+    """It doesn't wait for a job that another relay has published either."""
     someone = records.add_member()
     job = records.add_mail("member-welcome", someone, to=someone)
     between = CommitBetweenLooks(lambda: None, 0)

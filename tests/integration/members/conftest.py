@@ -40,7 +40,7 @@ class MembershipFixture:
         return self
 
     def advance_days(self, days: int) -> "MembershipFixture":
-        """Go to noon of a day that is so many days later."""
+        """Go to noon of the day that is `days` later."""
         return self.set_day(self.today + timedelta(days=days))
 
     def post(self, what: str, *, who: dict[str, str] | None = None, key: str | None = None) -> ApiReply:

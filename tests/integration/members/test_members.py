@@ -104,7 +104,7 @@ def test_an_agents_own_token_makes_the_member_their_client(fresh_database: Fresh
 def test_staff_register_a_member_who_calls(
     fresh_database: FreshDatabase, client: ApiClient, claims: dict[str, str]
 ) -> None:
-    """With the agent's code that the member names, or without one; the audit says who did it."""
+    """The member may name an agent's code or none; the audit says who registered them."""
     _, code = add_agent(fresh_database)
     client.container.__dict__["_verifier"] = lambda _token: claims
     for agent in ({"referral_code": code}, {}):

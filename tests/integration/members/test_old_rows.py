@@ -37,7 +37,7 @@ TODAY = date.today()  # noqa: DTZ011 - which of two days around midnight does no
 
 
 def add_years(count: int, day: date = TODAY) -> date:
-    """Return the date so many years after a day, which is not 29 February."""
+    """Return the date `count` years after a day, which is not 29 February."""
     return (day - timedelta(days=1) if (day.month, day.day) == (2, 29) else day).replace(year=day.year + count)
 
 

@@ -103,7 +103,7 @@ def test_each_pause_delays_the_end_by_its_own_days(start_membership: Begin) -> N
 def test_only_within_its_period_can_a_membership_be_paused(
     start_membership: Begin, day: str, cancelled: bool, problem: str
 ) -> None:
-    """In its grace and after it there are no days left that a pause could save. Nothing is written."""
+    """In its grace and after it there are no days left that a pause could save, so nothing is written."""
     membership = start_membership("2026-03-01")
     if cancelled:
         membership.post("cancellation")

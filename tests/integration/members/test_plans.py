@@ -128,7 +128,7 @@ CLAIM_FILTERS: dict[str, object] = {
 def test_claims_are_found_by_their_filters_index(
     connection: psycopg.Connection[Any], query: dict[str, object], index: str
 ) -> None:
-    """And the member of each by its id."""
+    """The member of each claim is found by its id."""
     indexes = list_indexes(list_scans(connection, CLAIMS["claims"], {**CLAIM_FILTERS, **query}))
     assert {index, "members_pkey"} <= indexes
 
@@ -140,13 +140,13 @@ def test_claims_are_found_by_their_filters_index(
 def test_jobs_that_are_not_done_are_found_among_many_that_are(
     connection: psycopg.Connection[Any], states: list[str], index: str
 ) -> None:
-    """By an index that has no other jobs."""
+    """The index has only such jobs."""
     params = {"states": states, "after": LAST_ID, "count": 21}
     assert list_indexes(list_scans(connection, JOBS["jobs"], params)) == {index}
 
 
 def test_held_jobs_are_counted_by_an_index_of_them_alone(connection: psycopg.Connection[Any]) -> None:
-    """For operators, who let them go, and for health each minute."""
+    """Operators count them before they release them, and the health report does each minute."""
     assert list_indexes(list_scans(connection, HELD["held_jobs"], {})) == {"outbox_held"}
     released = list_indexes(list_scans(connection, HELD["release_held_jobs"], {"kind": "mail"}))
     assert released == {"outbox_held", "outbox_pkey"}

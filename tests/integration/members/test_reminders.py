@@ -73,7 +73,7 @@ def send_mail(membership: MembershipFixture, job_id: Any) -> str:
 
 
 def go_before_end(membership: MembershipFixture, days: int) -> MembershipFixture:
-    """Go to so many days before the end; after it where the number is negative."""
+    """Go to the day that is `days` before the end; after it where the number is negative."""
     return membership.set_day(END - timedelta(days=days))
 
 
@@ -115,7 +115,7 @@ def test_twenty_sweeps_at_once_write_it_once(start_membership: Begin) -> None:
     assert list_reminders(membership) == [SOON]
 
 
-# The first call of `reminder_due` waits for the lock that a test keeps: its sweep has begun, and has taken no row yet.
+# The first call of `reminder_due` waits for a test's lock, when its sweep has begun but taken no row yet.
 WAIT_WITHIN = """
     CREATE SEQUENCE calls;
     GRANT USAGE ON SEQUENCE calls TO PUBLIC;

@@ -46,7 +46,7 @@ def find(client: ApiClient, **query: str) -> list[str]:
 
 @pytest.mark.parametrize("spellings", SPELLINGS, ids=lambda spellings: spellings[0])
 def test_a_member_is_found_by_every_spelling_of_every_spelling(client: ApiClient, spellings: tuple[str, ...]) -> None:
-    """Whoever typed the name in and whoever looks for it: the whole name, and the beginning of each word."""
+    """Both the typed and the searched name may have any spelling, as a whole name or the beginning of each word."""
     other = register(client, "Zoran Vukov")
     for name in spellings:
         member = register(client, name)
@@ -60,7 +60,7 @@ def test_a_member_is_found_by_every_spelling_of_every_spelling(client: ApiClient
 
 @pytest.mark.parametrize("part", ["hox", "oxh", "ho", "be", "hoxha b", "esa ho", "Be ho", "esa"])
 def test_parts_of_a_name_are_found_in_any_order(client: ApiClient, part: str) -> None:
-    """Within a word too; two letters at the beginning of one."""
+    """A part may be inside a word; two letters must begin one."""
     member, other = register(client, "Besa Hoxha"), register(client, "Arta Krasniqi")
     assert member in find(client, name=part)
     assert other not in find(client, name=part)
@@ -93,7 +93,7 @@ def test_a_part_of_three_letters_finds_the_name_it_is_of(
     ["+38344123456", "0038344123", "044 123 456", "44/123-456", "(044) 123.456", "3456", "012", "+383 44", " 38344"],
 )
 def test_a_member_is_found_by_part_of_the_phone_number(client: ApiClient, part: str) -> None:
-    """As people write and dial it; a plus is the beginning."""
+    """The part may be written or dialled in any usual way; a plus means the number's beginning."""
     member, other = register(client, "Besa", phone="+38344123456"), register(client, "Arta", phone="+38971555777")
     assert member in find(client, phone=part)
     assert other not in find(client, phone=part)
@@ -136,7 +136,7 @@ def test_filters_narrow_each_other_and_pages_go_on(client: ApiClient) -> None:
 
 
 def test_a_changed_name_or_number_is_found_and_the_old_one_is_not(client: ApiClient) -> None:
-    """By the change itself, in the same transaction."""
+    """The change itself renews the search words, in the same transaction."""
     member = register(client, "Vlora Gashi", phone="+38344987987")
     changes = {"full_name": "Vlora Shkodra", "phone": "+38344321321"}
     reply = client.call("PATCH", "/members/{member_id}", changes, member_id=member, if_match="*")

@@ -76,7 +76,7 @@ def test_each_address_and_each_kind_has_its_own(fresh_database: FreshDatabase) -
 
 
 def test_the_sign_in_is_made_each_time(fresh_database: FreshDatabase) -> None:
-    """Only the mail is held back."""
+    """Each call makes the sign-in; only the mail is held back."""
     email = f"sign-in{get_next_serial()}@example.test"
     ids: list[Any] = []
     for _ in range(2):

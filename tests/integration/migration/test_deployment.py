@@ -84,7 +84,7 @@ def test_the_first_deployment_migrates_and_a_later_one_has_nothing_to_do(deploye
 def test_a_failed_migration_stops_the_deployment_and_the_next_one_goes_on(
     deployed: DeployedDatabase, tmp_path: Path
 ) -> None:
-    """Those before it stay."""
+    """The migrations before it stay applied."""
     (tmp_path / "0001_a.sql").write_text("CREATE TABLE a (id int);")
     (tmp_path / "0002_b.sql").write_text("ALTER TABLE a DROP COLUMN name;")
     deployed.change(MIGRATIONS_DIR=os.fspath(tmp_path))

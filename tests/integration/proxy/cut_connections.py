@@ -91,9 +91,9 @@ class CutConnectionSetup:
     def _make_environment(self, retries: int) -> ApiClient:
         """Return an environment with an empty state table, so it knows a key from the database only."""
         roles = RoleConnector(self.fresh_database.settings.model_copy(update={"db_port": self.proxy.port}))
-        # What is connected before a cut, by a statement of the bench's own, is what the registration goes through.
+        # A statement of the test's own connects before the cut; the registration uses that connection.
         connector = roles.get_connector(FUNCTIONS["MembersFunction"])
-        # Cut after cut would use any budget up: what is asked here is what a retry does, not how many there may be.
+        # The tests ask what a retry does, not how many there may be: many cuts would use up any real budget.
         budget, backoff = RetryBudget(most_saved=1_000_000), Backoff(retries=retries, base_s=0.001)
         database = Database(connector, backoff=backoff, budget=budget)
         return make_client(api, self.fresh_database, database=database)

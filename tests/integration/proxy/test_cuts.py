@@ -28,7 +28,7 @@ def proxy(postgres: PostgresHandle) -> Iterator[Proxy]:
 
 
 def assert_whole(setup: CutConnectionSetup, cuts: int) -> None:
-    """Exactly what so many registrations write, and each member with all that is theirs."""
+    """Assert that there is exactly what `cuts` registrations write, and each member with all that is theirs."""
     assert setup.count_written() == {table: rows * cuts for table, rows in WRITES.items()}
     assert setup.list_uneven() == []
 

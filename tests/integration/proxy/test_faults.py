@@ -108,7 +108,7 @@ def test_a_delay_keeps_the_order_and_loses_nothing(proxy: Proxy, whole: bytes, d
     assert answer(client) == whole
 
 
-def test_a_black_hole_takes_those_who_ask_and_those_who_connect(proxy: Proxy, whole: bytes) -> None:
+def test_a_black_hole_silences_open_and_new_connections(proxy: Proxy, whole: bytes) -> None:
     """They are accepted and acknowledged, and hear nothing, also after it; new ones are served then."""
     client = open_line(proxy)
     with proxy.faults.discard_data():
@@ -150,7 +150,7 @@ def test_who_connects_may_be_refused(proxy: Proxy) -> None:
 
 
 def test_all_connections_may_be_cut_at_once(proxy: Proxy, postgres: PostgresHandle) -> None:
-    """Those to one database, or every one, in the middle of what they do."""
+    """The fault cuts the connections to one database or all of them, in the middle of their work."""
     client, other = open_line(proxy), open_line(proxy)
     assert proxy.cut_all("no_such_database") == 0
     with ThreadPoolExecutor(1) as pool:

@@ -56,7 +56,7 @@ def wait_until(look: Callable[[], bool], within_s: float = 5.0) -> bool:
 
 
 def test_a_client_sees_the_servers_settings(proxy: Proxy, postgres: PostgresHandle) -> None:
-    """Those that PostgreSQL reports on its own, the same ones."""
+    """PostgreSQL reports them unasked; the client sees the same ones."""
     with (
         connect(proxy, sslmode="prefer") as through,
         psycopg.connect(postgres.build_conninfo(user="postgres")) as direct,
@@ -140,7 +140,7 @@ def test_a_client_that_waits_too_long_gets_an_error_and_is_disconnected(proxy: P
     assert proxy.counts.waiting == 0
 
 
-def test_who_waits_is_served_in_the_order_of_coming(proxy: Proxy) -> None:
+def test_waiting_clients_are_served_in_the_order_of_coming(proxy: Proxy) -> None:
     """First come, first served, so nobody waits for ever."""
     served: list[int] = []
 

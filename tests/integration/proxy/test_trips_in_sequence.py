@@ -17,7 +17,7 @@ from tests.roles import RoleConnector
 from tests.sample_people import make_person
 from tests.services import EmulatorHandle
 
-# Long beside what the code does between two round trips, so that those that overlap are seen to.
+# Long compared with the code between two round trips, so that overlapping ones are seen as such.
 DELAY_S = 0.05
 # Calls that are counted, of which the one with the fewest trips tells. On a busy machine a thread may start so late
 # that what overlaps elsewhere does not, and a commit may come so late that the relay is woken once more.

@@ -22,7 +22,7 @@ def fresh_database(postgres: PostgresHandle) -> FreshDatabase:
 
 
 def test_a_key_with_its_row_is_not_lost(fresh_database: FreshDatabase) -> None:
-    """Whoever has the row has the write."""
+    """A restored database that has the key's row has its write too."""
     add_row(fresh_database, "kept")
     keys = ListedKeys([[make_key(key="kept"), lost := make_key(key="lost")]])
     answer = reconcile(fresh_database, keys, apply=True)
@@ -88,7 +88,7 @@ def test_a_call_that_is_over_without_a_stored_answer_is_listed_only_if_the_resto
 def test_a_run_that_is_full_is_continued_by_the_next(
     fresh_database: FreshDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Until there is no next one, nothing is left out or listed twice."""
+    """Until no run is left, nothing is left out or listed twice."""
     monkeypatch.setattr(reconciliation, "MOST_LISTED", 3)
     keys = ListedKeys([[make_key() for _ in range(2)] for _ in range(5)])
     listed: list[str] = []
@@ -131,7 +131,7 @@ def test_a_run_that_died_before_it_deleted_a_key_writes_its_entry_once(fresh_dat
 
 
 def test_a_mail_that_a_person_replayed_or_that_was_written_since_is_left_alone(fresh_database: FreshDatabase) -> None:
-    """Only what waited at the moment may have been sent."""
+    """Only a mail that waited at the moment of the restore may have been sent already."""
     records = RecordFixtures(fresh_database)
     member = records.add_member()
     for _ in range(3):

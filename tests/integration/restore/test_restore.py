@@ -82,7 +82,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, emulator: EmulatorHandle) -> I
         server.destroy()
         restored = server.restore(day.restored_to)
         try:
-            service.lead_to(FreshDatabase(restored, fresh_database.name), patch)
+            service.redirect_to(FreshDatabase(restored, fresh_database.name), patch)
             yield rehearse(service, day, mails, time.monotonic() - began)
         finally:
             restored.stop()
@@ -169,7 +169,7 @@ def test_every_acknowledged_write_that_is_missing_is_named_and_no_other(run: Res
 
 
 def test_until_then_a_repeat_gets_an_answer_about_what_is_not_there(run: RestoreRun) -> None:
-    """That is why the command is needed."""
+    """So operators need the command that forgets the keys of lost writes."""
     assert run.unaware.headers[REPEATED] == "true"
     assert is_same_answer(run.unaware, run.missing[0].reply)
 
@@ -229,7 +229,7 @@ def test_what_heals_by_itself_is_left_alone(run: RestoreRun) -> None:
 
 
 def test_the_list_is_kept_in_the_audit(run: RestoreRun) -> None:
-    """Without anything about people."""
+    """The entry has nothing about people."""
     rows = run.service.database.query_rows("SELECT subject_id, actor, facts FROM audit WHERE action = 'write.lost'")
     kept = {row["facts"]["request_id"]: row for row in rows}
     assert len(rows) == len(kept)
@@ -254,7 +254,7 @@ def test_a_mail_that_may_have_been_sent_is_left_to_a_person(run: RestoreRun) -> 
 
 
 def test_messages_of_jobs_that_are_gone_are_dropped(run: RestoreRun) -> None:
-    """Their job is not found, so there is nothing to do; the worker returned none of them."""
+    """The worker finds no job, has nothing to do, and returns no message to the queue."""
     [row] = run.service.database.query_rows("SELECT count(*) AS n FROM outbox WHERE state NOT IN ('done', 'uncertain')")
     assert row["n"] == 0
 

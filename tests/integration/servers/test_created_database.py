@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from database_setup.app import set_up
+from database_setup.app import create_owner
 from local.postgres import PostgresServer
 from shared.database.migrate import migrate
 from tests.databases import MIGRATIONS
@@ -44,7 +44,7 @@ def server(version: str, tmp_path: Path) -> Iterator[PostgresServer]:
 def test_the_owner_migrates_a_database_that_the_stack_has_made(server: PostgresServer) -> None:
     """Twice, as when the stack is updated; the functions sign in by IAM, and so does the owner."""
     for _ in range(2):
-        set_up(DataApiOf(server), PROPERTIES, attempts=1)
+        create_owner(DataApiOf(server), PROPERTIES, attempts=1)
         migrate(server.build_dsn(OWNER, DATABASE), MIGRATIONS, connection_limit=50, iam=True)
 
     assert list_members_of_rds_iam(server) == sorted([OWNER, *LIMITED])
@@ -52,7 +52,7 @@ def test_the_owner_migrates_a_database_that_the_stack_has_made(server: PostgresS
 
 def test_the_owner_of_a_made_database_is_no_more_than_that_of_the_guide(server: PostgresServer) -> None:
     """No superuser, no other database; and the database is theirs."""
-    set_up(DataApiOf(server), PROPERTIES, attempts=1)
+    create_owner(DataApiOf(server), PROPERTIES, attempts=1)
     with psycopg.connect(server.build_dsn(OWNER, DATABASE)) as connection:
         query = "SELECT rolsuper, rolcreaterole, rolcreatedb, rolbypassrls FROM pg_roles WHERE rolname = current_user"
         assert connection.execute(query).fetchone() == (False, True, False, False)

@@ -70,7 +70,7 @@ def test_a_key_used_for_something_else_is_refused(fresh_database: FreshDatabase)
 
 
 def test_twenty_at_once_with_one_key_do_it_once(fresh_database: FreshDatabase) -> None:
-    """Those that come second wait for the first one's commit, and answer with its facts."""
+    """The other nineteen wait for the first one's commit, and answer with its facts."""
     with ThreadPoolExecutor(20) as pool:
         committed = list(
             pool.map(
@@ -99,7 +99,7 @@ def test_the_first_statement_that_fails_undoes_them_all(fresh_database: FreshDat
 
 @pytest.mark.parametrize("pipeline", [True, False])
 def test_a_use_case_that_raises_in_the_middle_commits_nothing(fresh_database: FreshDatabase, *, pipeline: bool) -> None:
-    """Neither what it has queued nor the key's row, with which a repeat would find no answer for ever."""
+    """Its queued statements are lost, and so is the key's row, with which a repeat would never find an answer."""
     database = Database(RoleConnector(fresh_database.settings), pipeline=pipeline)
 
     def broken(tx: Transaction) -> Pending[Row]:

@@ -31,7 +31,7 @@ from tests.services import find_free_port
 
 @contextmanager
 def hold_sessions(settings: Settings, count: int) -> Iterator[None]:
-    """Hold so many sessions; a server with no place for more still has those that are on their way out."""
+    """Hold `count` sessions; a server with no place for more still has those that are on their way out."""
     with ExitStack() as held:
 
         def hold_one_more() -> bool:

@@ -27,13 +27,13 @@ def empty(postgres: PostgresHandle, request: pytest.FixtureRequest) -> str:
     return postgres.build_conninfo(dbname=name)
 
 
-def test_it_may_be_run_twice(empty: str) -> None:
+def test_the_migrations_may_be_run_twice(empty: str) -> None:
     """The second run finds nothing to do."""
     assert migrate(empty, MIGRATIONS) == [m.version for m in read_migrations(MIGRATIONS)]
     assert migrate(empty, MIGRATIONS) == []
 
 
-def test_it_may_be_run_by_many_at_once(empty: str) -> None:
+def test_the_migrations_may_be_run_by_many_at_once(empty: str) -> None:
     """Each migration is applied by exactly one of them."""
     with ThreadPoolExecutor(8) as pool:
         applied = [v for versions in pool.map(lambda _: migrate(empty, MIGRATIONS), range(8)) for v in versions]
@@ -54,7 +54,7 @@ FROM (VALUES (250.5, 'EUR'), (250, 'JPY'), (250.55, 'JPY'), (1.5, 'KWD')) AS v (
 
 
 def test_amounts_get_their_currencys_decimals(empty: str, tmp_path: Path) -> None:
-    """Those that were right before; what reads claims may read them as before."""
+    """Amounts that were right before stay, and code that reads claims may read them as before."""
     before = [m for m in MIGRATIONS.glob("*.sql") if m.name < "0014"]
     for migration in before:
         shutil.copy(migration, tmp_path)

@@ -148,7 +148,7 @@ def test_a_migration_that_waits_for_a_table_lets_others_use_it(empty: str, tmp_p
 
 @pytest.mark.usefixtures("impatient")
 def test_a_migration_gives_up_when_its_time_is_used_up_by_waiting(empty: str, tmp_path: Path) -> None:
-    """With the name of the migration."""
+    """The error names the migration."""
     folder = write_migrations(tmp_path / "few", A_TABLE, "ALTER TABLE a ADD COLUMN name text;")
     migrate(empty, write_migrations(tmp_path / "one", A_TABLE))
     with (
@@ -160,7 +160,7 @@ def test_a_migration_gives_up_when_its_time_is_used_up_by_waiting(empty: str, tm
 
 @pytest.mark.parametrize("statements", ["SELECT pg_sleep(600);", "SELECT pg_sleep(0.7);" * 100])
 def test_a_migration_that_takes_too_long_is_ended(empty: str, tmp_path: Path, statements: str) -> None:
-    """The server rolls it back, whether one statement takes so long or all of them together."""
+    """The server rolls it back, whether one statement takes too long or all of them together."""
     folder = write_migrations(tmp_path / "slow", f"{A_TABLE} {statements}")
     with pytest.raises(MigrationTimedOut, match="migration 0001_a: the time is up, and nothing of it stays"):
         migrate(empty, folder, within_s=4)
@@ -197,14 +197,14 @@ def test_an_owner_without_the_right_to_make_tables_is_told_so(empty: str, tmp_pa
 
 
 def test_an_earlier_release_has_nothing_to_do_on_a_later_schema(empty: str, tmp_path: Path) -> None:
-    """As when it is deployed again, or a deployment is rolled back."""
+    """So it can be deployed again, and a deployment can be rolled back."""
     earlier, later = write_migrations(tmp_path / "e", A_TABLE), write_migrations(tmp_path / "l", A_TABLE, "SELECT 1;")
     assert migrate(empty, later) == ["0001_a", "0002_b"]
     assert migrate(empty, earlier, connection_limit=50) == []
 
 
 def test_a_server_that_is_not_there_is_named(tmp_path: Path) -> None:
-    """In libpq's words, without the password."""
+    """The error has libpq's words, without the password."""
     conninfo = f"host=127.0.0.1 port={find_free_port()}"
     with pytest.raises(DatabaseNotReached, match="no connection to the database: connection failed") as caught:
         migrate(conninfo, tmp_path, password="p4ss-w0rd")
@@ -245,7 +245,7 @@ def test_a_connection_that_comes_late_is_used(empty: str, monkeypatch: pytest.Mo
 
 
 def test_the_command_says_why_it_failed(empty: str, tmp_path: Path) -> None:
-    """On its error output, in one line without a traceback."""
+    """It prints one line without a traceback to its error output."""
     run = start_run(empty, write_migrations(tmp_path / "failing", "SELECT 1 / 0;"))
     _, err = run.communicate(timeout=PATIENCE_S)
     assert run.returncode == 1

@@ -57,7 +57,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def start_environments(fresh_database: FreshDatabase, proxy: Proxy) -> list[ApiClient]:
-    """Return so many environments, each connected and at work."""
+    """Return several environments, each connected and at work."""
     settings = fresh_database.settings.model_copy(update={"db_port": proxy.port})
     connectors = [RoleConnector(settings) for _ in range(ENVIRONMENTS)]
     made = [make_client(api, fresh_database, database=Database(connector)) for connector in connectors]
@@ -68,7 +68,7 @@ def start_environments(fresh_database: FreshDatabase, proxy: Proxy) -> list[ApiC
 
 
 def make_requests(client: ApiClient, count: int) -> list[tuple[int, str, bool]]:
-    """Make so many requests one after the other; return status, problem, and whether the answer came in time."""
+    """Make `count` requests one after the other; return status, problem, and whether the answer came in time."""
     seen = []
     for _ in range(count):
         began = read_monotonic()

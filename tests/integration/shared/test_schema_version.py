@@ -35,11 +35,11 @@ def test_a_migrated_database_is_current(own: FreshDatabase) -> None:
 
 
 def test_what_is_not_applied_is_named(own: FreshDatabase) -> None:
-    """Also where a later one is."""
+    """A missing migration is named even if a later one is applied."""
     own.query_rows("DELETE FROM schema_migrations WHERE version = ANY(%s)", [SHIPPED[3], SHIPPED[-1]])
     assert read_version(own) == SchemaVersion(SHIPPED[-2], missing=(SHIPPED[3], SHIPPED[-1]))
 
 
 def test_a_later_schema_is_current(own: FreshDatabase) -> None:
-    """For the release before it, which goes on while a deployment does."""
+    """The release before it goes on while a deployment runs."""
     assert read_version(own, SHIPPED[:-1]) == SchemaVersion(SHIPPED[-1], missing=())

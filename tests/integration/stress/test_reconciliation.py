@@ -217,7 +217,7 @@ def test_a_job_that_is_not_done_is_found(system: RecordedSystem, state: str) -> 
 def test_a_query_that_gives_nothing_is_found(
     system: RecordedSystem, monkeypatch: pytest.MonkeyPatch, name: str, found: str
 ) -> None:
-    """Also one of which nothing is what should be found."""
+    """This holds for queries that should find nothing, too."""
     monkeypatch.setitem(SQL, name, f"SELECT * FROM ({SQL[name]}) everything WHERE false")
     assert found in find_kinds(system)
 
@@ -332,7 +332,7 @@ def test_a_key_has_one_row_where_its_call_was_done(system: RecordedSystem, statu
     assert ("rows of an Idempotency-Key" in find_kinds(system)) == (not clean)
 
 
-def test_it_waits_until_all_jobs_are_done(system: RecordedSystem, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reconciliation_waits_until_all_jobs_are_done(system: RecordedSystem, monkeypatch: pytest.MonkeyPatch) -> None:
     """Then it looks: a job that takes its time is none that is missing."""
     system.run("UPDATE outbox SET state = 'running' WHERE payload->>'template' = 'member-welcome'")
     context, looks = make_context(system), 0

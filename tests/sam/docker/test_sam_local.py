@@ -73,7 +73,7 @@ def ask(client: httpx.Client, names: list[str]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", answers.list_names())
 def test_every_event_is_answered_by_kept_containers(kept_answers: dict[str, Any], name: str) -> None:
-    """As the table says."""
+    """The table says how each is answered."""
     assert answers.find_faults(name, kept_answers[name]) == []
 
 

@@ -22,7 +22,7 @@ limits = st.builds(
 gaps = st.lists(st.one_of(st.just(0), st.integers(0, 5), st.integers(0, 60_000_000)), min_size=1, max_size=80)
 
 
-def accepted_at(limit: RateLimit, times: list[int]) -> list[int]:
+def list_accepted(limit: RateLimit, times: list[int]) -> list[int]:
     """Return those of `times` at which a request is accepted."""
     tat, accepted = None, []
     for now in times:
@@ -43,24 +43,24 @@ def compute_times(gaps: list[int]) -> list[int]:
 
 def test_of_twenty_requests_at_one_instant_five_are_accepted() -> None:
     """5 / 60 lets five of twenty at the same microsecond through, and refuses fifteen."""
-    assert len(accepted_at(FIVE_A_MINUTE, [START] * 20)) == 5
+    assert len(list_accepted(FIVE_A_MINUTE, [START] * 20)) == 5
 
 
 def test_after_a_burst_one_comes_back_every_interval() -> None:
     """A spent bucket of 5 / 60 accepts one request each 12 s, not a microsecond earlier."""
     times = [START] * 5 + [START + 12_000_000 - 1, START + 12_000_000, START + 12_000_000, START + 24_000_000]
-    assert accepted_at(FIVE_A_MINUTE, times) == [START] * 5 + [START + 12_000_000, START + 24_000_000]
+    assert list_accepted(FIVE_A_MINUTE, times) == [START] * 5 + [START + 12_000_000, START + 24_000_000]
 
 
 def test_a_bucket_is_full_again_after_its_period() -> None:
     """A minute after five at once, five more at once are accepted."""
-    assert len(accepted_at(FIVE_A_MINUTE, [START] * 5 + [START + 60_000_000] * 6)) == 10
+    assert len(list_accepted(FIVE_A_MINUTE, [START] * 5 + [START + 60_000_000] * 6)) == 10
 
 
 @given(limits, gaps)
 def test_no_window_holds_more_than_the_limit(limit: RateLimit, gaps: list[int]) -> None:
     """Between any two accepted requests lie at most burst + elapsed / interval accepted ones."""
-    accepted = accepted_at(limit, compute_times(gaps))
+    accepted = list_accepted(limit, compute_times(gaps))
     for first, begin in enumerate(accepted):
         for last in range(first, len(accepted)):
             elapsed = accepted[last] - begin

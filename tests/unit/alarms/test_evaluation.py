@@ -2,7 +2,17 @@
 
 import pytest
 
-from local.alarms import EXTRA_PERIODS, Missing, Rule, State, judge, judge_points, rule_of, summarise, summary
+from local.alarms import (
+    EXTRA_PERIODS,
+    Missing,
+    Rule,
+    State,
+    build_rule,
+    compute_statistic,
+    judge,
+    judge_points,
+    summarise,
+)
 
 WORDS: dict[str, State] = {"alarm": "ALARM", "ok": "OK", "nothing": "INSUFFICIENT_DATA", "retain": "ALARM"}
 POINTS = {"0": False, "X": True, "-": None}
@@ -31,7 +41,7 @@ CASES = [
 ]
 
 
-def rule(**changes: object) -> Rule:
+def make_rule(**changes: object) -> Rule:
     """Return a rule: the maximum of a minute is at least 1, in 3 of 3."""
     usual = {
         "statistic": "Maximum",
@@ -51,19 +61,19 @@ def test_each_row_of_awss_tables(needed: int, points: str, missing: Missing, wor
     looked_at = [POINTS[each] for each in points.split()]
     assert len(looked_at) == 3 + EXTRA_PERIODS
     wanted = before if word == "retain" else WORDS[word]
-    assert judge_points(looked_at, rule(needed=needed, missing=missing), before) == wanted
+    assert judge_points(looked_at, make_rule(needed=needed, missing=missing), before) == wanted
 
 
 @pytest.mark.parametrize("points", ["- - - - X", "- - - X -"])
 def test_one_bad_point_after_silence_is_no_alarm_yet(points: str) -> None:
     """The next one may be good."""
     looked_at = [POINTS[each] for each in points.split()]
-    assert judge_points(looked_at, rule(missing="missing"), "OK") == "OK"
+    assert judge_points(looked_at, make_rule(missing="missing"), "OK") == "OK"
 
 
 def test_silence_where_it_is_breaching_rings_when_few_good_points_are_left() -> None:
     """The good ones before it count for as long as they are looked at: two of three ring after four silent minutes."""
-    silence = rule(needed=2, missing="breaching")
+    silence = make_rule(needed=2, missing="breaching")
     reports = [(60.0 * minute, 0.0) for minute in range(10)]
     states = [judge(silence, reports, now=60.0 * minute, state="OK") for minute in range(10, 16)]
     assert states == ["OK", "OK", "OK", "OK", "ALARM", "ALARM"]
@@ -71,8 +81,8 @@ def test_silence_where_it_is_breaching_rings_when_few_good_points_are_left() -> 
 
 def test_a_period_counts_once_it_is_over() -> None:
     """Values of the present minute are judged after it."""
-    assert summarise(rule(of=1), [(0.0, 1.0), (61.0, 2.0), (119.0, 3.0)], now=119.0) == [None, None, 1.0]
-    assert summarise(rule(of=1), [(0.0, 1.0), (61.0, 2.0), (119.0, 3.0)], now=120.0) == [None, 1.0, 3.0]
+    assert summarise(make_rule(of=1), [(0.0, 1.0), (61.0, 2.0), (119.0, 3.0)], now=119.0) == [None, None, 1.0]
+    assert summarise(make_rule(of=1), [(0.0, 1.0), (61.0, 2.0), (119.0, 3.0)], now=120.0) == [None, 1.0, 3.0]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +91,7 @@ def test_a_period_counts_once_it_is_over() -> None:
 )
 def test_a_periods_statistic(statistic: str, wanted: float) -> None:
     """The values are 4, 1, 3 and 2."""
-    assert summary(statistic, [4.0, 1.0, 3.0, 2.0]) == pytest.approx(wanted)
+    assert compute_statistic(statistic, [4.0, 1.0, 3.0, 2.0]) == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize(
@@ -95,15 +105,15 @@ def test_a_periods_statistic(statistic: str, wanted: float) -> None:
 )
 def test_a_threshold_is_compared_as_the_alarm_says(comparison: str, rings_at: list[float]) -> None:
     """The threshold is 1, the values are 0, 1 and 2."""
-    assert [value for value in (0.0, 1.0, 2.0) if rule(comparison=comparison).is_breached_by(value)] == rings_at
+    assert [value for value in (0.0, 1.0, 2.0) if make_rule(comparison=comparison).is_breached_by(value)] == rings_at
 
 
 def test_what_is_no_statistic_and_no_comparison_is_refused() -> None:
     """A misspelt word would otherwise never ring."""
     with pytest.raises(ValueError, match="Summ"):
-        summary("Summ", [1.0])
+        compute_statistic("Summ", [1.0])
     with pytest.raises(ValueError, match="Equal"):
-        rule(comparison="Equal").is_breached_by(1.0)
+        make_rule(comparison="Equal").is_breached_by(1.0)
 
 
 def test_a_rule_is_read_from_a_templates_alarm() -> None:
@@ -115,8 +125,8 @@ def test_a_rule_is_read_from_a_templates_alarm() -> None:
         "Threshold": 0.5,
         "ComparisonOperator": "GreaterThanThreshold",
     }
-    wanted = rule(statistic="p99", threshold=0.5, comparison="GreaterThanThreshold")
-    assert rule_of(least) == wanted
-    assert rule_of({**least, "Statistic": "Average"}) == wanted, "as the emulator describes an alarm on a percentile"
-    more = rule_of({**least, "DatapointsToAlarm": 2, "TreatMissingData": "ignore"})
+    wanted = make_rule(statistic="p99", threshold=0.5, comparison="GreaterThanThreshold")
+    assert build_rule(least) == wanted
+    assert build_rule({**least, "Statistic": "Average"}) == wanted, "as the emulator describes an alarm on a percentile"
+    more = build_rule({**least, "DatapointsToAlarm": 2, "TreatMissingData": "ignore"})
     assert (more.needed, more.missing) == (2, "ignore")

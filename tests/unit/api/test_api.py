@@ -509,11 +509,11 @@ def test_only_allowed_origins_are_answered_to_browsers() -> None:
     """The headers that they may read are listed."""
     client, _, _, _ = build(allowed_origins="https://app.example.test, https://b.example.test")
 
-    def from_origin(origin: str) -> ApiReply:
+    def call_from(origin: str) -> ApiReply:
         headers = {"Origin": origin}
         return client.sign_in_as(STAFF_CLAIMS).call("GET", "/orders/{order_id}", headers=headers, order_id=ID)
 
-    allowed, other = from_origin("https://b.example.test"), from_origin("https://evil.test")
+    allowed, other = call_from("https://b.example.test"), call_from("https://evil.test")
     assert allowed.headers["Access-Control-Allow-Origin"] == "https://b.example.test"
     assert "ETag" in allowed.headers["Access-Control-Expose-Headers"]
     assert "Access-Control-Allow-Origin" not in other.headers

@@ -59,7 +59,7 @@ def test_nesting_of_any_depth_is_a_clients_mistake(opening: bytes, depth: int) -
 
 
 def test_only_brackets_that_nest_count() -> None:
-    """Those in a text do not, nor those that stand side by side; 64 levels are taken."""
+    """Brackets in a text and those side by side do not; 64 levels are allowed."""
     text = '[{"' * 500 + "\\"
     assert read_json(json.dumps({"a": text, "b": [[]] * 500, '["]': 1}).encode()) == {
         "a": text,

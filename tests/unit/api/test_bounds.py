@@ -121,7 +121,7 @@ def test_an_encoded_body_is_not_read(encoding: str, status: int) -> None:
     assert ("Accept-Encoding" in reply.headers) == (status == 415)
 
 
-def worst_claim(number: int) -> dict[str, Any]:
+def make_longest_claim(number: int) -> dict[str, Any]:
     """Return a claim of the longest texts, in the characters that take most bytes in an answer."""
     facts = {
         "id": str(UUID(int=number)),
@@ -146,7 +146,7 @@ def worst_claim(number: int) -> dict[str, Any]:
 def test_the_longest_page_fits_into_an_answer() -> None:
     """A hundred claims, each as long as may be: below what Lambda and API Gateway let through."""
     numbers = count(1)
-    rows = [worst_claim(next(numbers)) for _ in range(101)]
+    rows = [make_longest_claim(next(numbers)) for _ in range(101)]
     container = make_container(
         Settings(cursor_secret="x"), database=ScriptedDatabase(lambda: rows), admission_store=InMemoryAdmissionStore()
     )

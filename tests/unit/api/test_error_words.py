@@ -114,7 +114,7 @@ def template_to_pattern(template: str) -> re.Pattern[str]:
     return re.compile(".+".join(map(re.escape, re.split(r"\{[^}]*\}", template))))
 
 
-# pydantic's own sentences, but those that are nothing but a value.
+# pydantic's own sentences, without those that consist of a value alone.
 PYDANTICS = [template_to_pattern(e["message_template_python"]) for e in list_all_errors()]
 PYDANTICS += [
     template_to_pattern(e["message_template_json"]) for e in list_all_errors() if "message_template_json" in e
@@ -172,7 +172,7 @@ def make_values(model: type[BaseModel], values: st.SearchStrategy[Any]) -> st.Se
 
 @pytest.mark.parametrize("model", BODIES, ids=lambda model: model.__name__)
 def test_no_body_is_answered_with_words_of_pydantic(model: type[BaseModel]) -> None:
-    """Whatever is sent; pointers are JSON pointers, and no sentence quotes a text of the body."""
+    """No body can cause them; pointers are JSON pointers, and no sentence quotes a text of the body."""
 
     @FUZZ
     @given(make_values(model, VALUES))
@@ -190,7 +190,7 @@ def test_no_body_is_answered_with_words_of_pydantic(model: type[BaseModel]) -> N
     "model", [q for q in QUERIES if q.__name__ != "IgnoredQuery"], ids=lambda model: model.__name__
 )
 def test_no_query_is_answered_with_words_of_pydantic(model: type[BaseModel]) -> None:
-    """Whatever is sent; pointers are the names of parameters."""
+    """No query can cause them; pointers are the names of parameters."""
 
     @FUZZ
     @given(make_values(model, st.text(max_size=20) | st.sampled_from(["0", "101", "9" * 30, "me", "true", "x" * 300])))

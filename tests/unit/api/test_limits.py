@@ -196,7 +196,7 @@ def test_an_account_is_charged_wherever_it_is() -> None:
     assert two.call("GET", "/forms", query={"limit": "x"}).status == 422
 
 
-def test_what_is_refused_for_who_asks_is_not_charged() -> None:
+def test_a_refusal_before_the_body_is_read_is_not_charged() -> None:
     """401, 403, 404 and 405 read nothing of the body."""
     client, _, _ = build(limits={"invalid-request": (1, 60)})
     statuses = [client.call("PUT", "/forms", {"name": "x"}).status for _ in range(3)]

@@ -121,7 +121,7 @@ def test_the_description_says_where_a_token_comes_from() -> None:
 
 
 def test_the_tag_of_the_jobs_says_which_of_them_are_listed() -> None:
-    """Those that are not done, as the operation does: not only those that failed."""
+    """Its text says, as the operation does, that they are the jobs that are not done, and not only failed ones."""
     [tag] = [tag for tag in DESCRIPTION["tags"] if tag["name"] == "jobs"]
     assert OPERATIONS["jobs.list"]["summary"] == "List jobs that are not done"
     assert "those that are not done" in tag["description"]

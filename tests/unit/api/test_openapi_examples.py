@@ -121,8 +121,8 @@ def test_the_version_that_a_change_is_based_on_is_the_one_before_its_answer() ->
             assert (sent["If-Match"], answer["headers"]["ETag"]["example"]) == (f'"{version - 1}"', f'"{version}"')
 
 
-def test_the_story_is_one() -> None:
-    """Whoever and whatever has an id in a path is met again in the answers."""
+def test_the_examples_tell_one_story() -> None:
+    """Every person and thing whose id stands in a path appears in the answers too."""
     answers = json.dumps([example.answer for example in EXAMPLES.values()])
     assert [name for name, (_, example) in PATH_IDS.items() if example not in answers] == []
 

@@ -115,7 +115,7 @@ def test_a_script_may_read_which_methods_there_are() -> None:
 
 
 @pytest.mark.parametrize("asked", ["DELETE", "PURGE", "x" * 4000])
-def test_what_is_asked_for_is_not_repeated(asked: str) -> None:
+def test_a_preflights_answer_does_not_repeat_what_was_asked_for(asked: str) -> None:
     """The answer names what there is; the browser compares."""
     reply = ask(Access_Control_Request_Method=asked, Access_Control_Request_Headers=asked)
     assert (reply.status, list_members(reply, "Access-Control-Allow-Methods")) == (204, METHODS)

@@ -23,7 +23,7 @@ NEVER_ANSWERED = {"referral-code-taken", "identity-taken", "identity-not-linked"
 NEVER_ANSWERED |= {"account-of-staff", "address-proven"}
 
 
-def named() -> set[str]:
+def list_named_problems() -> set[str]:
     """Return every problem that code or SQL raises by name."""
     python = "".join(path.read_text(encoding="utf-8") for path in PYTHON)
     sql = "".join(path.read_text(encoding="utf-8") for path in SQL)
@@ -37,8 +37,8 @@ def named() -> set[str]:
 
 def test_every_problem_raised_by_name_is_in_the_catalogue() -> None:
     """A misspelt one would be answered as an internal error."""
-    assert len(named()) > 20
-    assert named() - set(CATALOGUE) - NEVER_ANSWERED == set()
+    assert len(list_named_problems()) > 20
+    assert list_named_problems() - set(CATALOGUE) - NEVER_ANSWERED == set()
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
@@ -110,6 +110,6 @@ def test_no_error_of_the_database_is_answered_with_its_words(kind: type[psycopg.
 
 @pytest.mark.parametrize("error", SERVICE_ERRORS, ids=lambda error: str(type(error).__name__))
 def test_no_error_of_aws_is_answered_with_its_words(error: BotoError) -> None:
-    """Neither the library's sentence nor the service's."""
+    """The answer has neither the library's sentence nor the service's."""
     require_words_of_ours(classify_error(error))
     require_words_of_ours(error)

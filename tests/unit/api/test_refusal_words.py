@@ -45,7 +45,7 @@ def make_client(api: Api[Any], claims: Any = None, answer: Any = dict, **setting
 
 
 @pytest.mark.parametrize("operation", [o for o in OPERATIONS if o.access], ids=lambda o: f"{o.method} {o.resource}")
-def test_who_may_make_a_call_is_told_for_every_operation(operation: Any) -> None:
+def test_every_operation_names_the_roles_that_may_call_it(operation: Any) -> None:
     """Each role that may is named, and no other."""
     only = describe_access(operation).partition(" may do this")[0]
     assert {group for group, word in ROLES.items() if re.search(rf"\b{word}\b", only)} == operation.access
@@ -160,7 +160,7 @@ def test_every_problem_has_its_page() -> None:
 
 @pytest.mark.parametrize("base", ["/api", "", "/v1/interdomestik"])
 def test_every_answer_of_a_problem_links_to_its_page(base: str) -> None:
-    """For each status, below the base path by which the API was called."""
+    """The link begins with the base path by which the API was called, whatever the status."""
     for reply in cause_problems(base):
         [(target, _)] = re.findall(r'<([^>]+)>; (rel="describedby")', reply.headers["Link"])
         assert target == f"{base}/docs#problem-{reply.problem}"

@@ -84,7 +84,7 @@ def test_a_replay_has_its_expiring_part_made_anew_and_the_rest_byte_for_byte() -
     assert len(database.uses) == 1
 
 
-def test_what_expires_is_not_kept() -> None:
+def test_an_expiring_part_is_not_stored() -> None:
     """A signed form is a right: it does not lie about for a day."""
     clock = ManualClock()
     state = InMemoryAdmissionStore(clock)

@@ -19,7 +19,7 @@ from tests.fakes.admission import InMemoryAdmissionStore
 from tests.fakes.clock import ManualClock
 from tests.fakes.database import ScriptedDatabase, run_nothing
 
-# Of a call of these tests, which has ten seconds: it is over after this.
+# The lease of a call of these tests, which has ten seconds.
 LEASE_S = 11.0
 BODY = {"text": "a"}
 SETTINGS = Settings(address_secret="secret")  # the environments of one stack
@@ -134,7 +134,7 @@ def client() -> RepeatingClient:
 def test_the_log_names_the_record_that_a_call_has_made(
     client: RepeatingClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """By its path, which holds nothing about people: no answer is stored that could tell it after a restore."""
+    """The path names it, without people's data: no answer is stored that could tell it after a restore."""
     with caplog.at_level("INFO"):
         client.call()
     [line] = [each for each in caplog.records if each.getMessage() == "request"]
@@ -179,7 +179,7 @@ def test_what_the_relay_has_kept_is_for_staff_who_still_work_here() -> None:
 
 
 @pytest.mark.parametrize("repeats", [0, 1])
-def test_what_somebody_did_as_staff_is_not_told_to_them_as_a_member(repeats: int) -> None:
+def test_an_answer_given_to_staff_is_not_repeated_to_the_same_person_as_a_member(repeats: int) -> None:
     """Their token is of both groups, and their account has lost the role: neither the facts nor the stored answer."""
     client = RepeatingClient("/complaints")
     both, role = make_claims("both", "staff", "member"), ["staff"]
@@ -202,7 +202,7 @@ def test_what_somebody_did_as_staff_is_not_told_to_them_as_a_member(repeats: int
 
 
 def test_a_stored_answer_ends_with_its_row(client: RepeatingClient) -> None:
-    """That is a day after the first call, however late its repeat came."""
+    """It ends a day after the first call, however late its repeat came."""
     client.call()
     client.clock.advance(20 * 3600)
     client.call()

@@ -88,7 +88,7 @@ def test_the_callers_trace_is_continued(caplog: pytest.LogCaptureFixture) -> Non
 def test_without_a_valid_one_the_request_begins_a_trace(
     caplog: pytest.LogCaptureFixture, traceparent: str | None
 ) -> None:
-    """By its own id; nothing of an invalid field is logged."""
+    """The request's id is the trace's; nothing of an invalid field is logged."""
     answer, _ = handle(traceparent=traceparent)
     line = next(vars(record) for record in caplog.records if record.message == "request")
     assert (line["trace_id"], line["parent_span_id"]) == (UUID(answer["headers"]["X-Request-Id"]).hex, None)

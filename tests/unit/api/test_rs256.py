@@ -106,7 +106,7 @@ def test_a_good_signature_is_verified(bits: int) -> None:
 
 @pytest.mark.parametrize("name", list(FORGED))
 def test_a_forged_signature_is_refused(name: str) -> None:
-    """As cryptography refuses it."""
+    """The package `cryptography` refuses it too."""
     assert not is_good_to_cryptography(FORGED[name])
     assert not verify(FORGED[name])
 
@@ -200,7 +200,7 @@ def test_keys_of_other_kinds_are_passed_over(changes: dict[str, Any], *, expecte
     assert list(parse_keys(json.dumps(document).encode())) == ["two"]
 
 
-def test_nothing_here_signs() -> None:
+def test_the_algorithm_neither_signs_nor_publishes_keys() -> None:
     """The class is PyJWT's kind of algorithm, which could also sign and publish keys."""
     with pytest.raises(NotImplementedError):
         RsaSha256().sign(MESSAGE, None)

@@ -214,7 +214,7 @@ def test_a_key_for_something_else_verifies_nothing(verify: Callable[[str], Any],
 def test_the_refusal_of_a_token_says_what_is_wrong_with_it(
     verify: Callable[[str], Any], changes: dict[str, Any], said: str
 ) -> None:
-    """In the detail, and in the challenge, where a client reads that it can renew the token (RFC 6750, 3)."""
+    """It says so in the detail, and in the challenge, by which a client can renew the token (RFC 6750, 3)."""
     with pytest.raises(Refusal) as caught:
         verify(make_token(**changes))
     assert str(caught.value.detail).startswith(said)

@@ -36,7 +36,7 @@ KINDS = {
 STATUSES = (200, 400, 403, 404, 429, 500, 503)
 
 
-def error_of(code: str, status: int = 400) -> ClientError:
+def make_error(code: str, status: int = 400) -> ClientError:
     """Return an error as botocore raises it."""
     return ClientError(
         {"Error": {"Code": code, "Message": "why"}, "ResponseMetadata": {"HTTPStatusCode": status}},  # type: ignore[typeddict-item]
@@ -44,16 +44,16 @@ def error_of(code: str, status: int = 400) -> ClientError:
     )
 
 
-def methods_called() -> set[str]:
+def list_called_methods() -> set[str]:
     """Return the name of every method that the code of layer and functions calls."""
     trees = (ast.parse(path.read_text()) for path in SOURCES)
     calls = (node.func for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call))
     return {function.attr for function in calls if isinstance(function, ast.Attribute)}
 
 
-def operations() -> list[tuple[str, str]]:
+def list_operations() -> list[tuple[str, str]]:
     """Return the services' operations that the code calls."""
-    session, called = botocore.session.get_session(), methods_called()
+    session, called = botocore.session.get_session(), list_called_methods()
     models = {service: session.get_service_model(service) for service in SERVICES}
     return [
         (service, name)
@@ -63,7 +63,7 @@ def operations() -> list[tuple[str, str]]:
     ]
 
 
-OPERATIONS = operations()
+OPERATIONS = list_operations()
 
 
 def test_the_operations_we_call_are_found() -> None:
@@ -110,7 +110,7 @@ def test_the_code_decides_and_never_the_status(listed: str, status: int) -> None
         "refused": RequestRejected, "uncertain": OutcomeUnknown,
     }  # fmt: skip
     for code in KINDS[listed]:
-        assert type(classify_error(error_of(code, status))) is kinds[listed], code
+        assert type(classify_error(make_error(code, status))) is kinds[listed], code
 
 
 @pytest.mark.parametrize(
@@ -143,14 +143,14 @@ def test_the_code_decides_and_never_the_status(listed: str, status: int) -> None
 )
 def test_codes_mean_what_the_services_say_of_them(code: str, kind: type[AwsError]) -> None:
     """The test has one code of each kind, each with HTTP 400."""
-    assert type(classify_error(error_of(code))) is kind
+    assert type(classify_error(make_error(code))) is kind
 
 
 @pytest.mark.parametrize("status", STATUSES)
 def test_a_code_that_nobody_knows_is_uncertain(status: int) -> None:
     """Circuits count it, a mail is not sent again, and an identity is: each is the safe side."""
     assert classify_code("NeverHeardOfException") is OutcomeUnknown
-    assert type(classify_error(error_of("NeverHeardOfException", status))) is OutcomeUnknown
+    assert type(classify_error(make_error("NeverHeardOfException", status))) is OutcomeUnknown
 
 
 def test_without_credentials_an_operator_is_needed() -> None:

@@ -56,8 +56,8 @@ def fleet() -> BreakerEnvironments:
     return BreakerEnvironments()
 
 
-def slow_for(fleet: BreakerEnvironments, seconds: float) -> None:
-    """A dependency that takes so long."""
+def slow_down(fleet: BreakerEnvironments, seconds: float) -> None:
+    """Let the dependency take `seconds`."""
     fleet.dependency.answer = lambda: fleet.time.advance(seconds)
 
 
@@ -153,24 +153,24 @@ def test_half_of_the_calls_failing_opens_it(fleet: BreakerEnvironments, environm
 def test_slow_calls_open_it(fleet: BreakerEnvironments) -> None:
     """It opens though all calls succeed; slightly faster calls do not open it."""
     environment = fleet.environment()
-    slow_for(fleet, EMAIL.slow_s - 0.001)
+    slow_down(fleet, EMAIL.slow_s - 0.001)
     for _ in range(3 * FAILURES):
         assert try_call(environment, fleet.dependency)
     other = BreakerEnvironments()
     environment = other.environment()
-    slow_for(other, EMAIL.slow_s)
+    slow_down(other, EMAIL.slow_s)
     calls = sum(try_call(environment, other.dependency) for _ in range(3 * FAILURES))
     assert (fleet.state, other.state, calls) == ("closed", "open", FAILURES)
 
 
 @pytest.mark.parametrize("successes", [60, 600, 6000])
-def test_slow_calls_open_it_whatever_was_quick_before(fleet: BreakerEnvironments, successes: int) -> None:
+def test_slow_calls_open_the_circuit_after_any_number_of_quick_ones(fleet: BreakerEnvironments, successes: int) -> None:
     """Slow ones and failing ones count together."""
     environment = fleet.environment()
     for _ in range(successes):
         assert try_call(environment, fleet.dependency)
         fleet.time.advance(60 / successes)
-    slow_for(fleet, EMAIL.slow_s)
+    slow_down(fleet, EMAIL.slow_s)
     assert [try_call(environment, fleet.dependency) for _ in range(3)] == [True] * 3
     fleet.dependency.answer = raise_down
     assert [try_call(environment, fleet.dependency) for _ in range(3)] == [True, True, False]
@@ -261,7 +261,7 @@ def test_a_probe_that_is_refused_was_answered(fleet: BreakerEnvironments) -> Non
     assert fleet.state == "closed"
 
 
-def not_made() -> None:
+def raise_not_made() -> None:
     raise CallNotMade
 
 
@@ -270,12 +270,12 @@ def test_a_call_that_was_not_made_says_nothing_of_the_dependency(fleet: BreakerE
     environment = fleet.environment()
     for _ in range(3 * FAILURES):
         with pytest.raises(CallNotMade):
-            environment.call(not_made)
+            environment.call(raise_not_made)
     assert (fleet.state, count_failures(fleet)) == ("closed", 0)
     open_circuit_of(fleet)
     fleet.time.advance(30)
     with pytest.raises(CallNotMade):
-        fleet.environment().call(not_made)
+        fleet.environment().call(raise_not_made)
     assert fleet.state == "half_open"
     fleet.time.advance(EMAIL.probe_lease_s)
     assert try_call(fleet.environment(), fleet.dependency)
@@ -301,7 +301,7 @@ def test_a_lease_that_ran_out_is_taken_over_and_the_zombie_changes_nothing(fleet
 
 
 def test_a_result_from_before_the_circuit_opened_does_not_count_after_it_has_closed(fleet: BreakerEnvironments) -> None:
-    """A call that took so long that the circuit went all round."""
+    """The call takes until the circuit has opened, tried a probe and closed."""
     late = fleet.environment()
     permits = [late.allow() for _ in range(2 * FAILURES)]
     environment = open_circuit_of(fleet)
@@ -439,7 +439,7 @@ def test_an_open_circuit_stays_open_without_its_store_for_a_stated_time(fleet: B
         fleet.time.advance(EMAIL.open_s)
 
 
-def test_who_misses_the_store_asks_again_before_it_is_given_up(fleet: BreakerEnvironments) -> None:
+def test_a_store_that_was_late_once_is_asked_again_soon(fleet: BreakerEnvironments) -> None:
     """A store that was late once is back at once: what waits must not wait for as long as one that is gone."""
     environment = open_circuit_of(fleet)
     fleet.store.reachable = False

@@ -15,7 +15,7 @@ PATIENCE_S = 0.5
 
 
 class SlowClient(DirectClient):
-    """A client that waits so long for each exchange; `within` has how long it was allowed to."""
+    """A client whose every exchange takes a given time; `within` has how long each was allowed to take."""
 
     patience_s = PATIENCE_S
 
@@ -75,7 +75,7 @@ def test_a_full_turn_is_reported_by_who_makes_it(observed: ObservedBreaker) -> N
 
 
 def test_a_turn_without_the_store_is_reported_as_local(observed: ObservedBreaker) -> None:
-    """And that the store can't be reached, with its reason."""
+    """The event says as well that the store can't be reached, and why."""
     observed.store.reachable = False
     observed.fail(EMAIL.failures)
     observed.time.advance(EMAIL.open_s)
@@ -90,7 +90,7 @@ def test_a_turn_without_the_store_is_reported_as_local(observed: ObservedBreaker
 
 
 def test_a_call_of_an_older_circuit_is_reported_and_changes_nothing(observed: ObservedBreaker) -> None:
-    """With the generation that permitted it."""
+    """The event has the generation that permitted the call."""
     permit = observed.breaker.allow()
     observed.fail(EMAIL.failures)
     observed.events.clear()
@@ -101,7 +101,7 @@ def test_a_call_of_an_older_circuit_is_reported_and_changes_nothing(observed: Ob
 
 
 def test_a_circuit_that_others_moved_is_not_reported_again(observed: ObservedBreaker) -> None:
-    """Whoever moved it has done that."""
+    """The environment that moved it has reported it."""
     observed.store.change("email", NEW, open_circuit(NEW, EMAIL, observed.time()))
     with pytest.raises(CircuitOpen):
         observed.breaker.allow()
@@ -141,7 +141,7 @@ def test_a_call_that_asks_nothing_has_all_of_its_patience_left(observed: Observe
 
 
 def test_a_permit_is_good_from_its_beginning_to_its_end(observed: ObservedBreaker) -> None:
-    """Not a microsecond before, where a clock was set back, nor at its end."""
+    """It is not good a microsecond before, where a clock was set back, nor at its end."""
     observed.breaker.allow()
     permit = observed.breaker.allow()
     observed.time.micros = permit.until - 1
@@ -178,8 +178,8 @@ def test_a_failing_call_is_counted_from_its_beginning_to_its_end(observed: Obser
     assert outcome is None, "it was written"
 
 
-def test_a_call_that_is_recorded_began_so_many_seconds_before_its_end(observed: ObservedBreaker) -> None:
-    """By which successes of others are weighed against it."""
+def test_a_recorded_call_began_its_seconds_before_its_end(observed: ObservedBreaker) -> None:
+    """Successes of other calls are weighed against that beginning."""
     observed.store.reachable = False
     permit = observed.breaker.allow()
     observed.breaker.record(permit, failed=True, seconds=1.5)

@@ -96,7 +96,7 @@ def test_a_success_counts_only_against_failures_that_ended_before_it() -> None:
     assert FailureBucket((NOW + 4, NOW + 6)).add_outcomes(POLICY, outcomes) == FailureBucket((NOW + 6,))
 
 
-def test_the_first_failure_of_an_environment_in_which_all_went_well_is_weighed_against_those_of_others() -> None:
+def test_a_first_failure_after_successes_cancels_only_failures_of_others_that_ended_before_it_began() -> None:
     """It is only if they had ended when it began: failures at the same time are an outage."""
     others = FailureBucket((NOW + 10,))
     well = [CallOutcome(NOW, NOW + 5, failed=False)] * 40
@@ -149,7 +149,7 @@ def test_whatever_opens_it_was_suspect(held: FailureBucket, later: int) -> None:
     assert is_suspect(POLICY, held, NOW + later) or not is_due_to_open(POLICY, held, NOW + later)
 
 
-def test_a_full_turn() -> None:
+def test_a_circuit_opens_probes_and_closes() -> None:
     """Closed, open for the full time, half open under a lease, closed: a generation each."""
     tripped = open_circuit(NEW, POLICY, NOW)
     assert tripped == CircuitSnapshot("open", 1, NOW, open_until=NOW + 30 * SECOND)

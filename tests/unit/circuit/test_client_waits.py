@@ -70,7 +70,7 @@ def test_who_has_no_time_to_wait_does_not(store: StuckStore) -> None:
 def test_an_exchange_is_waited_for_until_it_has_outlasted_the_patience(
     store: StuckStore, since_s: float, is_waited: bool
 ) -> None:
-    """By the time since it began, whoever began it."""
+    """The time counts from its beginning, whoever began it."""
     time = ManualTime()
     client = CircuitStoreClient(store, timer=time.read_seconds, patience_s=PATIENCE_S)
     client.exchange(read, end_exchange, 0.0)

@@ -29,8 +29,8 @@ def test_a_circuit_that_is_held_begins_anew_at_the_command(seen: CircuitSnapshot
         assert apply_command(held, "auto", EMAIL, LATER + 1) == free
 
 
-def test_an_environment_keeps_so_many_outcomes_and_the_newest() -> None:
-    """Also once some of them were written."""
+def test_an_environment_keeps_only_the_newest_outcomes() -> None:
+    """This also holds after some of them were written."""
     view = LocalView(EMAIL, START, str)
     view.learn(Request("email", START), WriteResult(done=False, now=NEW), START)
     view.count(START, START, failed=True)
@@ -46,7 +46,7 @@ def test_an_environment_keeps_so_many_outcomes_and_the_newest() -> None:
 
 
 def test_an_environment_that_never_reaches_its_store_keeps_no_more() -> None:
-    """However long the store is away."""
+    """Its memory stays bounded, however long the store is away."""
     view = LocalView(EMAIL, START, str)
     for n in range(MOST_OUTCOMES + 10):
         view.count(START + n, START + n, failed=False)

@@ -120,7 +120,7 @@ def test_one_failure_in_a_hundred_at_random_does_not_open_it(size: int) -> None:
 
 @SIZES
 def test_half_of_the_calls_failing_at_random_opens_it(size: int) -> None:
-    """Within a hundred calls, and those under way."""
+    """It opens within a hundred calls, plus those under way."""
     for seed in range(5):
         fleet = SimulatedEnvironments(size)
         opened = fleet.count_calls_until_open(0.5, 5000, per_s=size * 5, lasting_s=0.1, random=Random(seed))

@@ -97,12 +97,12 @@ def test_a_lease_that_has_run_out_permits_nothing() -> None:
     view = make_view(OPEN)
     request = require_due(view.request_lease(START))
     late = START + round(EMAIL.probe_lease_s * SECOND)
-    assert view.learn(request, WriteResult(done=True, now=due_to(request)), late) is None
+    assert view.learn(request, WriteResult(done=True, now=read_outcome(request)), late) is None
     assert view.permit(late) is None
-    assert view.request_refresh(late) == Request("email", late, due_to(request))
+    assert view.request_refresh(late) == Request("email", late, read_outcome(request))
 
 
-def due_to(request: Request) -> CircuitSnapshot:
+def read_outcome(request: Request) -> CircuitSnapshot:
     """Return what a write makes of the circuit."""
     assert request.to is not None
     return request.to

@@ -43,7 +43,7 @@ def make_blind(view: LocalView) -> CallPermit:
 
 @pytest.mark.parametrize(("since", "is_current"), [(START, True), (START + 1, False)])
 def test_a_call_of_an_unknown_circuit_is_of_one_that_was_closed_when_it_began(since: int, is_current: bool) -> None:
-    """At the same moment at the latest."""
+    """A call that began at the very moment of the closing counts too."""
     view = LocalView(EMAIL, START, str)
     permit = view.permit(START)
     assert permit is not None
@@ -53,7 +53,7 @@ def test_a_call_of_an_unknown_circuit_is_of_one_that_was_closed_when_it_began(si
 
 
 def test_a_success_is_counted_a_microsecond_after_the_last_failure() -> None:
-    """By whatever clock it ended before; the next failure may follow at once."""
+    """It counts so even if its own clock had it end before; the next failure may follow at once."""
     view = make_view(NEW)
     view.count(START, START + 10, failed=True)
     view.count(START, START + 3, failed=False)
@@ -105,7 +105,7 @@ def test_a_circuit_that_is_closed_here_begins_without_outcomes(failed: bool) -> 
 
 
 def test_the_end_of_a_call_of_an_older_circuit_is_not_counted_with_a_later_one() -> None:
-    """Nor is that of a probe, which decides by itself."""
+    """A probe's end is not counted either: a probe decides by itself."""
     time, store = ManualTime(), InMemoryCircuitStore()
     breaker = make_breaker(DirectClient(store), now=time, timer=time.read_seconds)
     old = breaker.allow()
@@ -138,7 +138,7 @@ def test_a_lease_is_asked_for_once_and_only_of_a_circuit_that_is_known() -> None
     assert view.request_lease(late) is not None
 
 
-def test_a_call_waits_for_nothing_while_the_circuit_is_closed_or_its_probe_is_this_environments() -> None:
+def test_a_call_need_not_wait_if_the_circuit_is_closed_or_the_probe_is_its_own() -> None:
     """Others wait for the probe's end."""
     assert make_view(NEW).measure_wait_s(START) == 0.0
     view = make_view(OPEN)
@@ -164,7 +164,7 @@ def test_calls_of_a_circuit_that_was_closed_here_are_of_it() -> None:
 
 
 def test_a_call_of_an_unknown_circuit_is_of_none_that_is_open() -> None:
-    """However long it has been open."""
+    """This holds however long the circuit has been open."""
     view = LocalView(EMAIL, START, str)
     permit = view.permit(START)
     assert permit is not None
@@ -173,7 +173,7 @@ def test_a_call_of_an_unknown_circuit_is_of_none_that_is_open() -> None:
 
 
 def test_a_probe_of_ones_own_begins_now() -> None:
-    """And is good for one call."""
+    """It is good for one call."""
     view = make_view(OPEN)
     assert make_blind(view) == CallPermit(OPEN.generation + 1, START + BLIND, probe=True, local=True)
 

@@ -39,7 +39,7 @@ def test_a_file_looks_like_what_it_is_and_like_nothing_else(announced: ContentTy
         b"\x00\x00\x00\x18ftypmp42",
     ],
 )
-def test_what_is_none_of_the_five_looks_like_none(content_type: ContentType, head: bytes) -> None:
+def test_content_of_another_format_is_of_none_of_the_five_types(content_type: ContentType, head: bytes) -> None:
     """Programs, archives, other pictures, sound and video, old office files."""
     assert not is_of_type(content_type, head, whole=True)
 

@@ -73,7 +73,7 @@ def test_a_lost_connection_is_replaced_and_pays_for_its_retry() -> None:
 
 
 def test_ten_transactions_that_succeed_pay_for_a_retry() -> None:
-    """Those that fail do not."""
+    """Transactions that fail pay for nothing."""
     running = RunningDatabase(LOST, *[None] * 10, LOST, None)
     for _ in range(11):
         running.run()
@@ -128,7 +128,7 @@ def test_an_error_that_no_repetition_mends_is_raised(error: psycopg.Error, drops
     ],
 )
 def test_an_error_that_is_an_answer_is_raised_as_that(error: psycopg.Error, answer: type[Exception]) -> None:
-    """Without the database's own words, which may quote a row."""
+    """It doesn't carry the database's words, which may quote a row."""
     running = RunningDatabase(error)
     with pytest.raises(answer) as raised:
         running.run()
@@ -202,7 +202,7 @@ def test_a_key_that_is_gone_meanwhile_is_an_outage() -> None:
     assert gone.value.what == "database"
 
 
-def test_a_database_retries_as_by_default_and_tells_nobody() -> None:
+def test_a_database_retries_by_default_and_reports_to_nobody() -> None:
     """In a pipeline, three times, and with a budget of its own."""
     connector, slept = ScriptedConnector([pg.DeadlockDetected()] * 3), list[float]()
     database = Database(cast("ConnectionHolder", connector), sleep=slept.append)

@@ -89,7 +89,7 @@ def held(watchdog: FakeWatchdog) -> HeldConnections:
 
 
 def test_a_connection_is_opened_when_it_is_needed_and_kept(held: HeldConnections) -> None:
-    """Within the time that the caller has."""
+    """Opening it may take no longer than the caller has."""
     assert held.opened == []
     assert [held.borrow(), held.borrow()] == [0, 0]
     assert held.within == [3.5]
@@ -174,7 +174,7 @@ def test_waiting_is_limited_on_the_connection_that_is_there(held: HeldConnection
 
 
 def test_a_process_can_die_before_and_after_it_connects(held: HeldConnections, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By these names tests kill it there."""
+    """Tests end the process at these two named places."""
     passed: list[tuple[str, int]] = []
     monkeypatch.setattr(module, "crash_point", lambda name: passed.append((name, len(held.opened))))
     held.borrow()
@@ -263,7 +263,7 @@ def raise_operational(message: str) -> Callable[..., None]:
 
 
 def test_an_operator_is_told_why_no_connection_was_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the password, and no more than a thousand characters of it."""
+    """The reason leaves out the password, and has at most a thousand characters."""
     told: list[tuple[str, Mapping[str, object]]] = []
     monkeypatch.setattr(psycopg, "connect", raise_operational("p4ss " + "x" * 2000))
     with pytest.raises(psycopg.OperationalError):

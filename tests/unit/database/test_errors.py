@@ -38,7 +38,7 @@ CONNECTION_REFUSED = psycopg.OperationalError("connection refused")
 def test_a_lost_connection_and_a_conflict_are_worth_another_attempt(
     error: psycopg.Error, retryable: bool, lost: bool
 ) -> None:
-    """And only a lost one is dropped."""
+    """Only a lost connection is dropped."""
     assert (is_retryable(error), is_connection_lost(error)) == (retryable, lost)
 
 
@@ -65,7 +65,7 @@ def test_a_sign_in_that_is_refused_is_not_tried_again(message: str) -> None:
 
 
 def test_a_rule_of_the_business_is_a_refusal_by_its_name() -> None:
-    """As require() raises it; without a name it is nobody's to see."""
+    """`require()` raises it with a name; without one it is an error of ours."""
     kind = type("RequireFailed", (psycopg.DatabaseError,), {"sqlstate": "IR001"})
     named = convert_to_answer(make_error(kind, message_primary="membership-ended"))
     unnamed = convert_to_answer(make_error(kind))

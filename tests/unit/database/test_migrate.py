@@ -38,7 +38,7 @@ def test_migrations_are_read_in_their_order(folder: Path) -> None:
     ]
 
 
-def test_a_migration_is_known_by_its_text_and_by_those_it_says_it_had() -> None:
+def test_a_migration_has_the_checksums_of_its_text_and_of_former_texts() -> None:
     """A comment of its own names each of the former ones."""
     former = ["0" * 64, "abcdef0123456789" * 4]
     text = (
@@ -109,7 +109,7 @@ def test_a_ledger_that_another_run_makes_at_the_same_moment_is_there(
 
 
 def test_a_ledger_that_can_not_be_made_is_named(server: FakeServer, tmp_path: Path) -> None:
-    """With what the server says."""
+    """The error quotes what the server says."""
     server.errors["CREATE TABLE IF NOT EXISTS"] = [make_error(pg.InsufficientPrivilege, message_primary="no")]
     with pytest.raises(
         StatementFailed,
@@ -121,7 +121,7 @@ def test_a_ledger_that_can_not_be_made_is_named(server: FakeServer, tmp_path: Pa
 def test_a_process_can_die_before_and_after_a_migration(
     server: FakeServer, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By these names tests kill it there; one that is applied already is none."""
+    """Tests end the process at these two named places; a migration that is applied already passes none."""
     passed: list[tuple[str, int]] = []
     monkeypatch.setattr(module, "crash_point", lambda name: passed.append((name, len(server.ledger))))
     server.ledger = {"0001_a": compute_checksum("CREATE TABLE ë ();")}
@@ -154,7 +154,7 @@ def test_limits_of_connections_are_set_where_they_differ(server: FakeServer, tmp
 def test_rds_iam_is_given_or_taken_where_it_differs(
     server: FakeServer, tmp_path: Path, iam: bool | None, altered: list[str]
 ) -> None:
-    """Without a wish the roles stay as they are."""
+    """Without a value for `iam` the roles stay as they are."""
     server.rows = {"pg_has_role": [("fn_a", True), ("fn_b", False)]}
     migrate("host=x", tmp_path, iam=iam)
     assert server.list_altered() == altered
@@ -163,7 +163,7 @@ def test_rds_iam_is_given_or_taken_where_it_differs(
 
 
 def test_roles_that_can_not_be_changed_are_named(server: FakeServer, tmp_path: Path) -> None:
-    """As the settings that they are about."""
+    """The error calls them the settings of the functions' roles."""
     server.rows = {"rolconnlimit <> %s": [("fn_a",)]}
     server.errors["ALTER ROLE"] = [make_error(pg.InsufficientPrivilege, message_primary="must be owner")]
     with pytest.raises(
@@ -176,7 +176,7 @@ def test_roles_that_can_not_be_changed_are_named(server: FakeServer, tmp_path: P
 def test_the_command_prints_what_it_applied(
     server: FakeServer, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A line for each."""
+    """It prints a line for each."""
     server.rows = {"datconnlimit <> %s": [("d",)]}
     assert main([str(folder), "host=x", "50"]) == 0
     assert capsys.readouterr() == ("applied 0001_a\napplied 0002_b\n", "")
@@ -185,7 +185,7 @@ def test_the_command_prints_what_it_applied(
 
 
 def test_the_command_says_why_it_failed(server: FakeServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """On the error's stream, with a status."""
+    """It prints the reason to the error stream and ends with a status."""
     server.connect_errors = [psycopg.OperationalError("no route")]
     assert main([str(tmp_path), "host=x", "50"]) == 1
     assert capsys.readouterr() == ("", "no connection to the database: no route\n")

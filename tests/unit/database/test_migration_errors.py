@@ -34,7 +34,7 @@ from tests.unit.database.database_errors import make_error
 def test_an_error_is_described_by_its_names_and_quoted_if_it_quotes_no_row(
     error: psycopg.Error, described: str
 ) -> None:
-    """By the class of its SQLSTATE."""
+    """The class of its SQLSTATE decides."""
     assert describe_database_error(error) == described
 
 
@@ -46,7 +46,7 @@ def test_a_description_is_not_longer_than_cloudformation_shows() -> None:
 
 
 def test_a_connection_that_failed_is_described_in_one_line_without_the_password() -> None:
-    """In libpq's words."""
+    """The line has libpq's words."""
     error = psycopg.OperationalError("connection failed:\n\tsecret  is wrong")
     assert describe_connect_error(error, redact="secret") == "connection failed: *** is wrong"
     assert describe_connect_error(error, redact=None) == "connection failed: secret is wrong"

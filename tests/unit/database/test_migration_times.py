@@ -51,7 +51,7 @@ def test_a_transaction_waits_for_its_turn_but_for_no_table(
 
 
 def test_a_run_without_a_limit_has_fourteen_minutes(server: FakeServer, tmp_path: Path, watchdog: FakeWatchdog) -> None:
-    """As long as a function may run, less what its answer takes."""
+    """A Lambda function may run for fifteen; the last one is for its answer."""
     migrate("host=x", tmp_path)
     assert watchdog.watched[0][1] == 840.0
 
@@ -168,7 +168,7 @@ def test_a_connection_is_tried_every_five_seconds_for_as_long_as_it_may_take(
 
 
 def test_a_connection_that_comes_late_is_used(server: FakeServer, folder: Path) -> None:
-    """As if it had come at once."""
+    """The run goes on as if it had come at once."""
     server.connect_errors = [psycopg.OperationalError("no route")]
     assert migrate("host=x", folder, connect_within_s=5.0) == ["0001_a", "0002_b"]
 

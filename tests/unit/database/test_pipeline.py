@@ -60,7 +60,7 @@ def test_a_wait_is_never_longer_than_what_is_left() -> None:
 
 
 def test_a_process_can_die_before_and_after_the_commit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By these names tests kill it there."""
+    """Tests end the process at these two named places."""
     running, passed = RunningDatabase(), []
 
     def note(name: str) -> None:
@@ -101,7 +101,7 @@ def test_a_use_case_that_meets_an_error_of_the_servers_keeps_its_connection() ->
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
 def test_a_process_that_is_ended_in_the_middle_commits_nothing(kind: type[BaseException]) -> None:
-    """Whatever ends it."""
+    """Nothing is committed, whatever ends it."""
 
     def use_case(_tx: Transaction) -> Pending[int]:
         raise kind

@@ -37,7 +37,7 @@ def test_what_is_missing_is_named_where_it_was_looked_for(tmp_path: Path) -> Non
 
 
 def test_a_pending_value_is_changed_once_it_is_known() -> None:
-    """And not before."""
+    """It is not changed before."""
     known: list[int] = []
     pending = Pending(known.pop).map(lambda value: value + 1)
     known.append(6)

@@ -40,7 +40,7 @@ def pair() -> Iterator[SocketPair]:
 
 
 def test_a_wait_that_takes_too_long_is_cut(pair: SocketPair) -> None:
-    """Whoever waits is told at once: there is nothing more to read."""
+    """The waiting code gets an error at once, because nothing more can be read."""
     began = time.monotonic()
     with Watchdog().watch(pair.watched, SOON_S):
         assert pair.ours.recv(1) == b""
@@ -87,7 +87,7 @@ def test_one_wait_after_another_is_cut_by_the_same_thread(pair: SocketPair) -> N
 
 
 def test_exactly_what_is_late_is_cut() -> None:
-    """At its time, and not a moment before."""
+    """Each late connection is cut at its own time, and not a moment before."""
     late, punctual = SocketPair(), SocketPair()
     watchdog = Watchdog(clock=lambda: 10.0)
     watchdog._watched = {late.watched: 10.0, punctual.watched: 10.001}
@@ -96,8 +96,8 @@ def test_exactly_what_is_late_is_cut() -> None:
     assert list(watchdog._watched) == [punctual.watched]
 
 
-def test_a_watch_ends_so_many_seconds_from_now(pair: SocketPair) -> None:
-    """By the clock that it was given."""
+def test_a_watch_ends_after_the_seconds_given(pair: SocketPair) -> None:
+    """The seconds are counted by the clock that it was given."""
     watchdog = Watchdog(clock=lambda: 10.0)
     watchdog._thread = threading.current_thread()
     with watchdog.watch(pair.watched, 5.0):

@@ -14,7 +14,7 @@ REFUSED = ClientError({"Error": {"Code": "BadRequestException", "Message": "not 
 
 
 class FakeDataApi:
-    """Refuses so many times, and then takes the statement."""
+    """Refuses the statement a number of times, and then takes it."""
 
     def __init__(self, refusals: int = 0) -> None:
         self.refusals = refusals
@@ -67,8 +67,8 @@ def test_nothing_is_done_when_the_resource_goes(box: AnswerBox, monkeypatch: pyt
     assert box.statuses == ["SUCCESS"]
 
 
-def test_a_failure_is_told_with_its_reason(box: AnswerBox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Otherwise CloudFormation would wait until its timeout, and not say why."""
+def test_a_failure_is_reported_with_its_reason(box: AnswerBox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise CloudFormation would wait until its timeout, and couldn't say why."""
     monkeypatch.setattr("boto3.client", lambda _service: FakeDataApi(refusals=99))
     monkeypatch.setattr("time.sleep", lambda _seconds: None)
     app.handler(box.build_request("Create", PROPERTIES), None)
@@ -81,7 +81,7 @@ def test_a_failure_is_told_with_its_reason(box: AnswerBox, monkeypatch: pytest.M
 def test_a_data_api_that_is_not_ready_yet_is_asked_again() -> None:
     """A new cluster's may refuse for a moment."""
     api = FakeDataApi(refusals=2)
-    app.set_up(api, PROPERTIES, attempts=3, pause_s=0)
+    app.create_owner(api, PROPERTIES, attempts=3, pause_s=0)
     assert len(api.calls) == 3
 
 

@@ -46,7 +46,7 @@ def test_a_release_is_shown_after_the_version(dependencies: ScriptedDependencies
     assert ApiClient(api, own).call("GET", "/health").json["version"] == "v1+0123456789ab"
 
 
-def metrics_of(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+def read_metrics(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     """Return the EMF documents printed since the last look."""
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
     return [line for line in lines if "_aws" in line]
@@ -146,7 +146,7 @@ def test_each_run_of_the_schedule_leaves_its_metrics_where_the_alarms_look(
     dependencies.found["database"] = replace(WRITER, server="b2")
     run_schedule()
     run_schedule()
-    first, kept = metrics_of(capsys)
+    first, kept = read_metrics(capsys)
     described = first["_aws"]["CloudWatchMetrics"][0]
     assert (described["Namespace"], described["Dimensions"]) == ("Interdomestik", [["stack", "service"]])
     assert (first["stack"], first["service"]) == ("interdomestik-test", "health")
@@ -178,7 +178,7 @@ def test_what_is_not_known_is_no_metric(
     """Zero failed jobs would end an alarm that the outage has nothing to do with."""
     dependencies.found["database"] = BROKEN
     run_schedule()
-    only, _failure = metrics_of(capsys)
+    only, _failure = read_metrics(capsys)
     assert (only["Unhealthy"], only["Degraded"]) == ([1.0], [0.0])
     assert not {"JobsFailed", "JobsLate", "JobsOldestPendingSeconds", "DatabaseConnectionsUsedShare"} & set(only)
 
@@ -186,7 +186,7 @@ def test_what_is_not_known_is_no_metric(
 def test_a_request_leaves_no_metrics_of_its_report(client: ApiClient, capsys: pytest.CaptureFixture[str]) -> None:
     """Whoever asks, also the check of a release that asks a version without traffic, rings no alarm by asking."""
     assert client.call("GET", "/health/deep").status == 200
-    assert metrics_of(capsys) == []
+    assert read_metrics(capsys) == []
 
 
 def test_a_failover_that_a_request_finds_is_counted_once(
@@ -196,7 +196,7 @@ def test_a_failover_that_a_request_finds_is_counted_once(
     dependencies.found["database"] = replace(WRITER, server="b2")
     client.call("GET", "/health/deep")
     client.call("GET", "/health/deep")
-    (only,) = metrics_of(capsys)
+    (only,) = read_metrics(capsys)
     described = only["_aws"]["CloudWatchMetrics"][0]
     assert {metric["Name"]: only[metric["Name"]] for metric in described["Metrics"]} == {"FailoverDetected": [1.0]}
     assert (described["Dimensions"], only["service"]) == ([["stack", "service"]], "health")
@@ -211,13 +211,13 @@ def test_an_unhealthy_report_counts_as_a_failure_of_its_version(
     """To a request, which is answered 503, and to the schedule, which may be the only caller of a new version."""
     dependencies.found["email"] = BROKEN
     client.call("GET", "/health/deep")
-    assert metrics_of(capsys) == [], "a degraded service still takes work"
+    assert read_metrics(capsys) == [], "a degraded service still takes work"
     dependencies.clock.advance(60)
     dependencies.found["database"] = BROKEN
     client.call("GET", "/health/deep")
-    (asked,) = metrics_of(capsys)
+    (asked,) = read_metrics(capsys)
     run_schedule()
-    _report, scheduled = metrics_of(capsys)
+    _report, scheduled = read_metrics(capsys)
     for failure in (asked, scheduled):
         [dimensions] = failure["_aws"]["CloudWatchMetrics"][0]["Dimensions"]
         assert (set(dimensions), failure["VersionFailures"]) == ({"stack", "service", "version"}, [1.0])
@@ -227,4 +227,4 @@ def test_an_unhealthy_report_counts_as_a_failure_of_its_version(
 def test_shallow_health_leaves_no_metrics(client: ApiClient, capsys: pytest.CaptureFixture[str]) -> None:
     """It knows nothing."""
     client.call("GET", "/health")
-    assert metrics_of(capsys) == []
+    assert read_metrics(capsys) == []

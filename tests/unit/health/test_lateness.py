@@ -14,7 +14,7 @@ PRIORITIES = st.sampled_from(sorted(MARGIN_S))
 SECONDS = st.floats(0, 100_000)
 SENT = st.integers(0, 20_000)
 RATES = st.floats(0.01, 1_000)
-# A queue that has stopped is seen once too few mails are in the part of the past that is looked at.
+# A stopped queue is noticed when too few mails were sent in the part of the past that is looked at.
 SEEN_WITHIN_S = 500.0
 
 
@@ -68,7 +68,7 @@ def test_nothing_is_late_within_its_margin(priority: str, waits_s: float, sent: 
     assert not is_late(priority, min(waits_s, MARGIN_S[priority]), sent, rate=rate)
 
 
-def sent_since(left: list[float], since: float, now: float) -> int:
+def count_sent_since(left: list[float], since: float, now: float) -> int:
     """Return how many left since then, as the health check counts them."""
     return min(COUNTED_AT_MOST, sum(max(since, now - LOOK_BACK_S) <= moment <= now for moment in left))
 
@@ -80,7 +80,7 @@ def test_a_queue_that_moves_at_the_rate_is_never_late(priority: str, rate: float
     written = list(accumulate(gap / rate for gap in gaps))
     left = list(accumulate(written, lambda free, at: max(free, at) + 1 / rate, initial=0.0))[1:]
     for at, leaves in zip(written, left, strict=True):
-        assert not is_late(priority, leaves - at, sent_since(left, at, leaves - 0.001), rate=rate)
+        assert not is_late(priority, leaves - at, count_sent_since(left, at, leaves - 0.001), rate=rate)
 
 
 @pytest.mark.parametrize("priority", MARGIN_S)
@@ -90,4 +90,4 @@ def test_a_queue_that_stops_is_seen_to_soon_however_well_it_went(priority: str, 
     """The time counts from the last mail on, with one job that waits since the beginning."""
     left = [n / rate for n in range(int(went_well_s * rate))]
     now = went_well_s + SEEN_WITHIN_S
-    assert is_late(priority, now, sent_since(left, 0.0, now), rate=rate)
+    assert is_late(priority, now, count_sent_since(left, 0.0, now), rate=rate)

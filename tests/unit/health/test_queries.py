@@ -28,11 +28,11 @@ class HangingQuery:
         return "late"
 
 
-def failing() -> Any:
+def raise_about_a_person() -> Any:
     raise RuntimeError("besa@example.test")
 
 
-def test_all_are_asked_at_the_same_time() -> None:
+def test_all_queries_run_at_the_same_time() -> None:
     """Two that wait for each other would never end in turn."""
     gate = Barrier(2, timeout=AT_ONCE_S)
     probes = [HealthQuery(name, lambda: gate.wait() >= 0) for name in ("one", "two")]
@@ -42,7 +42,7 @@ def test_all_are_asked_at_the_same_time() -> None:
 
 def test_a_failure_is_an_outcome_and_keeps_its_words_to_itself(caplog: pytest.LogCaptureFixture) -> None:
     """An exception's message may be about a person: neither the outcome nor the log has it."""
-    outcome = ParallelQueries().run([HealthQuery("x", failing)], within_s=AT_ONCE_S)["x"]
+    outcome = ParallelQueries().run([HealthQuery("x", raise_about_a_person)], within_s=AT_ONCE_S)["x"]
     assert (outcome.failed, outcome.value) == (True, None)
     logged = " ".join(str(vars(line)) for line in caplog.records)
     assert "RuntimeError" in logged
@@ -69,11 +69,11 @@ def test_a_probe_that_hangs_for_good_has_one_thread_however_often_it_is_asked() 
     assert hanging.begun == 1
     hanging.release.set()
     assert hanging.ended.wait(AT_ONCE_S)
-    assert eventually(lambda: prober.run([hanging.probe], within_s=AT_ONCE_S)["hanging"].value) == "late"
+    assert wait_for(lambda: prober.run([hanging.probe], within_s=AT_ONCE_S)["hanging"].value) == "late"
     assert hanging.begun == 2
 
 
-def eventually(look: Callable[[], Any]) -> Any:
+def wait_for(look: Callable[[], Any]) -> Any:
     """Return the first thing seen that is not None: a thread that was let go has yet to end."""
     until = read_monotonic() + AT_ONCE_S
     pause = Event()

@@ -113,7 +113,7 @@ def test_nothing_is_done_when_the_resource_goes(box: AnswerBox, container: FakeC
 
 
 def test_a_failed_migration_stops_the_deployment_and_says_why(box: AnswerBox, container: FakeContainer) -> None:
-    """With the migration, and the log and the invocation where more is told."""
+    """The reason names the migration, and the log and the invocation where more is told."""
     container.fails = FAILED
     answer = run(box, "Update", before=11)
     assert answer["Status"] == "FAILED"
@@ -153,7 +153,7 @@ def test_an_audit_entry_that_cannot_be_written_stops_nothing(box: AnswerBox, con
 
 
 def test_a_request_without_a_version_is_answered_too(box: AnswerBox, container: FakeContainer) -> None:
-    """Or the deployment would wait."""
+    """Without an answer the deployment would wait."""
     app.handler(box.build_request("Create", {}), CONTEXT)
     assert box.statuses == ["FAILED"]
     assert container.runs == []

@@ -11,7 +11,7 @@ CLAIM = UUID(int=8)
 
 
 def test_an_entry_says_who_did_what_to_which_record() -> None:
-    """In which request, and with what changed; a fact that JSON has no form for is written as text."""
+    """It says in which request and what changed; a fact that JSON can't express is written as text."""
     tx = ScriptedTransaction()
     record_audit(tx, Actor("sub-1", "r-1"), "claim.moved", CLAIM, if_written="claims", ends=date(2026, 11, 27), n=1)
     [statement] = tx.statements

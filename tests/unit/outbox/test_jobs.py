@@ -13,7 +13,7 @@ from tests.fakes.transactions import QueuedStatement, ScriptedTransaction
 ACCOUNT, CLAIM = UUID(int=7), UUID(int=8)
 REQUEST = begin_trace("request-1")
 ORIGIN = {"request_id": "request-1", "traceparent": REQUEST.span.format_traceparent()}
-# Of a language whose letters no escape stands for, so that operators can read what is stored.
+# Its letters must be stored as they are, not as escapes, so that operators can read them.
 REASON = "Vërtetimi ќе дојде"
 
 

@@ -30,5 +30,5 @@ def test_a_stored_sign_in_is_read_as_the_same() -> None:
 
 
 def test_statements_can_name_each_part_of_the_format() -> None:
-    """By these names in braces."""
+    """The names stand in braces."""
     assert set(PAYLOAD_SQL) == {"enqueue_mails", "account_of_job", "template_of_job"}

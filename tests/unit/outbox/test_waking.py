@@ -66,7 +66,7 @@ def test_jobs_of_a_second_attempt_are_woken_for_after_the_commit(call: WakingCal
 
 
 def test_jobs_without_a_name_are_woken_for_after_the_commit(call: WakingCall) -> None:
-    """As a job that an admin replays: it was there before."""
+    """A job that an admin replays has none, because it was there before."""
     call.waking.begin(set())
     assert call.sent == []
     call.waking.finish(is_due=True)
@@ -93,7 +93,7 @@ def test_a_job_that_was_there_before_does_not_wait_for_the_wake_up_of_an_answer(
 
 
 def test_a_refused_call_waits_for_its_wake_up_and_sends_no_other(call: WakingCall) -> None:
-    """Also if it took long."""
+    """It does so even if the refusal took long."""
     call.waking.begin({JOB})
     call.now = 9.0
     call.waking.finish(is_due=False)

@@ -22,7 +22,7 @@ PATIENCE_S = 5.0
 
 
 class CountdownContext:
-    """Lambda's context, with so many seconds left."""
+    """Lambda's context with a given time left."""
 
     def __init__(self, seconds: float) -> None:
         self._ends = time.monotonic() + seconds
@@ -56,7 +56,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAws]:
 
 
 def run_hook(*, seconds: float = 300.0) -> None:
-    """Run the hook with so many seconds until Lambda ends it."""
+    """Run the hook `seconds` before Lambda ends it."""
     app.handler(EVENT, CountdownContext(seconds))
 
 
@@ -150,7 +150,7 @@ def test_a_client_that_can_not_be_made_fails(aws: FakeAws, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("fault", ["hang", "close", "unavailable", "throttle"])
 def test_a_report_that_fails_is_repeated_unchanged(aws: FakeAws, fault: Fault) -> None:
-    """Until CodeDeploy has taken it, once."""
+    """It is sent again until CodeDeploy has taken it, once."""
     aws.reporting = [fault] * (report.ATTEMPTS - 1)
     run_hook()
     assert aws.report_attempts == report.ATTEMPTS
@@ -159,7 +159,7 @@ def test_a_report_that_fails_is_repeated_unchanged(aws: FakeAws, fault: Fault) -
 
 
 def test_a_report_is_repeated_if_its_client_can_not_be_made(aws: FakeAws, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A new client each time."""
+    """Each attempt makes a new client."""
     break_clients(monkeypatch, "codedeploy", report.ATTEMPTS - 1)
     run_hook()
     assert aws.reports == [make_report("Succeeded")]
@@ -239,7 +239,7 @@ def test_a_failed_check_is_logged_without_the_message(
 
 
 def test_the_functions_timeout_has_room_for_all_attempts_and_the_report() -> None:
-    """And a call for the longest that a function of the API may take."""
+    """Each attempt may take as long as a function of the API may."""
     resources = load_template()["Resources"]
     timeout_s = resources["PreTrafficFunction"]["Properties"]["Timeout"]
     pauses_s = sum(report.LONGEST_PAUSE_S * attempt for attempt in range(1, report.ATTEMPTS))

@@ -120,14 +120,14 @@ def test_a_version_that_raises_is_refused(name: str) -> None:
     ],
 )
 def test_another_answer_is_refused(name: str, answer: Any, fault: str) -> None:
-    """Also one that lets the read pass, and one that is no answer of a function's."""
+    """An answer that lets the read pass is refused, and so is one that no function of ours gives."""
     release = simulate(**{name: [answer]})
     assert not release.check_release()
     assert release.find_fault(name) == fault
 
 
 def test_what_is_logged_of_an_answer_is_short() -> None:
-    """Whatever a broken version answers."""
+    """The log line stays short whatever a broken version answers."""
     fault = simulate(agents=[{"statusCode": 500, "body": json.dumps({"type": "x" * 5000})}]).find_fault("agents")
     assert len(fault) == MOST_CHARACTERS
 
@@ -150,7 +150,7 @@ def test_throttled_calls_are_no_attempts(code: str) -> None:
 
 
 def test_the_waits_of_throttled_calls_grow_to_a_limit_and_are_drawn() -> None:
-    """So that hooks which were throttled together don't come back together."""
+    """So hooks that were throttled together don't come back together."""
     throttled = [make_error("TooManyRequestsException")] * 8
     runs = []
     for seed in range(200):
@@ -187,7 +187,7 @@ def test_calls_and_pauses_end_before_the_time_is_up(call_s: float, time_left_s: 
 
 
 def test_a_release_is_refused_if_the_time_ends_between_two_versions() -> None:
-    """Those that were called have passed; the others are unknown."""
+    """The versions called so far have passed, but the others are unknown."""
     release = simulate()
     release.call_s, release.time_left_s = 20.0, CALL_S + 40.0
     assert not release.check_release()

@@ -107,7 +107,7 @@ def test_seven_hooks_at_once_with_all_their_repeats_meet_no_limit(seed: int) -> 
 
 
 def test_one_caller_for_all_hooks_would_meet_the_limits() -> None:
-    """So the test above can see it."""
+    """This shows that the test above could fail."""
     versions, caller = NewVersions(), draw_caller(Random(1))
     assert not all(run_hooks(versions, lambda: caller))
     assert 429 in versions.statuses

@@ -70,7 +70,7 @@ def test_what_leaves_nothing_does_not_pin(text: str) -> None:
 
 
 def test_named_statements_and_portals_pin() -> None:
-    """Those without a name are gone with the next one."""
+    """Statements without a name don't: the next one replaces them."""
     assert find_pin_reason(parse("SELECT 1", b"s1")) == "named statement"
     assert find_pin_reason(ProtocolMessage(b"B", build_message(b"B", b"portal\0\0"))) == "named portal"
     assert find_pin_reason(ProtocolMessage(b"B", build_message(b"B", b"\0\0"))) is None

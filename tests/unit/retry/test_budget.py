@@ -6,14 +6,14 @@ from shared.retry.budget import QUIET_S, RetryBudget
 from tests.breakers import ManualTime
 
 
-def retries_of(budget: RetryBudget, failures: int) -> int:
-    """Return how many of so many failures are tried again."""
+def count_retries(budget: RetryBudget, failures: int) -> int:
+    """Return how many of `failures` failures are tried again."""
     return sum(budget.spend() for _ in range(failures))
 
 
 def test_an_outage_is_paid_for_by_what_was_saved_and_no_more() -> None:
     """A thousand failures, one retry."""
-    assert retries_of(RetryBudget(), 1000) == 1
+    assert count_retries(RetryBudget(), 1000) == 1
 
 
 def test_however_much_went_well_little_is_saved() -> None:
@@ -21,7 +21,7 @@ def test_however_much_went_well_little_is_saved() -> None:
     budget = RetryBudget()
     for _ in range(10_000):
         budget.earn()
-    assert retries_of(budget, 1000) == 1
+    assert count_retries(budget, 1000) == 1
 
 
 def test_ten_successes_pay_for_a_retry() -> None:
@@ -39,11 +39,11 @@ def test_a_quiet_minute_makes_as_good_as_new() -> None:
     """An environment that few calls reach could not earn a retry between two incidents a minute apart."""
     time = ManualTime()
     budget = RetryBudget(timer=time.read_seconds)
-    assert retries_of(budget, 3) == 1
+    assert count_retries(budget, 3) == 1
     time.advance(QUIET_S - 0.001)
     assert not budget.spend()
     time.advance(QUIET_S)
-    assert retries_of(budget, 3) == 1
+    assert count_retries(budget, 3) == 1
 
 
 def test_an_outage_has_no_quiet_minute_for_those_that_call() -> None:

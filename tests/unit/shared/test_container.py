@@ -61,7 +61,7 @@ class Refused(Exception):
 
 @pytest.mark.parametrize(("setting", "kind"), [("on", "pipeline"), ("off", "transaction")])
 def test_transactions_are_pipelined_where_the_settings_say_so(setting: str, kind: str) -> None:
-    """Together in a pipeline, or one by one in a transaction."""
+    """The setting chooses a pipeline, or one statement after another in a transaction."""
     begun: list[str] = []
 
     def begin(what: str) -> Never:

@@ -26,7 +26,7 @@ from shared.fields import (
 )
 from tests.schemathesis.hooks import fix_values
 
-# Under the name of the field that they are known by to what mends generated values.
+# By the field's name, by which fix_values knows what to mend.
 KINDS: dict[str, Any] = {
     "full_name": PersonName,
     "city": PlaceName,

@@ -8,7 +8,7 @@ import pytest
 from shared.logging import COUNTED, observe
 
 
-def printed(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+def read_printed(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     """Return the metrics printed since the last look."""
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
     return [line for line in lines if "_aws" in line]
@@ -22,7 +22,7 @@ def test_each_event_that_is_counted_adds_one(
     monkeypatch.setenv("STACK_NAME", "interdomestik-test")
     observe(event, {})
     observe(event, {})
-    documents = printed(capsys)
+    documents = read_printed(capsys)
     found = [(document[metric], document["stack"], document["service"]) for document in documents]
     assert found == [([1.0], "interdomestik-test", "fleet")] * 2
     [described] = documents[0]["_aws"]["CloudWatchMetrics"]
@@ -32,7 +32,7 @@ def test_each_event_that_is_counted_adds_one(
 def test_other_events_are_lines_of_the_log_alone(capsys: pytest.CaptureFixture[str]) -> None:
     """Retries are counted by the fleet's table, for one."""
     observe("transaction_retried", {"sqlstate": "40001", "attempt": 1})
-    assert printed(capsys) == []
+    assert read_printed(capsys) == []
 
 
 @pytest.mark.parametrize("name", ["", None])
@@ -44,4 +44,4 @@ def test_a_stack_without_a_name_is_unknown(
     if name is not None:
         monkeypatch.setenv("STACK_NAME", name)
     observe("housekeeping_task_failed", {})
-    assert [document["stack"] for document in printed(capsys)] == ["unknown"]
+    assert [document["stack"] for document in read_printed(capsys)] == ["unknown"]

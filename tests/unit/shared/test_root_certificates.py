@@ -16,7 +16,7 @@ from tests.services import ROOT
 from tools.root_certificates import NotTheArchive, read_archive
 
 REGIONS = {path.stem.removeprefix("rds-") for path in ROOTS.glob("rds-*-*-*.pem")}
-# Of Amazon Trust Services, where RDS Proxy has its certificates from.
+# The roots of Amazon Trust Services, which issues RDS Proxy's certificates.
 OF_THE_PROXY = [
     "Amazon Root CA 1",
     "Amazon Root CA 2",

@@ -52,6 +52,6 @@ def test_a_scheduled_run_is_counted_though_it_fails(
 
 
 def test_a_deployment_counts_as_a_run_of_every_schedule(capsys: pytest.CaptureFixture[str]) -> None:
-    """So that no alarm rings before the first ones of a new stack."""
+    """So no alarm rings before the first runs of a new stack."""
     count_first_runs()
     assert list_counted(capsys) == [(name, (1.0,)) for name in SCHEDULED_RUNS.values()]

@@ -18,12 +18,12 @@ def make_layer(folder: Path) -> Path:
 
 
 def test_the_layers_migrations_stand_beside_its_packages(tmp_path: Path) -> None:
-    """As `sam build` lays them out, at /opt."""
+    """`sam build` lays them out so, at /opt."""
     assert find_migrations({}, make_layer(tmp_path)) == tmp_path / "migrations"
 
 
 def test_another_folder_can_be_named(tmp_path: Path) -> None:
-    """As the local cloud does."""
+    """The local cloud names its own."""
     make_layer(tmp_path)
     assert list_shipped({"MIGRATIONS_DIR": str(tmp_path / "migrations")}) == ("0001_people", "0002_claims")
 
@@ -42,6 +42,6 @@ def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_schema_is_current_if_nothing_is_missing() -> None:
-    """Whatever else is applied."""
+    """It doesn't matter what else is applied."""
     assert SchemaVersion("0003_later", missing=()).is_current
     assert not SchemaVersion("0003_later", missing=("0002_claims",)).is_current

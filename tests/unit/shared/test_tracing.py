@@ -95,13 +95,13 @@ def test_any_other_text_is_ignored(field: str) -> None:
 
 @given(st.integers(0, len(VALID) - 1), st.sampled_from("ABCDEFGgx ._:/") | st.characters())
 def test_one_wrong_character_makes_a_field_invalid(place: int, character: str) -> None:
-    """But for another digit, which is another field."""
+    """The exception is a changed digit, which makes another valid field."""
     assume(character not in "0123456789abcdef-")
     assert parse_traceparent(VALID[:place] + character + VALID[place + 1 :]) is None
 
 
 def test_a_request_without_a_trace_begins_one_by_its_own_id() -> None:
-    """So that the id which the client got finds the trace as well."""
+    """So the id that the client got finds the trace as well."""
     request_id = str(uuid4())
     trace = begin_trace(request_id)
     assert trace.span.trace_id == UUID(request_id).hex
@@ -118,7 +118,7 @@ def test_an_id_that_is_no_trace_id_begins_a_random_trace(request_id: str) -> Non
 
 
 def test_each_hop_has_a_span_of_its_own_below_the_callers() -> None:
-    """In the same trace, and with the caller's decision to keep it."""
+    """The span is in the same trace and carries the caller's decision to keep it."""
     first, second = (begin_trace(str(uuid4()), VALID) for _ in range(2))
     assert first.span.trace_id == second.span.trace_id == TRACE
     assert first.parent_span_id == second.parent_span_id == SPAN
@@ -127,7 +127,7 @@ def test_each_hop_has_a_span_of_its_own_below_the_callers() -> None:
 
 
 def test_a_job_continues_the_trace_of_what_wrote_it() -> None:
-    """By the origin that is stored with it."""
+    """The origin that is stored with the job names the trace."""
     job_id, request = uuid4(), begin_trace(str(uuid4()), VALID)
     with use_trace(request):
         origin = format_origin()

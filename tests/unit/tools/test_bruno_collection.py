@@ -15,7 +15,7 @@ DESCRIPTION: dict[str, Any] = json.loads(TARGET.read_text(encoding="utf-8"))
 FILES = sorted((ROOT / "clients/bruno").glob("*/*.bru"))
 REQUESTS = [file for file in FILES if file.parent.name != "environments"]
 STORE = "{{upload_url}}"  # the one request that is not to the API
-# What a variable holds when it is sent; of the rest, any word.
+# The values of variables when a request is sent; any word will do for the others.
 SAMPLES = {"referral_code": "ARTA-7K3F", "run": "x"}
 
 

@@ -47,7 +47,7 @@ def call_function(programs: Path, name: str) -> tuple[str, list[str]]:
 
 
 def test_docker_is_installed(programs: Path) -> None:
-    """With its command line, which Debian 13 has in a package of its own."""
+    """Its command line comes too, which Debian 13 has in a separate package."""
     said, asked = install_docker(programs)
     assert said == "ci: installing docker.io\n"
     assert asked == ["update -qq", "install -y -qq --no-install-recommends docker.io docker-cli"]
@@ -78,7 +78,7 @@ def test_a_machine_without_the_package_goes_on(programs: Path, failing: str) -> 
 
 
 def test_another_user_than_root_goes_on(programs: Path) -> None:
-    """Without a try to install."""
+    """Nothing is installed then."""
     write_program(programs, "id", "echo 1000")
     said, asked = install_docker(programs)
     assert said == "ci: Docker is not installed, and this user can't install it\n"

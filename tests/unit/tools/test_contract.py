@@ -284,7 +284,9 @@ def test_a_change_that_breaks_clients_is_not_published(
     assert command.main(["--check"], served, published) == 1
 
 
-def test_it_is_published_with_a_version_that_says_so(files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_break_of_the_contract_is_published_with_a_new_major_version(
+    files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     served, published = files
     monkeypatch.setattr(command, "VERSION", "3.0.0")
     assert command.main([], served, published) == 0

@@ -38,7 +38,7 @@ def read_permitted(operation: str) -> set[str]:
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_an_operation_says_truly_who_may_call_it(operation: str) -> None:
-    """Neither a role too many nor one too few, and whether a token is needed."""
+    """It names exactly the roles that may, and whether a token is needed."""
     assert read_described(operation) == read_permitted(operation)
 
 

@@ -31,7 +31,7 @@ def test_a_reader_learns_every_transition_of_a_claim() -> None:
 
 
 def test_a_reader_learns_after_how_many_days_a_claim_is_stuck() -> None:
-    """In each state in which somebody has to do something."""
+    """The text says it of each state in which somebody has to act."""
     rows = CLAIMS.partition("INSERT INTO claim_states")[2].partition(";")[0]
     days = dict(re.findall(r"\('(\w+)', '(\d+) days'", rows))
     assert len(days) == 5

@@ -19,7 +19,7 @@ from tests.packages import PACKAGES
 WITHOUT_LAYER = ("database_setup", "pretraffic")
 CONTENTS = trim_packages.read_contents()
 OPERATIONS: Mapping[str, list[str]] = CONTENTS["operations"]
-# What botocore itself looks up: an upload's form is signed for the address at which a bucket would be made.
+# Operations that botocore itself looks up: it signs an upload's form for the address of CreateBucket.
 LOOKED_UP = {"s3": ["CreateBucket"]}
 CLIENT_MAKERS = {"_build_client", "boto3", "get_health_client"}
 
@@ -136,7 +136,7 @@ def test_an_operation_that_the_service_lacks_stops_the_build() -> None:
 
 
 def test_a_pattern_that_finds_nothing_stops_the_build(tmp_path: Path) -> None:
-    """What is left out is renamed by an update of a package sooner or later."""
+    """An update of a package renames what we leave out sooner or later."""
     with pytest.raises(trim_packages.NothingFoundError):
         trim_packages.trim_packages(tmp_path)
 

@@ -17,7 +17,7 @@ def write_elf(path: Path, machine: int, order: str = "<") -> None:
 
 @pytest.mark.parametrize(("architecture", "machine"), [("arm64", 183), ("x86_64", 62)])
 def test_a_build_for_one_architecture_passes(tmp_path: Path, architecture: str, machine: int) -> None:
-    """With text files beside the compiled ones."""
+    """Text files may lie beside the compiled ones."""
     write_elf(tmp_path / "layer/a.so", machine)
     (tmp_path / "layer/a.py").write_text("import a\n")
     assert machines.main([str(tmp_path), architecture]) == 0

@@ -26,7 +26,7 @@ DIFFERENCE = """# shared.retry.backoff.xǁBackoffǁcompute_delay__mutmut_1: surv
 
 
 def test_enough_of_the_code_is_noticed_and_the_rest_is_explained() -> None:
-    """Of the results that are kept."""
+    """This is checked on the results that are kept."""
     assert list(list_troubles(read_results(), read_results())) == []
 
 
@@ -50,7 +50,7 @@ def test_each_trouble_is_named(kept: dict[str, PartResults], trouble: str) -> No
 
 
 def test_an_explanation_stays_with_its_change(tmp_path: Path) -> None:
-    """Also where code above has moved it; another change of the line has none."""
+    """It stays when code above moves; another change of the same line has none."""
     path = tmp_path / "mutants.json"
     keep_results("retry", RESULTS, path)
     keep_results("circuit", RESULTS, path)
@@ -80,7 +80,7 @@ def test_results_are_older_once_the_code_differs() -> None:
 
 
 def test_a_digest_changes_with_each_file(tmp_path: Path) -> None:
-    """With its text and its name."""
+    """It changes with a file's text and with its name."""
     part, folder = find_part("retry"), tmp_path / find_part("retry").folder
     folder.mkdir(parents=True)
     digests = set()
@@ -91,7 +91,7 @@ def test_a_digest_changes_with_each_file(tmp_path: Path) -> None:
 
 
 def test_a_change_is_found_in_the_file_by_its_function() -> None:
-    """With its line in the checkout."""
+    """The function's place in the checkout gives the line."""
     found = describe_change("layers/shared/shared/retry/backoff.py", "Backoff.compute_delay", DIFFERENCE)
     lines = Path("layers/shared/shared/retry/backoff.py").read_text(encoding="utf-8").splitlines()
     assert lines[found.line - 1].strip() == found.before
@@ -136,7 +136,7 @@ find = cache(wraps(Box)(find))
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
 def test_every_part_has_code_and_tests(part: object) -> None:
-    """In the folders that it names."""
+    """Both are in the folders that the part names."""
     found = find_part(getattr(part, "name", ""))
     assert list(Path(found.folder).glob("*.py"))
     assert [test for test in found.tests if not Path(test).exists()] == []

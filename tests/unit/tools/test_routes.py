@@ -45,7 +45,7 @@ def test_a_missing_event_is_printed_so_that_it_can_be_pasted(name: str) -> None:
 
 
 def test_an_operation_that_is_only_in_code_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a new path it needs a second event, by which wrong methods get 405."""
+    """A new path needs a second event, by which wrong methods get 405."""
     operation = api.operations["POST", "/claims/{claim_id}/transitions"]
     added = replace(operation, resource="/claims/{claim_id}/notes")
     monkeypatch.setitem(api.operations, ("POST", added.resource), added)
@@ -57,7 +57,7 @@ def test_an_operation_that_is_only_in_code_is_found(monkeypatch: pytest.MonkeyPa
 
 
 def test_an_event_that_is_only_in_the_template_is_found() -> None:
-    """With the operation that would need it."""
+    """The message names the operation that would need it."""
     entry = MOVE.replace("MoveClaim", "Vanished").replace("transitions", "notes")
     [printed] = routes.check_template(paste_into("ClaimsFunction", entry, TEMPLATE))
     assert "ClaimsFunction has the event Vanished for POST /claims/{claim_id}/notes, and claims.app has no" in printed
@@ -74,7 +74,7 @@ def test_an_event_for_wrong_methods_of_a_path_without_operations_is_found() -> N
 
 
 def test_a_door_that_is_open_in_the_template_alone_is_found() -> None:
-    """Both are printed: the event that is wrong, and the right one."""
+    """The wrong event and the right one are printed."""
     opened = TEMPLATE.replace(MOVE, MOVE.replace("post}", "post, Auth: {Authorizer: NONE}}"))
     missing, surplus = routes.check_template(opened)
     assert "has no event for POST /claims/{claim_id}/transitions." in missing

@@ -16,7 +16,7 @@ from tools import stages
 
 PATIENCE_S = 60.0
 
-# `first` and `second` end only if both have begun; whoever is `held` keeps a named pipe open, and so does its child.
+# `first` and `second` end only if both have begun; each `held` stage keeps a named pipe open, as does its child.
 MAKEFILE = """
 first:
 	@echo first began; touch first.began; while ! [ -e second.began ]; do sleep 0.05; done; sleep 0.5; echo first ends
@@ -95,7 +95,7 @@ def test_stages_of_two_lanes_run_at_the_same_time_and_those_of_a_lane_do_not(che
 
 
 def test_the_output_of_each_stage_stays_together(checkout: Path) -> None:
-    """And is printed as soon as the stage has ended."""
+    """It is printed as soon as the stage has ended."""
     _, output = run(checkout, "first+second")
     assert "second began\nsecond ends\n" in output
     assert "first began\nfirst ends\n" in output
@@ -103,7 +103,7 @@ def test_the_output_of_each_stage_stays_together(checkout: Path) -> None:
 
 
 def test_the_last_line_sums_up_the_tests_of_all_stages(checkout: Path) -> None:
-    """In the form of pytest's own."""
+    """The line has the form of pytest's own."""
     _, output = run(checkout, "first+second")
     assert output.splitlines()[-1].startswith("===== 7 passed, 1 skipped, 1 failed in ")
 
@@ -118,7 +118,7 @@ def test_the_total_is_the_time_that_passed_and_not_the_sum(checkout: Path) -> No
 
 
 def test_a_stage_that_fails_ends_all_that_run_beside_it(checkout: Path, held: int) -> None:
-    """With the children of these; no later stage begins, and the table says so."""
+    """Their child processes end too; no later stage begins, and the table says so."""
     status, output = run(checkout, "held+broken", "never")
     assert status == 1
     assert "this is why" in output

@@ -19,7 +19,7 @@ def make_figures(**statuses: int) -> dict[str, Any]:
 
 
 def test_the_page_has_a_row_for_each_stage_and_the_total() -> None:
-    """In minutes; with the commit, and what was left out."""
+    """The times are in minutes; the page names the commit, and what was left out."""
     page = stages_page.render(make_figures(alarms=0, sam=0))
     assert "45.2 minutes on 2 processors, at commit `01234567`" in page
     assert "| `alarms` | 1.5 | `quick` | SKIPPED a\\|b |" in page
@@ -27,7 +27,7 @@ def test_the_page_has_a_row_for_each_stage_and_the_total() -> None:
 
 
 def test_a_whole_run_is_kept(tmp_path: Path) -> None:
-    """As it was measured."""
+    """The page shows it as it was measured."""
     measured, kept = tmp_path / "measured.json", tmp_path / "kept.json"
     measured.write_text(json.dumps(make_figures(alarms=0, sam=0)))
     stages_page.keep_figures(measured, kept)
@@ -36,7 +36,7 @@ def test_a_whole_run_is_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("statuses", [{"alarms": 0}, {"alarms": 1, "sam": 0}, {"alarms": -2, "sam": 0}, None])
 def test_a_part_of_a_run_and_one_that_failed_are_not_kept(tmp_path: Path, statuses: dict[str, int] | None) -> None:
-    """Nor is a run that never was."""
+    """Without any run nothing is kept either."""
     measured, kept = tmp_path / "measured.json", tmp_path / "kept.json"
     if statuses is not None:
         measured.write_text(json.dumps(make_figures(**statuses)))

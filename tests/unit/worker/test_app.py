@@ -116,7 +116,7 @@ def test_a_job_for_which_too_little_time_is_left_holds_up_no_other(log: list[tup
 def test_a_message_comes_back_later_each_time(
     log: list[tuple[str, dict[str, Any]]], received: int, delay_s: float
 ) -> None:
-    """And in its own queue."""
+    """It stays in its own queue."""
     runner = ScriptedRunner({JOBS[0]: NotEnoughTime()})
     delayed: list[tuple[str, str, float]] = []
 
@@ -160,7 +160,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> Iterator[JobRunner]:
 
 
 def test_the_worker_is_built_once_from_its_settings(built: JobRunner) -> None:
-    """By them it knows the words and the sender of mails."""
+    """The settings give it the texts and the sender of mails."""
     assert app.get_job_runner() is built
     assert built.mail_settings == MailSettings(
         "desk@interdomestik.test", "mk", "https://app.example.test", built.mail_settings.time_zone
@@ -172,7 +172,7 @@ def test_the_worker_is_built_once_from_its_settings(built: JobRunner) -> None:
 
 
 def test_each_service_stands_behind_its_own_circuit(built: JobRunner) -> None:
-    """By the kind of job that needs it; the worker waits a second for the table of circuits."""
+    """The kind of job decides which one; the worker waits a second for the table of circuits."""
     mailer, people = built.mailer, built.identities
     assert isinstance(mailer, CircuitProtectedMailer)
     assert isinstance(people, CircuitProtectedIdentityProvider)
@@ -191,7 +191,7 @@ def test_each_service_stands_behind_its_own_circuit(built: JobRunner) -> None:
 
 
 def test_mails_keep_the_pace_of_the_settings(built: JobRunner) -> None:
-    """By the state table, for all workers together."""
+    """The state table keeps the pace of all workers together."""
     limiter = cast("Any", built.wait_for_slot).__self__
     assert isinstance(limiter, MailRateLimiter)
     assert limiter.rules == PacingRules.from_rate(7.0, 2)
@@ -202,7 +202,7 @@ def test_mails_keep_the_pace_of_the_settings(built: JobRunner) -> None:
 
 
 def test_the_entry_point_runs_the_batch_with_the_time_that_lambda_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And the environment's worker."""
+    """It uses the one worker of the environment."""
     runner, event = ScriptedRunner(), build_batch_event(format_message(JOBS[0]))
     monkeypatch.setattr(app, "get_job_runner", lambda: runner)
     context = SimpleNamespace(aws_request_id="r-1", get_remaining_time_in_millis=lambda: 60_000)

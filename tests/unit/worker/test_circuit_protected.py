@@ -17,14 +17,14 @@ def make_circuit() -> CircuitBreaker:
 
 
 def test_a_mail_passes_with_its_tags() -> None:
-    """As the mailer gets it without a circuit."""
+    """The mailer gets the same mail as without a circuit."""
     mailer = FakeMailer()
     CircuitProtectedMailer(mailer, make_circuit()).send(MAIL, tags={"job": "1"})
     assert (mailer.sent, mailer.tags) == ([MAIL], [{"job": "1"}])
 
 
 def test_an_identity_is_found_made_and_added_to_its_group() -> None:
-    """As the provider does without a circuit, with what it answers."""
+    """The provider is called as without a circuit, and its answers are passed on."""
     people = FakeIdentityProvider()
     guarded = CircuitProtectedIdentityProvider(people, make_circuit())
     assert guarded.find("besa@example.test") is None

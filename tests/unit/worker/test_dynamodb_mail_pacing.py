@@ -123,7 +123,7 @@ def test_a_write_that_came_too_late_shows_what_is_there() -> None:
     assert ScriptedTable(error=failed).store.write(PacingState(), PacingState(1)) == StoreReply(STATE, written=False)
 
 
-def test_a_table_that_fails_is_unavailable_and_tells_its_code_alone() -> None:
+def test_a_failing_table_is_unavailable_and_only_its_code_is_kept() -> None:
     """Its message might quote what was sent."""
     store = ScriptedTable(error=make_error("InternalServerError")).store
     with pytest.raises(StoreUnavailable) as read:

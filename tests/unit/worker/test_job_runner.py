@@ -27,7 +27,7 @@ from worker.ses import Mail
 
 
 def test_a_mail_is_claimed_marked_as_begun_and_sent_and_its_end_recorded() -> None:
-    """In three round trips, and by the lease that this run has taken."""
+    """This takes three round trips, and the end is recorded by the lease that this run has taken."""
     worker = RunningWorker(make_mail_row())
     assert worker.run() == "done"
     assert worker.list_queries() == ["claim_job", "job_with_recipient", "mark_job_begun", "record_job_outcome"]
@@ -117,7 +117,7 @@ def test_a_job_of_an_open_circuit_is_postponed_without_being_claimed() -> None:
 
 
 def test_the_spread_is_drawn_from_nothing_to_two_seconds() -> None:
-    """So that not all come at once, and none before the probe is due."""
+    """So not all jobs come at once, and none before the probe is due."""
     spans: list[tuple[float, float]] = []
     worker = RunningWorker(make_mail_row(state="pending"), {"mail": 7.0})
 

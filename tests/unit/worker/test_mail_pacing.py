@@ -41,7 +41,7 @@ class LimitedSender:
         self.limiter = MailRateLimiter(self.store, ONE_A_SECOND, self.time, sleep=self.time.advance)
 
     def wait(self, priority: str = "high", *, left_s: float = 60.0) -> float:
-        """Wait for a slot with so much time left; return at how many seconds it came."""
+        """Wait for a slot with `left_s` left; return at how many seconds it came."""
         self.limiter.wait_for_slot(priority, Deadline(left_s, lambda: 0.0))
         return (self.time() - START) / SECOND
 

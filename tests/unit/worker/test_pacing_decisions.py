@@ -87,7 +87,7 @@ def test_a_high_mail_reserves_up_to_its_horizon_and_its_patience(patience: int, 
 
 @pytest.mark.parametrize(("patience", "lead"), [(LONG, 20 * MS), (5 * MS, 5 * MS)])
 def test_other_mails_reserve_only_a_little_ahead(patience: int, lead: int) -> None:
-    """As long as a worker needs to wake up; a microsecond further, and it sleeps until then."""
+    """They look as far ahead as a worker needs to wake up; a microsecond further, and it sleeps until then."""
     for priority in (NORMAL, LOW):
         slot = decide(RULES, replace(BUSY, tat=NOW + lead), priority, NOW, patience)
         assert isinstance(slot, SendSlot)
@@ -108,7 +108,7 @@ def test_other_mails_reserve_only_a_little_ahead(patience: int, lead: int) -> No
     ],
 )
 def test_a_mail_sleeps_until_something_can_have_changed(priority: Priority, served: int, tat: int, until: int) -> None:
-    """And no longer."""
+    """It sleeps no longer than that."""
     state = replace(BUSY, served=(NOW + served * SECOND,) * 3, tat=NOW + tat * SECOND)
     wait = decide(RULES, state, priority, NOW, LONG)
     assert isinstance(wait, WaitUntil)
@@ -232,7 +232,7 @@ def test_a_worker_sleeps_by_the_state_that_it_wrote_and_looks_again_before_it_sl
 
 
 def test_a_worker_that_may_not_sleep_any_more_returns_its_job() -> None:
-    """With the seconds until its moment."""
+    """It says in how many seconds its moment comes."""
     session = take_slot(RULES, HIGH, lambda: NOW, NOW - 5, replace(BUSY, tat=NOW + 9 * SECOND))
     request = next(session)
     assert isinstance(request, WriteState)

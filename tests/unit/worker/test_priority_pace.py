@@ -23,9 +23,9 @@ from worker.priority_pacing import (
 )
 
 HIGH, NORMAL, LOW = Priority
-# A mail's way besides its turn: relay, queue, claim, two calls to the table, each late by a random time.
+# What a mail takes besides its turn: relay, queue, claim and two table calls, each late by a random time.
 WAY = 300 * MS
-# Until the table holds that a worker waits: up to three calls to it, each lost to another worker but the last.
+# The time until the table knows that a worker waits: up to three writes, all but the last lost to others.
 ASKING = 100 * MS
 DEPLOYED_BURST: int = Settings.model_fields["mail_burst"].default
 RATES = st.sampled_from([0.2, 1.0, 3.0, 14.0, 100.0, 1000.0])
@@ -36,13 +36,13 @@ def make_mails(priority: Priority, arrivals: Iterable[int]) -> list[SimulatedMai
     return [SimulatedMail(priority, arrived) for arrived in arrivals]
 
 
-def arrivals_of(most: int, within_s: int = 60) -> st.SearchStrategy[list[int]]:
-    """Times of up to so many jobs, at random or at one instant."""
+def draw_arrivals(most: int, within_s: int = 60) -> st.SearchStrategy[list[int]]:
+    """Return times of up to `most` jobs, at random or at one instant."""
     return st.lists(st.integers(0, within_s * SECOND) | st.just(0), max_size=most)
 
 
-def poisson(count: int, rate: float, seed: int) -> list[int]:
-    """Times of so many jobs that come at random, so many a second."""
+def make_random_arrivals(count: int, rate: float, seed: int) -> list[int]:
+    """Return times of `count` jobs that come at random, `rate` in a second on average."""
     numbers, now, times = random.Random(seed), 0.0, []
     for _ in range(count):
         now += numbers.expovariate(rate)
@@ -56,7 +56,7 @@ def compute_percentile(values: list[int], share: float) -> int:
 
 
 @settings(max_examples=60, deadline=None)
-@given(RATES, st.integers(1, 5), arrivals_of(40), arrivals_of(40), arrivals_of(60), st.integers())
+@given(RATES, st.integers(1, 5), draw_arrivals(40), draw_arrivals(40), draw_arrivals(60), st.integers())
 def test_the_rate_is_never_exceeded_and_every_mail_leaves_once(
     rate: float, burst: int, high: list[int], normal: list[int], low: list[int], seed: int
 ) -> None:
@@ -72,7 +72,7 @@ def test_the_rate_is_never_exceeded_and_every_mail_leaves_once(
 
 
 @settings(max_examples=60, deadline=None)
-@given(RATES, st.integers(1, 5), arrivals_of(30), st.integers(0, 200), st.integers(0, 200), st.integers())
+@given(RATES, st.integers(1, 5), draw_arrivals(30), st.integers(0, 200), st.integers(0, 200), st.integers())
 def test_a_flood_delays_high_mails_by_the_one_that_is_leaving(
     rate: float, burst: int, high: list[int], normal: int, low: int, seed: int
 ) -> None:
@@ -102,7 +102,7 @@ def test_normal_mails_go_before_low_ones(rate: float, burst: int, normal: int, l
     done = PacingSimulation(rules, make_mails(NORMAL, [0] * normal) + make_mails(LOW, [0] * low), seed).run()
     passed = sum(is_normal_one_waiting(done, mail.moment or 0) for mail in done.list_sent(LOW))
     span = (done.list_sent(NORMAL)[-1].left or 0) - (done.list_sent(NORMAL)[0].left or 0)
-    # Once more than the share: a low one may be overdue when the first normal one asks.
+    # One more than their share may pass: a low one may be overdue when the first normal one asks.
     assert passed <= 1 + span // (OVERDUE_BEFORE_NORMAL * rules.interval)
 
 
@@ -148,7 +148,7 @@ def test_no_moment_is_left_unused_while_mails_wait(rate: float, priority: Priori
 @pytest.mark.parametrize("burst", [1, DEPLOYED_BURST])
 def test_a_mixed_flood_leaves_no_moment_unused_either(burst: int) -> None:
     """All three classes at once and at random, fourteen a second."""
-    mixed = [make_mails(priority, poisson(300, 8.0, seed=priority)) for priority in Priority]
+    mixed = [make_mails(priority, make_random_arrivals(300, 8.0, seed=priority)) for priority in Priority]
     moments = (
         PacingSimulation(PacingRules.from_rate(14.0, burst), [*mixed[HIGH], *mixed[NORMAL], *mixed[LOW]]).run().moments
     )
@@ -158,13 +158,13 @@ def test_a_mixed_flood_leaves_no_moment_unused_either(burst: int) -> None:
 @pytest.mark.parametrize("rate", [1, 14, 1000])
 @pytest.mark.parametrize("load", [0.02, 0.1, 0.3, 0.5, 0.8])
 def test_high_mails_take_at_most_twice_as_long_behind_a_flood(rate: int, load: float) -> None:
-    """The 95th percentile from the commit to the moment; high mails come at random, so many of the rate.
+    """The 95th percentile from the commit to the moment; high mails come at random, at a share `load` of the rate.
 
     At 1,000 a second it is the ten workers that bound them, so they come at 60 a second at most. Decision 15 describes
     the loads near 0.6 of a rate of one, at which a burst of four is just enough alone.
     """
     rules = PacingRules.from_rate(rate, DEPLOYED_BURST)
-    high = poisson(400, min(load * rate, 60.0), seed=7)
+    high = make_random_arrivals(400, min(load * rate, 60.0), seed=7)
     flood = make_mails(LOW, [0] * (1000 + min(high[-1] * rate // SECOND, 20_000)))
     alone = PacingSimulation(rules, make_mails(HIGH, high)).run()
     behind = PacingSimulation(rules, make_mails(HIGH, high) + flood, limit=high[-1] + 60 * SECOND).run()
@@ -191,7 +191,7 @@ def test_high_mails_take_at_most_twice_as_long_behind_a_flood(rate: int, load: f
 
 def test_the_measurement_notices_a_single_queue_for_all() -> None:
     """Were the flood of the same class as the mails that are measured, their 95th percentile would show it."""
-    high = poisson(40, 0.3, seed=7)
+    high = make_random_arrivals(40, 0.3, seed=7)
     alone = PacingSimulation(PacingRules.from_rate(1, 1), make_mails(HIGH, high)).run()
     single = PacingSimulation(
         PacingRules.from_rate(1, 1), [*make_mails(HIGH, high), *make_mails(HIGH, [0] * 300)]

@@ -64,7 +64,7 @@ def list_html_texts(html: str) -> list[str]:
 
 
 def test_a_mail_has_each_part_in_its_place() -> None:
-    """As text, with the lines that a person wrote."""
+    """It is plain text, with a person's own line breaks."""
     mail = render_mail("claim-moved", "en", CLAIM, link=LINK)
     assert mail.subject == "Your claim CLM-2026-000045: Rejected"
     assert mail.text == TEXT
@@ -88,7 +88,7 @@ def test_the_html_has_the_same_parts_with_each_fact_escaped_and_by_itself() -> N
 
 
 @pytest.mark.parametrize("empty", [None, ""])
-def test_what_is_not_there_leaves_neither_its_label_nor_a_line(empty: str | None) -> None:
+def test_an_empty_fact_leaves_neither_a_label_nor_a_line(empty: str | None) -> None:
     """Optional facts that are empty are as if they were missing."""
     facts = CLAIM | {"from_state": empty, "reason": empty, "decline_code": empty}
     mail = render_mail("claim-moved", "en", facts, link=LINK)
@@ -160,5 +160,5 @@ def test_an_amount_has_its_currencys_decimals_and_loses_none(amount: str, curren
     [(" a  b ", "a b"), ("a\u00a0b", "a b"), ("a\u202eb", "ab"), ("a\tb", "a b"), ("\u2066a\u2069", "a"), ("", "")],
 )
 def test_a_line_has_single_spaces(text: str, line: str) -> None:
-    """And none at its ends."""
+    """It has none at its ends."""
     assert join_lines(text) == line

@@ -47,7 +47,7 @@ def send(client: ScriptedSes, mail: Mail = MAIL) -> None:
 
 
 def test_ses_is_asked_for_the_whole_mail() -> None:
-    """In UTF-8, with both of its parts, its headers and its tags; the connection is closed after it."""
+    """The request has both parts in UTF-8, the headers and the tags; the connection is closed after it."""
     client = ScriptedSes()
     send(client)
     assert client.requests == [
@@ -84,7 +84,7 @@ def test_ses_is_asked_for_the_whole_mail() -> None:
         (ReadTimeoutError(endpoint_url="https://email.example.test"), OutcomeUnknown, "ReadTimeoutError"),
     ],
 )  # fmt: skip
-def test_each_answer_has_its_exception_which_tells_nothing_more(
+def test_each_answer_has_its_exception_which_holds_only_a_code(
     error: ClientError | BotoCoreError, kind: type[AwsError], code: str
 ) -> None:
     """A sender that is not verified is an operator's to fix, and is known by its whole address in the message."""

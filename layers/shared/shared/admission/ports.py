@@ -39,7 +39,7 @@ class LimitCharge:
 class KeyOrigin:
     """The call that used a key, for operators: its operation (`POST /claims`), its request id, the ids of its path.
 
-    `status` is that of the operation's answer if it succeeds. It names records and requests, never people.
+    `status` is what the operation answers with if it succeeds. An origin names records and requests, never people.
     """
 
     operation: str
@@ -60,9 +60,10 @@ class KeyUse:
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
-    """An answer as it is sent; if it is stored, a repeated call gets the same bytes. Many are not stored.
+    """An answer as it is sent. It may be stored, so that a repeated call gets the same bytes; many answers are not.
 
-    If part of the answer expires, `body` is the rest of it, and `facts` are what that part is made from each time.
+    If part of the answer expires, `body` is the rest of it, and `facts` are the data from which that part is made for
+    each call.
     """
 
     status: int
@@ -73,10 +74,10 @@ class StoredAnswer:
 
 @dataclass(frozen=True, slots=True)
 class UnkeptAnswer:
-    """The answer that a key's row holds and its record does not have yet.
+    """An answer that is in a key's row in the database, and not yet in the key's record in the state table.
 
-    `holder` is the token of the call, which the record must still have. `facts` are what the answer is made of, as
-    JSON; the call was made at `first_used_at`.
+    `holder` is the call's token: the record takes the answer only while it has the same token. `facts` are the data
+    from which the answer is made, as JSON. The call was made at `first_used_at`.
     """
 
     scope: str
@@ -116,7 +117,7 @@ class Replay:
 
 @dataclass(frozen=True, slots=True)
 class WorkDone:
-    """The key was already used for the same request, and its answer is to be made of these facts.
+    """The key was already used for the same request; the answer has to be made from these facts.
 
     `holder` is the token of the call that did the work, at `first_used_at`.
     """
@@ -131,7 +132,8 @@ class InProgress:
     """A call has taken the key and stored no answer; the key's row in the database shows whether its work is done.
 
     If it is not, repeat the call after `retry_after_s` seconds. `holder` is the token of the call that has the key, ""
-    if the store has not read it. `has_lapsed` says that its lease is over, so that the key may be taken from it.
+    if the store has not read it. `has_lapsed` is true once that call's lease has ended: then another call may take the
+    key.
     """
 
     retry_after_s: float
@@ -156,23 +158,23 @@ AdmissionDecision = Admitted | Replay | WorkDone | InProgress | KeyReused | Over
 
 
 class AdmissionStore(Protocol):
-    """The store of limits and keys, shared by all execution environments. It is fast, and its loss is tolerated."""
+    """The store of limits and keys, shared by all execution environments. While it is down, calls go on without it."""
 
     def admit(
         self, *, charge: LimitCharge | None, use: KeyUse | None, lease_s: float, take_from: str = ""
     ) -> AdmissionDecision:
         """Take the key and charge the limit, both or neither; the key is held for at most `lease_s` seconds.
 
-        The key stays known for its lifetime, also without an answer. After its lease it may be taken from the holder
-        with the token `take_from`, by a caller who has seen that the holder's work is not done.
+        The key stays known for its lifetime, also without an answer. After the lease, a caller who has seen that the
+        holder's work is not done may take the key over; `take_from` is that holder's token.
         """
         ...
 
     def complete(self, use: KeyUse, token: str, answer: StoredAnswer, *, first_used_at: datetime | None = None) -> None:
-        """Store the answer for the key's lifetime, unless another call than `token`'s holds the key.
+        """Store the answer for the key's lifetime, if the call with this `token` still holds the key.
 
-        The lifetime begins at `first_used_at` if the answer is that of an earlier use, whose row in the database
-        expires with it; otherwise now.
+        The lifetime begins now, or at `first_used_at` if the answer is that of an earlier use: it then expires together
+        with that use's row in the database.
         """
         ...
 

@@ -19,8 +19,8 @@ M = TypeVar("M", bound=BaseModel)
 MAX_BODY_BYTES = 256 * 1024
 
 
-# No valid body has a tenth as many. A larger object is refused as a whole: each unknown member would be an error of its
-# own.
+# A valid body has less than a tenth of this. A larger object is refused as a whole, since otherwise each of its unknown
+# members would be an error of its own.
 MAX_MEMBERS = 100
 # No operation takes more than two levels; deep nesting is an attack on the parser, which is recursive.
 MAX_DEPTH = 64
@@ -56,7 +56,7 @@ def _is_json(content_type: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _InvalidObject:
-    """An object of a body that can't be used: the name of a member of it, if it is at fault, and what is wrong."""
+    """An object of a body that is not valid: the name of the member at fault, if one is, and what is wrong."""
 
     member: tuple[str, ...]
     detail: str
@@ -74,7 +74,7 @@ def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _InvalidObje
 
 
 def _find_invalid_object(value: Any, path: tuple[str, ...] = ()) -> FieldError | None:
-    """Return the error of the first object in a value that can't be used, with its pointer; None if there is none."""
+    """Return the error of the first object in a value that is not valid, with its pointer; None if there is none."""
     if isinstance(value, _InvalidObject):
         return FieldError(format_pointer([*path, *value.member]), value.detail)
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()

@@ -1,4 +1,4 @@
-"""Requests, and the calls of operations that they make: what handlers receive."""
+"""Requests, and the calls made from them, which handlers receive."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -79,21 +79,21 @@ class Call(Generic[I, S]):
     ids: Mapping[str, UUID]
     caller: Caller | None
     allowed_groups: frozenset[Group] | None  # groups that may make this call; None: everyone
-    principal: str  # whom limits count: the account, or else the hashed address
+    principal: str  # the client that limits count: the account, or else the hashed address
     if_match: IfMatch | None
     request: ApiRequest
     use: KeyUse
     services: S
     after_commit: set[str] = field(default_factory=set)
-    first_used_at: datetime | None = None  # when the key was used first, if what it did then is answered again
-    committed: Committed[Row] | None = None  # what the call's key has done, by this call or an earlier one
-    holder: str | None = None  # the token of its key's record, if the relay shall keep the answer there
-    lost_staff_role: bool = False  # the token is of staff, the account no longer is
+    first_used_at: datetime | None = None  # when the key was first used, if the answer repeats that use's
+    committed: Committed[Row] | None = None  # the transaction of the call's key, by this call or an earlier one
+    holder: str | None = None  # the token in the key's record, if the relay is to keep the answer there
+    lost_staff_role: bool = False  # the token has a role of staff that the account no longer has
     _waking: RelayWaking | None = None
 
     @property
     def replayed(self) -> bool:
-        """Return whether the answer is of the key's first use."""
+        """Return whether the answer repeats that of an earlier use of the key."""
         return self.first_used_at is not None
 
     @property
@@ -135,7 +135,7 @@ class Call(Generic[I, S]):
         return Actor(self.caller.sub if self.caller else None, self.request.request_id)
 
     def require_access(self) -> None:
-        """Check only the caller's account, if the answer comes from elsewhere.
+        """Check only the caller's account, for an answer that no transaction gives.
 
         Raise Refusal: forbidden, not-found.
         """
@@ -155,7 +155,7 @@ class Call(Generic[I, S]):
     ) -> Row:
         """Run a use case that writes, once for this call's key however often it is repeated; return its facts.
 
-        If it is known to have run, as `find_committed` has found, return the facts of that run.
+        If an earlier run is known (`find_committed`, `note_committed`), return its facts instead.
         """
 
         def run_use_case(tx: Transaction) -> Pending[Row]:
@@ -184,7 +184,7 @@ class Call(Generic[I, S]):
         return found is not None
 
     def note_committed(self, committed: Committed[Row]) -> None:
-        """Note what the call's key has done; `run_once` then answers with its facts."""
+        """Note the transaction that the call's key has committed; `run_once` then answers with its facts."""
         self.committed = committed
         self.after_commit |= committed.after_commit
         self.first_used_at = self.first_used_at or committed.first_used_at

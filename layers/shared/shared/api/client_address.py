@@ -15,7 +15,7 @@ UNKNOWN = "unknown"
 
 
 def find_limit_principal(caller: Caller | None, source_ip: str, secret: str) -> str:
-    """Return whom limits count: the account, or else a keyed hash of the address."""
+    """Return the principal that limits count: the account, or else a keyed hash of the address."""
     return f"sub:{caller.sub}" if caller is not None else f"address:{hash_address(source_ip, secret)}"
 
 

@@ -36,8 +36,8 @@ from shared.database.transaction import Committed, Pending, Transaction
 from shared.errors import Refusal
 from shared.outbox.jobs import WAKE_RELAY
 
-# A call that can't be read costs us the parsing, and reveals nothing; so it is charged to a limit of its own: a client
-# who fixes a form keeps the requests of the operation's limit.
+# A call that can't be read costs only the parsing and reveals nothing. It is charged to a limit of its own, so that a
+# client who corrects a form keeps the requests of the operation's limit.
 INVALID_REQUEST = "invalid-request"
 READ = "read"
 # A key's lease outlives the invocation that holds it, so that no other call can begin while this one may still commit.
@@ -64,7 +64,7 @@ def answer_request(
 
 
 def _execute(operation: Operation, request: ApiRequest, services: Services) -> StoredAnswer:
-    """Return the answer of the call that a request makes: its own, or the first answer of its key.
+    """Return the answer to a request: a new one, or the first answer of its key.
 
     Raise Refusal and what the operation raises. A request that can't be read counts against the caller's limit for
     invalid requests; over that limit it is refused as too-many-requests.
@@ -99,7 +99,7 @@ def _parse(operation: Operation, request: ApiRequest, services: Services) -> Cal
 
 
 def _choose_role(call: Call[Any]) -> None:
-    """Choose the role in which the caller acts, if the token permits the operation to staff and to a record's owner."""
+    """Choose whether the caller acts as staff or as a record's owner, if the token permits the operation to both."""
     caller, allowed_groups = call.caller, call.allowed_groups
     if caller is None or allowed_groups is None or not caller.is_staff or not caller.groups & (allowed_groups - STAFF):
         return
@@ -149,17 +149,17 @@ def _admit_call(operation: Operation, call: Call[Any]) -> StoredAnswer:
     decision = _ask_store(call, charge, key_use)
     if isinstance(decision, InProgress) and key_use is not None:
         if not operation.stores_answer and call.find_committed():
-            return _answer_of_facts(operation, call, key_use, decision.holder)
+            return _answer_from_facts(operation, call, key_use, decision.holder)
         if decision.has_lapsed:
             decision = _ask_store(call, charge, key_use, take_from=decision.holder)
     if isinstance(decision, Admitted):
         answer = _run_with_key(operation, call, key_use, decision.token)
         return _add_headers(answer, build_quota_headers(decision.quota))
     if isinstance(decision, Replay | WorkDone) and (call.is_by_staff or call.lost_staff_role):
-        call.require_access()  # the stored answer is about other people: only for somebody who still works here
+        call.require_access()  # the stored answer is about other people: the account must still be of staff
     if isinstance(decision, WorkDone) and key_use is not None:
         call.note_committed(Committed(decision.facts, frozenset(), decision.first_used_at))
-        return _answer_of_facts(operation, call, key_use, decision.holder)
+        return _answer_from_facts(operation, call, key_use, decision.holder)
     return _answer_not_admitted(decision)
 
 
@@ -170,8 +170,8 @@ def _ask_store(
     return call.services.admission_store.admit(charge=charge, use=key_use, lease_s=lease_s, take_from=take_from)
 
 
-def _answer_of_facts(operation: Operation, call: Call[Any], key_use: KeyUse, holder: str) -> StoredAnswer:
-    """Return the answer made of what the key's first call has committed; store it, so that later ones are the same."""
+def _answer_from_facts(operation: Operation, call: Call[Any], key_use: KeyUse, holder: str) -> StoredAnswer:
+    """Return the answer made from the facts that the key's first call has committed, and store it for later repeats."""
     answer = _make_answer(operation, call)
     if holder:
         call.services.admission_store.complete(key_use, holder, answer, first_used_at=call.first_used_at)
@@ -201,11 +201,11 @@ def _answer_not_admitted(decision: AdmissionDecision) -> StoredAnswer:
 
 
 def _run_with_key(operation: Operation, call: Call[Any], key_use: KeyUse | None, token: str | None) -> StoredAnswer:
-    """Run the operation. Release the key after a refusal that can be lifted.
+    """Run the operation, and release the key after a refusal that can be lifted.
 
-    The relay keeps what the answer is made of. The answer itself is stored under the key only if the key's row can't
-    give it: a final refusal, and what the operation makes of more than its row. It is stored as well if the call turns
-    out to be a repeat, since more may follow.
+    Normally the relay keeps the facts from which a repeat's answer is made. The answer itself is stored here only
+    - if it can't be made from the key's row: a final refusal, or an operation that `stores_answer`;
+    - if the call turns out to be a repeat, since further repeats may follow.
     """
     call.holder = None if operation.stores_answer else token
     try:
@@ -240,7 +240,7 @@ def _add_expiring_part(operation: Operation, call: Call[Any], answer: StoredAnsw
 
 
 def _make_answer(operation: Operation, call: Call[Any]) -> StoredAnswer:
-    """Return the operation's answer as it is stored and sent; its Location is below the path of the API's call."""
+    """Return the operation's answer as it is stored and sent; its Location begins with the path that the API has."""
     answer, media_type, base_path = operation.run(call), operation.media_type, call.request.base_path
     body = answer.raw if answer.raw is not None else answer.view.model_dump_json(by_alias=True) if answer.view else ""
     location = {"Location": base_path + answer.location} if answer.location else {}

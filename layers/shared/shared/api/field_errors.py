@@ -17,7 +17,7 @@ from shared.fields.rules import BROKEN_RULE, describe_length
 _WHOLE = "must be a whole number"
 _TIME = "must be a time with its zone, like 2026-11-26T21:30:00Z"
 
-# By pydantic's type of error. What stands in braces is computed below.
+# By pydantic's type of error. `_describe` fills in the names in braces.
 WORDS: Mapping[str, str] = {
     BROKEN_RULE: "{words}",
     "missing": "is required",
@@ -48,7 +48,7 @@ WORDS: Mapping[str, str] = {
     "timezone_aware": _TIME,
     "model_type": "must be an object, and is {found}",
 }
-# For a type that is not listed: nothing of the library's words, whatever is deployed with it.
+# For a type that is not listed: the library's own words never reach a client, whatever version is deployed.
 OTHER = "is not valid"
 
 # A number up to here is repeated in the answer, to be compared with its bound; a longer one would only fill the answer.

@@ -24,7 +24,7 @@ BEFORE_THE_KEY = frozenset(
     }
 )
 
-# Problems that only the gateway answers with, in place of a function: what its key's answer is, is not known there.
+# Problems that only the gateway answers with, in place of a function. The gateway does not know the key's answer.
 OF_THE_GATEWAY = frozenset({"bad-gateway", "timeout"})
 
 # What has to happen before the same request with the same key succeeds, for each of the other problems.

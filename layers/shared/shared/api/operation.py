@@ -52,7 +52,7 @@ class Operation:
     # replayed byte for byte.
     make_expiring_part: ExpiringPart | None = None
     # Whether the answer is stored under its key before it is given. Otherwise a repeat is answered from the key's row
-    # in the database, so the handler must make its answer of what `run_once` returns, and do nothing else outside.
+    # in the database, so the handler must make its answer only from what `run_once` returns, and have no other effect.
     stores_answer: bool = False
 
     @property

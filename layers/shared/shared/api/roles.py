@@ -1,4 +1,4 @@
-"""The words of a refused role: which roles may make a call."""
+"""The words that tell a refused caller which roles may make a call."""
 
 from shared.api.auth.caller import Group
 from shared.api.operation import Operation

@@ -1,6 +1,7 @@
-"""The router of a function's API: finds an operation by method and resource, as API Gateway has routed the request.
+"""The router of a function's API, which finds an operation by method and resource, as API Gateway has routed them.
 
-admission (limit and key, one round trip) → the operation (one round trip), and the relay woken beside it
+A write takes two round trips in sequence: admission (limit and key), then the operation's transaction. The relay is
+woken while the transaction is under way.
 """
 
 import time

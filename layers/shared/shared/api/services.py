@@ -49,5 +49,5 @@ class Services(Protocol):
         ...
 
     def wake_relay_soon(self, jobs: Collection[UUID], *, delay_s: float = 0) -> Callable[[], object]:
-        """Start to wake the relay for jobs, in `delay_s` seconds; the returned function waits for the end of that."""
+        """Start to wake the relay for jobs, in `delay_s` seconds; the returned function waits until that has ended."""
         ...

@@ -1,13 +1,15 @@
-"""The circuit breaker of one execution environment, which lets calls pass as the fleet's circuit says.
+"""The circuit breaker of one execution environment: it lets calls pass as the circuit says that all environments share.
 
-local_view.py decides by what the environment knows, and names the next request to the store; client.py sends it and
-limits the wait; state.py is the circuit.
+- local_view.py decides by what this environment knows, and returns the request to the store that is due.
+- client.py sends that request, and limits how long a call waits for the answer.
+- state.py is the circuit itself.
 
-While all is well nothing is written, and the circuit is read once in `refresh_s` at most. A failed or slow call is
-written to the shared store immediately, so that all environments share one count; while a failure counts, nobody calls
-without having asked, and the successes that make it count no more are written too. Where the store is out of reach an
-environment goes on by what it knew and by what it sees itself: closed goes on serving, open stays open, and the policy
-holds for this environment alone.
+While no failure counts, nothing is written, and the circuit is read at most once in `refresh_s`. A failed or slow call
+is written to the shared store immediately, so that all environments share one count. While a failure counts, every call
+reads the circuit first, and the successes that cancel the failure are written too.
+
+While the store is out of reach, an environment goes on by what it last read and by its own calls: a closed circuit goes
+on serving, an open one stays open, and the policy is applied to this environment alone.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,12 +27,12 @@ from shared.units import SECOND
 T = TypeVar("T")
 
 # Receives the name of an event and its facts, none of them personal, without any lock being held:
-#   circuit_opened, circuit_half_opened, circuit_closed {circuit, generation, local}   from who moved it
+#   circuit_opened, circuit_half_opened, circuit_closed {circuit, generation, local}   this environment did that
 #   circuit_store_unavailable {circuit, error}      the environment goes on by itself
-#   circuit_result_ignored {circuit, generation}    a call of an older generation came to its end
+#   circuit_result_ignored {circuit, generation}    a call ended that an older generation had permitted
 Observer = Callable[[str, Mapping[str, object]], None]
 
-# The next call knows more: an answer of the store's is on its way.
+# The least time to wait after a refused call: by then the answer that is on its way from the store has arrived.
 SOON_S = 1.0
 
 _MOVED = {"open": "circuit_opened", "half_open": "circuit_half_opened", "closed": "circuit_closed"}
@@ -46,10 +48,10 @@ class CircuitOpen(Exception):
 
 
 class CircuitBreaker:
-    """One circuit, as one environment meets it; for any number of threads.
+    """One circuit, as one environment sees it; safe for any number of threads.
 
-    A call fails by raising one of `failures`, and has not been made if it raises one of `no_calls`: then nothing is
-    counted, and a probe's lease runs out. Whatever else it raises is an answer of the dependency's.
+    A call that raises one of `failures` has failed. One that raises one of `no_calls` was not made: nothing is counted,
+    and if it was a probe, its lease expires. Any other exception is an answer of the dependency.
     """
 
     def __init__(
@@ -73,10 +75,10 @@ class CircuitBreaker:
         self._timer = timer
         self._failures = failures
         self._no_calls = no_calls
-        # Guards the view, which the client's thread changes too. It is held for a decision, never for a wait.
+        # Guards the view, which the client's thread changes too. It is held while deciding, never while waiting.
         self._lock = Lock()
         self._view = LocalView(policy, now(), new_token)
-        # The last permit, which is good for more calls while all is well: read without the lock, replaced as a whole.
+        # The last permit, which may cover further calls: read without the lock, and only replaced as a whole.
         self._permit: CallPermit | None = None
 
     def call(self, run: Callable[[], T]) -> T:
@@ -94,7 +96,7 @@ class CircuitBreaker:
         return value
 
     def allow(self) -> CallPermit:
-        """Return permission for one call, whose end is to be recorded. Raises CircuitOpen."""
+        """Return the permit of one call, whose end has to be passed to `record`. Raise CircuitOpen if there is none."""
         permit = self._permit
         if permit is not None and permit.began <= self._now() < permit.until:
             return permit
@@ -112,13 +114,13 @@ class CircuitBreaker:
         return replace(permit, waited_s=waited_s) if waited_s else permit
 
     def measure_wait_s(self) -> float:
-        """Return the seconds until a call may be tried, 0 if it may be tried now. Take no lease of a probe."""
+        """Return the seconds until a call may be tried, 0 if it may be tried now. Never take a probe's lease."""
         self._ask(self._view.request_refresh, self._client.patience_s)
         with self._lock:
             return self._view.measure_wait_s(self._now())
 
     def record(self, permit: CallPermit, *, failed: bool, seconds: float) -> None:
-        """Say how a permitted call ended, and after how many seconds."""
+        """Record whether a permitted call failed, and how many seconds it took."""
         failed = failed or seconds >= self._slow_s
         view = self._view
         with self._lock:
@@ -133,7 +135,7 @@ class CircuitBreaker:
             self._report(permit, now, failed=failed)
 
     def _report(self, permit: CallPermit, now: int, *, failed: bool) -> None:
-        """Write what a call changes for the fleet; if that takes too long, change this environment's own circuit."""
+        """Write a call's end to the shared circuit; if that takes too long, change this environment's own circuit."""
         report = partial(self._view.request_report, permit, failed=failed)
         self._ask(report, self._client.patience_s - permit.waited_s)
         with self._lock:
@@ -143,7 +145,7 @@ class CircuitBreaker:
             self._emit(moved.state, moved.generation, local=True)
 
     def _ask(self, due: Callable[[int], Request | None], within_s: float) -> float:
-        """Send the request that is due, if any; return how many seconds were waited for the answer."""
+        """Send the request that is due, if any; return the seconds that this took the caller."""
 
         def first() -> Request | None:
             with self._lock:
@@ -152,7 +154,7 @@ class CircuitBreaker:
         return 0.0 if first() is None else self._client.exchange(first, self._learn, within_s)
 
     def _learn(self, request: Request, answer: Answer) -> Request | None:
-        """Take in an answer, in the client's thread, and return what to send next."""
+        """Take in an answer of the store, in the client's thread, and return the request to send next, if any."""
         with self._lock:
             following = self._view.learn(request, answer, self._now())
             self._permit = None

@@ -1,4 +1,4 @@
-"""The client of the store of circuits, which has the only thread: nobody waits long for the store, whatever it does."""
+"""The client of the circuits' store: it calls the store in a thread, so that no call waits long even if it hangs."""
 
 from collections.abc import Callable
 from threading import Event, Lock, Thread
@@ -6,13 +6,13 @@ from typing import Protocol
 
 from shared.circuit.store import Answer, CircuitStore, Request, StoreUnavailable, send
 
-# The longest that one call waits for the store, all in all; a request is allowed 50 ms. DynamoDB answers in under
-# 10 ms, and some 30 ms later if the connection is to be made first.
+# The longest that one call waits for the store in total: all that a breaker adds to a request may take 50 ms. DynamoDB
+# answers in under 10 ms, and takes some 30 ms more if the connection has to be made first.
 STORE_WAIT_S = 0.04
-# How long a store that failed is left alone.
+# How long the store is not called after a failure.
 STORE_PAUSE_S = 2.0
-# The most requests of one exchange. Other environments write in the same moment; each lost write shows what they left.
-# Four failures come before the one that opens the circuit, and successes in between.
+# The most requests of one exchange. A write that loses against another environment's returns what that one has written,
+# and is tried again. Four failures, with successes in between, may be written before the one that opens the circuit.
 MOST_REQUESTS = 12
 
 First = Callable[[], Request | None]
@@ -20,15 +20,16 @@ Learn = Callable[[Request, Answer], Request | None]
 
 
 class StoreClient(Protocol):
-    """The client of the circuits' store; a call waits for it for `patience_s` seconds at most, all in all."""
+    """The client of the circuits' store; a call waits for it for at most `patience_s` seconds in total."""
 
     patience_s: float
 
     def exchange(self, first: First, learn: Learn, within_s: float) -> float:
-        """Send the request that `first` returns, and those that `learn` returns in reply to each answer.
+        """Send the request that `first` returns, and after each answer the one that `learn` returns.
 
-        Return how many seconds were waited for the last of them: `within_s` at most. They may go on after that, or may
-        not have begun. Nobody waits if `first` returns None; it is asked again after each wait for another exchange.
+        Wait for the last answer for at most `within_s` seconds, and return the seconds that were spent. The exchange
+        may go on after that, or may not have begun. If another exchange is under way, wait for its end and call `first`
+        again. If `first` returns None, nothing is sent.
         """
         ...
 
@@ -36,9 +37,10 @@ class StoreClient(Protocol):
 class CircuitStoreClient:
     """A StoreClient of a store that may hang, for all circuits of an environment: one exchange at a time, in a thread.
 
-    Nobody waits for an exchange that has outlasted `patience_s`. After one that failed the store is left alone for
-    `pause_s`, and then tried without anybody waiting until it answers: a store that is gone costs an environment one
-    wait. The lock guards which exchange is under way, and is never held while the store is asked.
+    No call waits for an exchange that has already taken `patience_s`. After a failed exchange the store is not called
+    for `pause_s`. Then it is called again, but no call waits for it until it has answered: so an unreachable store
+    delays one call of an environment. The lock guards which exchange is under way; it is never held during a call to
+    the store.
     """
 
     def __init__(

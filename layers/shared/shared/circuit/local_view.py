@@ -1,6 +1,6 @@
-"""A circuit as one execution environment knows it: whether a call may pass, and what to ask of the store or to write.
+"""A circuit as one execution environment knows it: whether a call may pass, and what to read from the store or write.
 
-Nothing here waits, locks or starts a thread: requests to the store are returned and its answers are handed in, so
+Nothing here waits, locks or starts a thread: methods return requests to the store, and `learn` takes its answers, so
 anything may happen between the two. Every method takes the time, in epoch microseconds.
 """
 
@@ -24,15 +24,15 @@ from shared.circuit.state import (
 from shared.circuit.store import Answer, Request, StoreUnavailable
 from shared.units import SECOND
 
-# More than this changes no bucket of the default policy; it bounds what an environment keeps while the table is gone.
+# More outcomes than this change no bucket of the default policy. It limits the memory while the table is out of reach.
 MOST_OUTCOMES = 256
-# A probe is soon decided, and a store that was late is soon back: who waits for either asks again after this.
+# A probe is soon decided, and a late store soon answers: a job that waits for either is tried again after this time.
 ASK_AGAIN_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class CallPermit:
-    """Permission to make a call, and without asking again any other that begins before `until`.
+    """Permission to make one call, and every further call that begins before `until`.
 
     `generation` is None if the circuit was not known; `local` is true if this environment decided by itself. `waited_s`
     is how long the call has waited for the store so far.
@@ -47,10 +47,11 @@ class CallPermit:
 
 
 class LocalView:
-    """The fleet's circuit as last `seen`, or while the store is out of reach `local`, this environment's own.
+    """The shared circuit as last `seen`; while the store is out of reach, also `local`, this environment's own circuit.
 
-    Outcomes of calls are kept, in the order of their ends, until they are written or change nothing any more. Every
-    decision is made on what is known; what to ask first, or to write then, the request methods say.
+    Outcomes of calls are kept, in the order in which the calls ended, until they are written or no longer change
+    anything. Decisions use only what is known here. The methods `request_…` return what to read from the store before a
+    decision, or what to write to it after a call.
     """
 
     def __init__(self, policy: CircuitPolicy, now: int, new_token: Callable[[], str]) -> None:
@@ -60,7 +61,7 @@ class LocalView:
         self._new_token = new_token
         self._refresh, self._window = convert_to_micros(policy.refresh_s), convert_to_micros(policy.window_s)
         self._began = now
-        self._asked = 0  # when the store was asked for what was seen; 0 until it has answered
+        self._asked = 0  # when the request was made whose answer was seen; 0 until the store has answered
         self._fresh_until = 0
         self._unreachable_since: int | None = None
         self._lease_token = ""
@@ -69,7 +70,7 @@ class LocalView:
 
     @property
     def circuit(self) -> CircuitSnapshot:
-        """Return the circuit that counts here."""
+        """Return the circuit that decides here: the local one if there is one, else the shared one."""
         return self.local or self.seen
 
     def is_fresh(self, now: int) -> bool:
@@ -78,13 +79,13 @@ class LocalView:
 
     # ---- before a call -----------------------------------------------------------------------------------------------
     def request_refresh(self, now: int) -> Request | None:
-        """Return what to ask the store if too little is known: the answer to a write shows the circuit, too."""
+        """Return the request that refreshes an old view: a write if one is due, whose answer shows the circuit too."""
         return None if self.is_fresh(now) else self.request_write(now) or self._request(now)
 
     def request_lease(self, now: int) -> Request | None:
-        """Return the write that takes the lease of the fleet's probe, if one is due.
+        """Return the write that takes the lease of the shared circuit's probe, if one is due.
 
-        The token is kept until it was used: if the answer is lost or late, the lease is the next call's.
+        The token is kept until a probe uses it: if the answer is lost or late, the next call makes the probe.
         """
         due = self.seen.probe_due
         if due is None or now < due or not self.is_fresh(now) or self._has_lease(now):
@@ -93,7 +94,7 @@ class LocalView:
         return self._request(now, half_open_circuit(self.seen, self._policy, now, self._lease_token))
 
     def permit(self, now: int) -> CallPermit | None:
-        """Return permission to make a call, or None. Each lease permits one probe, the fleet's and a local one."""
+        """Return a permit, or None. Each lease permits one probe, whether it is the shared or the local circuit's."""
         circuit = self.circuit
         if circuit.state == "closed":
             generation = circuit.generation if self._asked else None
@@ -108,25 +109,26 @@ class LocalView:
         return CallPermit(self.local.generation, now, probe=True, local=True)
 
     def measure_wait_s(self, now: int) -> float:
-        """Return in how many seconds a call may be tried, as far as it is worth waiting for that without asking."""
+        """Return in how many seconds to try a call: when a probe is due, or sooner if another's may be over."""
         circuit = self.circuit
         if circuit.state == "closed" or self._has_lease(now):
             return 0.0
         due = self._local_probe_due() or circuit.probe_due
         if due is None:
             return self._policy.open_s
-        # While it is half open, `open_until` is 0: another's lease outlasts the longest call.
+        # While it is half open, `open_until` is 0 and ASK_AGAIN_S decides: another's lease outlasts the longest call.
         return min(max(0, due - now) / SECOND, max(ASK_AGAIN_S, (circuit.open_until - now) / SECOND))
 
     def _has_lease(self, now: int) -> bool:
-        """Return whether the fleet's one probe is this environment's to make."""
+        """Return whether this environment holds the lease of the shared circuit's probe."""
         circuit = self.circuit
         return circuit.holder == self._lease_token and now < circuit.lease_until
 
     def _local_probe_due(self) -> int | None:
-        """Return when this environment may probe by itself; None if the fleet decides on that, or operators do.
+        """Return when this environment may probe by itself; None if the shared circuit or operators decide about that.
 
-        Once the store is missed: `blind_s` after the fleet's probe is due, and after the store was first missed.
+        While the store is out of reach, that is `blind_s` after the shared circuit's probe is due, and at the earliest
+        `blind_s` after the store was first unreachable.
         """
         due = self.circuit.probe_due
         if due is None or self.local is not None:
@@ -144,7 +146,7 @@ class LocalView:
         return permit.generation == circuit.generation and permit.local == (self.local is not None)
 
     def count(self, began: int, ended: int, *, failed: bool) -> None:
-        """Keep a call's outcome until it is written. A success is later than all failures known, by whatever clock."""
+        """Keep a call's outcome until it is written. Date a success after all known failures: clocks differ."""
         if failed:
             self._last_failure = max(self._last_failure, ended)
         elif ended <= self._last_failure:
@@ -152,7 +154,7 @@ class LocalView:
         self._outcomes.append(CallOutcome(began, ended, failed))
 
     def request_report(self, permit: CallPermit, now: int, *, failed: bool) -> Request | None:
-        """Return the write by which the fleet learns of a call's end; none of a local probe's."""
+        """Return the write that reports a call's end to the shared circuit; None for a local probe."""
         if not permit.probe:
             return self.request_write(now)
         if permit.local or not self.is_current(permit):
@@ -160,7 +162,7 @@ class LocalView:
         return self._request(now, self._apply_end(permit, now, failed=failed))
 
     def settle(self, permit: CallPermit, now: int, *, failed: bool) -> CircuitSnapshot | None:
-        """Move the local circuit if a call that moves it was not written in time; return it, or None."""
+        """Change the local circuit if a call that changes the state was not written in time; return it, or None."""
         to = self._apply_end(permit, now, failed=failed)
         if to.generation == self.circuit.generation:
             return None
@@ -170,14 +172,14 @@ class LocalView:
         return to
 
     def _apply_end(self, permit: CallPermit, now: int, *, failed: bool) -> CircuitSnapshot:
-        """Return what the circuit that counts here becomes by the end of a call."""
+        """Return the circuit that decides here as it is after the end of a call."""
         circuit = self.circuit
         if permit.probe and self.is_current(permit):
             return open_circuit(circuit, self._policy, now) if failed else close_circuit(circuit, now)
         return self._apply_outcomes(circuit, now)
 
     def _apply_outcomes(self, circuit: CircuitSnapshot, now: int) -> CircuitSnapshot:
-        """Return what a circuit becomes by the outcomes; the same object if none counts."""
+        """Return a circuit as it is after the kept outcomes; the same object if they change nothing."""
         if circuit.state != "closed" or circuit.forced or self._last_failure <= now - self._window:
             return circuit
         before = circuit.bucket.drop_old_failures(self._policy, now)
@@ -188,7 +190,7 @@ class LocalView:
 
     # ---- requests and answers ----------------------------------------------------------------------------------------
     def request_write(self, now: int) -> Request | None:
-        """Return the write of the outcomes, None if they change nothing. An unknown circuit is read first."""
+        """Return the write of the kept outcomes, None if they change nothing; the read of a circuit not known yet."""
         to = self._apply_outcomes(self.seen, now)
         if to is self.seen:
             return None
@@ -213,7 +215,7 @@ class LocalView:
             self._drop(request.outcomes)
         following = self.request_write(now)
         if suspect and following is None:
-            # Who calls although failures are known has no earlier success to set against them.
+            # Calls that began before the failures were known don't count against them.
             self._drop(request.outcomes)
         return following
 
@@ -222,7 +224,7 @@ class LocalView:
         self._outcomes = deque((each for each in self._outcomes if id(each) not in dropped), MOST_OUTCOMES)
 
     def _is_same_circuit(self, seen: CircuitSnapshot) -> bool:
-        """Return whether the outcomes count under this circuit: it has not moved, or was closed all the while."""
+        """Return whether the kept outcomes count for this circuit: it has not changed, or was closed throughout."""
         if self._asked:
             return seen.generation == self.seen.generation
         return seen.state == "closed" and (seen.since or 0) <= self._began

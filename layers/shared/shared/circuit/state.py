@@ -30,7 +30,7 @@ class CircuitPolicy:
     # Enough to distinguish an outage from a call that met a restarting server, and few enough to stop before users give
     # up.
     failures: int = 5
-    # So many successes after a failure cancel it. With two, failures accumulate if one call in three or more fails, and
+    # This many successes after a failure cancel it. With two, failures add up if one call in three or more fails, and
     # the circuit opens; if one call in fifty fails, it did not open in 10,000 calls (docs/decisions/0016). Successes
     # before a failure never count: a good minute is no credit.
     successes_per_failure: int = 2
@@ -42,7 +42,7 @@ class CircuitPolicy:
     probe_lease_s: float = 30.0
     # The greatest age of an environment's view of a circuit without failures: it reads no more often than that.
     refresh_s: float = 1.0
-    # While the table is unavailable, an open circuit stays open so much longer; then each environment probes by itself.
+    # While the table is unavailable, an open circuit stays open this much longer; then each environment probes alone.
     blind_s: float = 60.0
 
 
@@ -106,7 +106,7 @@ class FailureBucket:
         return bucket
 
     def is_full(self, policy: CircuitPolicy) -> bool:
-        """Return whether so many failures count that the circuit opens."""
+        """Return whether enough failures count to open the circuit."""
         level = len(self.failures) * policy.successes_per_failure - self.leaked
         return level >= policy.failures * policy.successes_per_failure
 

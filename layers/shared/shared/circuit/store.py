@@ -42,7 +42,7 @@ class CircuitStore(Protocol):
 class Request:
     """One read of a circuit, or the write that makes it `to`; decided at the time `asked`, in epoch microseconds.
 
-    The write is made on account of what was `seen`, and counts the `outcomes`.
+    The write is based on the circuit that was `seen`, and counts the `outcomes`.
     """
 
     name: str

@@ -93,7 +93,7 @@ def connect(settings: Settings, password: str | None, within_s: float, observer:
 def report_connect_failure(observer: Observer, *, redact: str | None) -> Iterator[None]:
     """Report to the observer why no connection was made within the block, and raise the error again.
 
-    While connecting there is no SQLSTATE and no statement: the message is all that an operator can go by, and it names
+    While connecting there is no SQLSTATE and no statement. Only the message tells an operator what is wrong; it names
     hosts, roles and certificates. `redact` is the password, which is replaced in it.
     """
     try:
@@ -156,7 +156,7 @@ class ConnectionHolder:
         return _OpenConnection(connection, WatchedSocket(connection), self._clock() + lifetime_s)
 
     def limit_waiting(self, seconds: float) -> AbstractContextManager[None]:
-        """Return a context manager that cuts the borrowed connection once its block has taken so many seconds."""
+        """Return a context manager that cuts the borrowed connection if its block takes longer than that."""
         return WATCHDOG.watch(self._current.socket, seconds) if self._current else nullcontext()
 
     def return_connection(self) -> None:

@@ -9,8 +9,8 @@ may use all connections; RDS Proxy limits their sum over all roles (docs/decisio
 A schema changes in two releases: the first one expands it, a later one contracts it. Code that is still running must
 find what it needs in the new schema.
 
-All runs take turns by a lock on the ledger, which each transaction takes first: also runs of earlier releases, and
-behind a proxy that gives each transaction another session. A run that dies frees it, since the server ends its session.
+All runs take turns: each transaction first locks the ledger. So do the runs of earlier releases, and it works behind a
+proxy that gives each transaction another session. A run that dies frees the lock, since the server ends its session.
 """
 
 import hashlib
@@ -42,17 +42,17 @@ from shared.database.migration_errors import (
 )
 from shared.database.watchdog import WATCHDOG, WatchedSocket
 
-# A run that nobody gave a limit: Lambda's longest one, less what the answer takes.
+# The limit of a run that is given none: Lambda's longest invocation, less the time for the answer.
 WITHIN_S = 840.0
-# Whoever wants a table for itself makes every later statement on it wait too. So a migration waits for a lock for less
-# time than a call may take, lets the others go first, and tries again until its time is up.
+# While a migration waits for a table's lock, every later statement on that table waits behind it. So it waits for less
+# time than a call may take, then lets the others go first, and tries again until its time is up.
 LOCK_WAIT_S = 5.0
 LOCK_PAUSE_S = 2.0
-# The pause between attempts to connect. An attempt that is refused is repeated for a shorter time than one that finds
-# no server: all that can change by itself is that a new role's policy is not known everywhere yet.
+# The pause between attempts to connect. A refused sign-in is repeated for a shorter time than a connection that finds
+# no server: the only refusal that ends by itself is that a new role's policy has not reached all of IAM yet.
 CONNECT_PAUSE_S = 5.0
 REFUSED_S = 60.0
-# By these the server ends a run whose process is gone: while it executes a statement, and between two.
+# With these the server ends a run whose process is gone: during a statement, and between two statements.
 CLIENT_CHECK_S = 2.0
 IDLE_S = 30.0
 
@@ -133,11 +133,11 @@ def migrate(
     observer: Observer = ignore,
     **connect: Any,
 ) -> list[str]:
-    """Apply the missing migrations within so many seconds and return their versions. Raise MigrationError.
+    """Apply the missing migrations within `within_s` seconds and return their versions. Raise MigrationError.
 
     `connection_limit` is how many connections the functions may have in total; None leaves the limits unchanged. `iam`
-    is whether the functions' roles sign in to RDS by IAM; None leaves that unchanged. `connect_within_s` is for how
-    long a connection that fails is tried again.
+    is whether the functions' roles sign in to RDS by IAM; None leaves that unchanged. A failed connection is tried
+    again for `connect_within_s` seconds.
     """
     until = read_monotonic() + within_s
     # No prepared statements: RDS Proxy would pin the connection.
@@ -163,7 +163,7 @@ def migrate(
 def _connect_patiently(
     connect: Callable[[], psycopg.Connection[Any]], patience_s: float, *, redact: str | None
 ) -> psycopg.Connection[Any]:
-    """Return a connection, trying again for so many seconds. Raise DatabaseNotReached."""
+    """Return a connection, trying again for `patience_s` seconds. Raise DatabaseNotReached."""
     began = read_monotonic()
     while True:
         try:
@@ -178,7 +178,7 @@ def _connect_patiently(
 
 @contextmanager
 def _cut_at(connection: psycopg.Connection[Any], until: float) -> Iterator[None]:
-    """Cut the connection at that time, for a migration of many statements or a server that no longer answers."""
+    """Cut the connection at `until`: the server's limits end neither many short statements nor a silent server."""
     watched = WatchedSocket(connection)
     try:
         with WATCHDOG.watch(watched, until - read_monotonic()):
@@ -196,7 +196,7 @@ def _make_ledger(connection: psycopg.Connection[Any]) -> None:
 
 @contextmanager
 def _translate_errors(subject: str, until: float) -> Iterator[None]:
-    """Raise what the database says about the subject as a MigrationError."""
+    """Raise the database's errors within the block as a MigrationError that names the subject."""
     try:
         yield
     except psycopg.Error as error:
@@ -212,7 +212,7 @@ def _translate_errors(subject: str, until: float) -> Iterator[None]:
 
 @contextmanager
 def _take_turn(connection: psycopg.Connection[Any], until: float) -> Iterator[None]:
-    """Open a transaction that no other run's overlaps. Raise MigrationTimedOut if another one has its turn too long."""
+    """Open a transaction that overlaps with no other run's. Raise MigrationTimedOut if another run takes too long."""
     with connection.transaction():
         _limit_transaction(connection, until, lock_wait_s=until - read_monotonic())
         try:
@@ -226,7 +226,7 @@ def _take_turn(connection: psycopg.Connection[Any], until: float) -> Iterator[No
 
 
 def _limit_transaction(connection: psycopg.Connection[Any], until: float, *, lock_wait_s: float) -> None:
-    """Set how long the transaction may wait and work, so that the server ends it in time whatever becomes of us."""
+    """Set how long the transaction may wait and work, so that the server ends it in time even if this process dies."""
     left_s = max(0.001, until - LOCK_PAUSE_S - read_monotonic())
     limits_s = {
         "statement_timeout": left_s,
@@ -240,7 +240,7 @@ def _limit_transaction(connection: psycopg.Connection[Any], until: float, *, loc
 
 
 def _apply_when_free(connection: psycopg.Connection[Any], migration: Migration, until: float) -> bool:
-    """Apply the migration unless the ledger has it, again while others hold what it needs; return whether it did.
+    """Apply the migration unless the ledger has it, and repeat that while others hold its locks; return whether it was.
 
     Raise MigrationError.
     """

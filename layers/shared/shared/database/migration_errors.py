@@ -7,8 +7,8 @@ import psycopg
 
 REASON_CHARACTERS = 500
 
-# Classes of SQLSTATE whose messages name only what the migration and the server consist of. Others, such as 22 (data)
-# and 23 (constraints), may quote rows.
+# Classes of SQLSTATE whose messages name only parts of the schema and the server. Others, such as 22 (data) and 23
+# (constraints), may quote rows.
 _CLASSES_WITHOUT_ROWS = ("08", "25", "28", "3D", "3F", "42", "53", "54", "55", "57", "58")
 _NAMES = ("table_name", "column_name", "constraint_name", "datatype_name")
 

@@ -24,7 +24,7 @@ from shared.sql import Query, load_queries
 T = TypeVar("T")
 # Events of a Database, and their fields:
 #   transaction_retried {sqlstate, error, attempt}  the whole transaction is attempted again, for the attempt-th time
-#   retry_budget_spent {sqlstate, error, attempt}   it would be, but too few calls succeed at present to pay for it
+#   retry_budget_spent {sqlstate, error, attempt}   it is not attempted again: too few calls succeed to pay for a retry
 # `error` is the class of psycopg's error: a lost connection and one that could not be opened have no SQLSTATE.
 
 SQL = load_queries("shared.database", "keys.sql")
@@ -86,7 +86,7 @@ class Database:
         sleep: Callable[[float], None] = time.sleep,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
-        """`pipeline`: whether a transaction's statements leave together; else each waits for the one before."""
+        """`pipeline`: whether a transaction's statements are sent together; else each waits for the one before."""
         self._connector = connector
         self._pipeline = pipeline
         self._backoff = backoff or Backoff()
@@ -124,8 +124,8 @@ class Database:
     ) -> Committed[Row]:
         """Run a use case exactly once for its key: a second run returns the facts of the first one.
 
-        The guard's statements precede both the work and the stored answer. `holder` is the token of the key's record,
-        if the relay shall keep the answer there. Raise what `run` raises, and Refusal("idempotency-key-reused") if the
+        The guard's statements precede both the work and the stored answer. `holder` is the token in the key's record,
+        if the relay is to keep the answer there. Raise what `run` raises, and Refusal("idempotency-key-reused") if the
         key was used for another request.
         """
 
@@ -213,7 +213,7 @@ def _read_facts(row: Row | None) -> Row:
 
 
 def find_answer(tx: Transaction, use: KeyUse) -> Pending[tuple[Row, datetime] | None]:
-    """Return the facts with which the key's first use was answered, and when it was; None if there was none."""
+    """Return the facts with which the key's first use was answered, and when that was; None if there was none."""
     return tx.fetch_one(SQL["find_answer"], scope=use.scope, key=use.key).map(lambda row: _check_fingerprint(row, use))
 
 

@@ -1,7 +1,7 @@
 """The version of the database's schema, compared with the migrations that this release ships with.
 
-The schema is never older than the code that is called: the deployment migrates first. It may be newer, while a release
-is rolled back or still being shifted to, and every release runs on the schema of the next one (docs/decisions/0053).
+The schema is never older than the code that is called, since the deployment migrates first. It may be newer, while
+calls are shifted to a release and after a rollback: every release runs on the next one's schema (docs/decisions/0053).
 """
 
 from collections.abc import Mapping, Sequence

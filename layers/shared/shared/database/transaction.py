@@ -60,7 +60,7 @@ class Transaction(Protocol):
 
     @property
     def jobs(self) -> AbstractSet[UUID]:
-        """Return the ids of the jobs that will be there after the commit, as far as they are known."""
+        """Return the ids of the jobs that the transaction writes, as far as they are known before the commit."""
         ...
 
     def run_after_commit(self, name: str, *jobs: UUID) -> None:
@@ -79,11 +79,11 @@ class Committed(Generic[T]):
 
     value: T
     after_commit: frozenset[str]
-    first_used_at: datetime | None = None  # when its key was used first, if the value was found under it
+    first_used_at: datetime | None = None  # when its key was first used, if the value is that use's
 
     @property
     def replayed(self) -> bool:
-        """Return whether the value was found under its key, not made by this run."""
+        """Return whether the value is that of an earlier use of the key, not of this run."""
         return self.first_used_at is not None
 
 
@@ -112,8 +112,8 @@ class TransactionRunner(Protocol):
     ) -> Committed[Row]:
         """Run a use case exactly once for its key; a second run returns the facts of the first one.
 
-        The guard's statements precede both the work and the stored answer. `holder` is the token of the key's record,
-        if the relay shall keep the answer there. Raise what `run` raises, and Refusal("idempotency-key-reused") if the
+        The guard's statements precede both the work and the stored answer. `holder` is the token in the key's record,
+        if the relay is to keep the answer there. Raise what `run` raises, and Refusal("idempotency-key-reused") if the
         key was used for another request.
         """
         ...

@@ -1,4 +1,4 @@
-"""The fault of a text that should be an id."""
+"""Words for what is wrong with a text that should be an id."""
 
 _ID_CHARACTERS = frozenset("0123456789abcdefABCDEF-")
 _EXAMPLE = "01a20ba6-afb6-76d1-9556-a703ff01d17a"

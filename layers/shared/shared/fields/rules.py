@@ -1,4 +1,4 @@
-"""The error of a value that breaks a rule of ours: its words are ours, and pydantic only carries them."""
+"""The error of a value that breaks one of our own rules: the words are ours, and pydantic only passes them on."""
 
 from pydantic_core import PydanticCustomError
 
@@ -17,7 +17,7 @@ def format_count(number: int, noun: str) -> str:
 
 
 def describe_length(found: int, *, least: int | None = None, most: int | None = None) -> str | None:
-    """Return what is wrong with a text of so many characters, None if its length is within the bounds."""
+    """Return what is wrong with the length of a text, `found` characters; None if it is within the bounds."""
     if least is not None and found < least:
         return f"has {format_count(found, 'character')}, and needs at least {least:,}"
     if most is not None and found > most:

@@ -12,12 +12,12 @@ from collections.abc import Set as AbstractSet
 from typing import Protocol
 from uuid import UUID
 
-# A commit that comes later than this after the wake-up was begun is followed by another: the relay looks for a job for
-# at least 0.5 s after the wake-up has reached it (EARLY_LOOKS_S in functions/relay/relay/app.py).
+# If the commit comes later than this after the wake-up was begun, another one is sent: the relay looks for a job for at
+# least 0.5 s after the wake-up has reached it (EARLY_LOOKS_S in functions/relay/relay/app.py).
 LATE_S = 0.3
 
-# A wake-up for an answer alone is delivered so much later, in whole seconds as SQS counts: nobody waits for it, and the
-# commit is through by then. The answer of a later commit is found by the relay's next run, within a minute.
+# The delay of a wake-up for an answer alone, in whole seconds as SQS counts. Nobody waits for it, and by then the
+# transaction has nearly always committed. If not, the relay's next run finds the answer, within a minute.
 KEEP_DELAY_S = 1.0
 
 
@@ -41,9 +41,9 @@ class RelayWaking:
         self._began = 0.0
 
     def begin(self, jobs: AbstractSet[UUID], *, is_answer_kept: bool = False) -> None:
-        """Start to wake the relay for what a transaction that is about to be sent leaves it; once for all its attempts.
+        """Start to wake the relay for a transaction that is about to be sent, once however often it is attempted.
 
-        The relay is left jobs to send, an answer to keep, or both.
+        The transaction leaves the relay jobs to publish, an answer to keep, or both.
         """
         self._jobs = frozenset(jobs)
         if self._wait is None and (jobs or is_answer_kept):

@@ -17,7 +17,7 @@ from time import monotonic
 SUCCESSES_A_RETRY = 10
 # An environment survives the loss of its one connection, and retries no more during an outage.
 MOST_SAVED = 1
-# After so long without a loss, the next one is a new incident. Doubling a load of one call a minute is harmless.
+# After this long without a loss, the next one is a new incident. Doubling a load of one call a minute is harmless.
 QUIET_S = 60.0
 
 

@@ -27,16 +27,16 @@ class AccessRequirement:
     record: UUID | None = None
 
     def require(self, tx: Transaction) -> None:
-        """Add the statement that stops the transaction for everyone else. Refusals: forbidden, not-found."""
+        """Add the statement that stops the transaction if the caller may not pass. Refusals: forbidden, not-found."""
         tx.add(SQL["authorize"], sub=self.sub, roles=sorted(self.roles), kind=self.kind, record=self.record)
 
 
 def build_access_requirement(
     ids: Mapping[str, UUID], caller: Caller, allowed_groups: frozenset[Group] | None
 ) -> AccessRequirement:
-    """Return what is required of a caller of an operation for these groups (None: for everyone signed in).
+    """Return the requirement of an operation that these groups may call (None: everyone signed in).
 
-    Nobody passes whose token has none of the groups.
+    A caller whose token has none of the groups never meets it.
     """
     roles = list_account_roles(caller, allowed_groups)
     name = next((name for name in ids if name.endswith(ID)), None)

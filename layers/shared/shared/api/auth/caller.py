@@ -55,8 +55,8 @@ def identify_caller(
 ) -> Caller | None:
     """Return the caller, None if anonymous. Raise Refusal("unauthenticated"), Unavailable.
 
-    `claims` are those of a token that the gateway has verified. It verifies no token if sign-in is optional, nor on a
-    HEAD request, which arrives by the route for other methods: there the token is verified here.
+    `claims` are those of a token that the gateway has verified. The gateway verifies no token if sign-in is optional,
+    and none on a HEAD request, which arrives by the route for other methods. In both cases it is verified here.
     """
     if rule == "none":
         return None

@@ -19,7 +19,7 @@ LEAST_KEY_BITS = 2048  # RFC 7518, 3.3
 
 
 class RsaSha256(Algorithm):
-    """RSASSA-PKCS1-v1_5 with SHA-256, for verifying alone: nothing here has a private key."""
+    """RSASSA-PKCS1-v1_5 with SHA-256, which only verifies: nothing here has a private key."""
 
     def prepare_key(self, key: Any) -> RSA.RsaKey:
         """Return the key as it is. Raise InvalidKeyError for another kind."""
@@ -46,7 +46,7 @@ class RsaSha256(Algorithm):
 
     @staticmethod
     def from_jwk(jwk: str | Mapping[str, Any]) -> RSA.RsaKey:
-        """Return the public key of a JWK (RFC 7518, 6.3.1). Raise InvalidKeyError, for the text of one too."""
+        """Return the public key of a JWK (RFC 7518, 6.3.1), which must be parsed. Raise InvalidKeyError."""
         if isinstance(jwk, str):
             raise jwt.InvalidKeyError("a JWK has to be read from its text before")
         try:
@@ -74,5 +74,5 @@ class SigningKey(jwt.PyJWK):
 
 
 def can_verify(jwk: Mapping[str, Any]) -> bool:
-    """Return whether a JWK is one for RS256 signatures. Raise AttributeError for what is no mapping."""
+    """Return whether a JWK is for RS256 signatures. Raise AttributeError if it is not a mapping."""
     return jwk.get("use", "sig") == "sig" and jwk.get("kty") == "RSA" and jwk.get("alg", RS256) == RS256

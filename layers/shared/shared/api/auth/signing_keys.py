@@ -77,7 +77,7 @@ class SigningKeys:
 def parse_keys(document: bytes) -> Mapping[str, SigningKey]:
     """Return the keys of a JWK set (RFC 7517, 5) that can verify a signature. Raise ValueError if there are none.
 
-    One that is broken, too short or without an id is passed over and logged: the others still verify.
+    A key that is broken, too short or without an id is skipped and logged; the others still verify.
     """
     try:
         listed = json.loads(document)["keys"]
