@@ -23,8 +23,8 @@ it always does (`AlwaysDeploy`). One way is `sam build` and `sam deploy` alone; 
 each version the release's id.
 
 Lambda makes a version only where something of it differs. Reserved concurrency is the function's, and no version's: if
-nothing else has changed, `sam deploy` alone fails there (`A version for this Lambda function exists`), and `make deploy`
-does not, since the id is another one.
+nothing else has changed, `sam deploy` alone fails there (`A version for this Lambda function exists`), and
+`make deploy` does not, since the id is another one.
 
 The template was put through SAM's own transform for each, once before and once after the change, and the logical ids
 compared by which CloudFormation knows what to make anew. `tests/template/test_releases.py` has what must move, and
