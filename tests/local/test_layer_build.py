@@ -134,7 +134,7 @@ def test_two_builds_of_the_same_sources_have_the_same_bytecode(tmp_path: Path) -
     for name in ("first", "second"):
         for package in SOURCES:
             shutil.copytree(package, tmp_path / name / "python" / package.name, ignore=NO_SOURCES)
-        command = ["make", "-f", tmp_path / "Makefile", "all", f"FOLDER={tmp_path / name}"]
+        command = ["make", "-f", str(tmp_path / "Makefile"), "all", f"FOLDER={tmp_path / name}"]
         subprocess.run(command, cwd=ROOT / "layers/shared", capture_output=True, check=True)
         found.append({p.relative_to(tmp_path / name): p.read_bytes() for p in (tmp_path / name).rglob("*.pyc")})
     assert [path for path, content in found[0].items() if found[1][path] != content] == []
