@@ -1,11 +1,14 @@
 """The build of the layer when several local clouds of one checkout start at the same moment."""
 
+import shutil
 import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
 
+import botocore
+import pydantic
 import pytest
 
 from local.layer_build import INPUTS, BuildFailed, build_layer, compile_folders
@@ -114,3 +117,25 @@ def test_a_packages_bytecode_does_not_depend_on_where_it_is_built(tmp_path: Path
         found.append((tmp_path / name / "members/__pycache__/service.cpython-313.pyc").read_bytes())
     assert found[0] == found[1]
     assert b"/var/task/members/service.py" in found[0]
+
+
+# What is compiled here: much code of several kinds, without the data that comes with it.
+SOURCES = (ROOT / "layers/shared/shared", *(Path(str(module.__file__)).parent for module in (botocore, pydantic)))
+NO_SOURCES = shutil.ignore_patterns("__pycache__", "data")
+COMPILING = "include compiler.mk\nall:\n\t@$(call compile,$(FOLDER),python,/opt)\n"
+
+
+def test_two_builds_of_the_same_sources_have_the_same_bytecode(tmp_path: Path) -> None:
+    """`sam deploy` names code by the hash of all of it: other bytes would be another version of every function."""
+    if subprocess.run(["sh", ROOT / "local/find_python.sh", "3.13"], capture_output=True, check=False).returncode:
+        pytest.skip("there is no Python 3.13 here")
+    (tmp_path / "Makefile").write_text(COMPILING)
+    found = []
+    for name in ("first", "second"):
+        for package in SOURCES:
+            shutil.copytree(package, tmp_path / name / "python" / package.name, ignore=NO_SOURCES)
+        command = ["make", "-f", str(tmp_path / "Makefile"), "all", f"FOLDER={tmp_path / name}"]
+        subprocess.run(command, cwd=ROOT / "layers/shared", capture_output=True, check=True)
+        found.append({p.relative_to(tmp_path / name): p.read_bytes() for p in (tmp_path / name).rglob("*.pyc")})
+    assert [path for path, content in found[0].items() if found[1][path] != content] == []
+    assert len(found[0]) > 100

@@ -163,7 +163,7 @@ def _proxy(metric: str, threshold: float, datapoints: tuple[int, int]) -> Watch:
         metric=metric,
         dimensions={"ProxyName": "GetAtt Database.Outputs.ProxyName"},
         unit="Count",
-        statistic="Maximum",
+        statistic="Sum",  # of the servers behind the proxy, each of which writes its own
         period_s=MINUTE,
         datapoints=datapoints,
         threshold=threshold,

@@ -21,7 +21,7 @@ from tests.settings.alarms import (
     properties,
 )
 from tests.settings.aws_metrics import DOCUMENTED
-from tests.settings.deployed import load_template
+from tests.settings.deployed import load_database_template, load_template
 from tests.settings.printed_metrics import as_text, printed_metrics
 
 GROUPS: Mapping[Group, tuple[str, str]] = {
@@ -32,7 +32,7 @@ TELL_PEOPLE = ("AlarmActions", "OKActions", "InsufficientDataActions")
 LONGEST_RULE, MOST_CHILDREN = 10_240, 100  # of a composite alarm
 LONGEST_NAME = 128  # of an alarm in a stack, far beyond what ours get
 DAY_S = 86_400
-PRE_TRAFFIC = "PreTrafficFunction"
+FUNCTION, PRE_TRAFFIC = "AWS::Serverless::Function", "PreTrafficFunction"
 # None of our alarms has such a value.
 OTHER_VALUES: Mapping[str, Any] = {
     "Namespace": "Elsewhere",
@@ -175,7 +175,7 @@ def test_every_dimension_names_what_it_should() -> None:
         "version": {f"GetAtt {name}Function.Version.Version" for name in RELEASED},
         "Resource": {f"Sub ${{{name}Function}}:live" for name in RELEASED},
         "ExecutedVersion": {f"GetAtt {name}Function.Version.Version" for name in RELEASED},
-        "FunctionName": {f"Ref {name}" for name in resources("AWS::Serverless::Function")},
+        "FunctionName": {f"Ref {name}" for name in resources(FUNCTION)},
         "QueueName": {f"GetAtt {name}.QueueName" for name in resources("AWS::SQS::Queue")},
         "TableName": {f"Ref {name}" for name in resources("AWS::DynamoDB::Table")},
         "ApiName": {as_text(api["Name"])},
@@ -189,12 +189,14 @@ def test_every_dimension_names_what_it_should() -> None:
 def test_every_function_and_queue_is_watched() -> None:
     """Errors and throttles of each function, age or number of each queue's messages.
 
-    A migration that fails, or a hook that is throttled, stops the deployment in front of whoever deploys.
+    A migration or a setup that fails, or a hook that is throttled, stops the deployment in front of whoever deploys.
     """
     watched = {(w.metric, value) for w in ALARMS.values() for value in w.dimensions.values()}
-    functions = [f"Ref {name}" for name in resources("AWS::Serverless::Function") if name != "MigrationFunction"]
-    unwatched = {(m, f) for m in ("Errors", "Throttles") for f in functions} - watched
-    assert unwatched == {("Throttles", f"Ref {PRE_TRAFFIC}")}
+    nested = load_database_template()["Resources"].items()
+    names = {*resources(FUNCTION), *(name for name, each in nested if each["Type"] == FUNCTION)}
+    unwatched = {(m, name) for m in ("Errors", "Throttles") for name in names if (m, f"Ref {name}") not in watched}
+    only_deployments = {(m, f"{name}Function") for m in ("Errors", "Throttles") for name in ("Migration", "Setup")}
+    assert unwatched == only_deployments | {("Throttles", PRE_TRAFFIC)}
     queues = {f"GetAtt {name}.QueueName" for name in resources("AWS::SQS::Queue")}
     assert {value for w in ALARMS.values() if w.namespace == "AWS/SQS" for value in w.dimensions.values()} == queues
 
@@ -260,7 +262,7 @@ def test_every_schedule_is_watched() -> None:
     """By the runs that it begins; that of the health function by its report, whose silence rings as well."""
     scheduled = {
         name
-        for name, function in resources("AWS::Serverless::Function").items()
+        for name, function in resources(FUNCTION).items()
         if any(event["Type"].startswith("Schedule") for event in function.get("Events", {}).values())
     }
     assert scheduled == {*SCHEDULES.values(), "HealthFunction"}
@@ -294,7 +296,7 @@ def test_what_a_release_rings_is_told_if_it_still_rings_afterwards_and_only_what
     parts = ("ActionsSuppressor", "ActionsSuppressorWaitPeriod", "ActionsSuppressorExtensionPeriod")
     found = {name: [alarm[part] for part in parts if part in alarm] for name, alarm in composites().items()}
     assert found == {"WakeSomebodyAlarm": [], "LookTomorrowAlarm": [{"Ref": "ReleaseInProgressAlarm"}, 420, 60]}
-    assert resources("AWS::Serverless::Function")[PRE_TRAFFIC]["Timeout"] + 2 * 60 <= 420
+    assert resources(FUNCTION)[PRE_TRAFFIC]["Timeout"] + 2 * 60 <= 420
 
 
 def test_the_topics_are_subscribed_by_their_mailboxes() -> None:
@@ -330,7 +332,7 @@ def test_an_alarms_periods_are_such_as_cloudwatch_takes(name: str) -> None:
 
 def test_a_slow_function_is_noticed_before_it_times_out() -> None:
     """All but AdminFunction and MigrationFunction, for which somebody waits."""
-    functions, usual = resources("AWS::Serverless::Function"), load_template()["Globals"]["Function"]["Timeout"]
+    functions, usual = resources(FUNCTION), load_template()["Globals"]["Function"]["Timeout"]
     for name, most_ms in {**SLOW_MS, "Housekeeping": ALARMS["HousekeepingDurationAlarm"].threshold}.items():
         assert most_ms < functions[f"{name}Function"].get("Timeout", usual) * 1000, name
     assert len(SLOW_MS) + 3 == len(functions) - 1  # PreTrafficFunction, for which a deployment waits
@@ -338,7 +340,7 @@ def test_a_slow_function_is_noticed_before_it_times_out() -> None:
 
 def test_concurrency_is_noticed_at_four_fifths_of_what_is_reserved() -> None:
     """This is about the functions behind the API: the others use all of theirs if there is enough to do."""
-    functions = resources("AWS::Serverless::Function")
+    functions = resources(FUNCTION)
     behind_api = {
         name.removesuffix("Function"): function["ReservedConcurrentExecutions"]["Fn::If"][1]
         for name, function in functions.items()

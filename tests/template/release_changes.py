@@ -162,7 +162,7 @@ def change_text(found: str, wanted: str) -> Deployment:
 # The functions that have the common one.
 WITHOUT_A_TIMEOUT = frozenset({"AgentsFunction", "MembersFunction", "ClaimsFunction", "JobsFunction"})
 
-NOTHING, AGAIN = "nothing", "nothing, deployed again"
+NOTHING, AGAIN, CONCURRENCY = "nothing", "nothing, deployed again", "a function's reserved concurrency"
 
 # What moves by the template's own properties, without a release's id: each other code, layer, migration and property.
 PLAIN: dict[str, tuple[Deployment, frozenset[str]]] = {
@@ -179,6 +179,8 @@ PLAIN: dict[str, tuple[Deployment, frozenset[str]]] = {
         change_text("POWERTOOLS_METRICS_NAMESPACE: Interdomestik", "POWERTOOLS_METRICS_NAMESPACE: X"),
         FUNCTIONS,
     ),
+    # No part of a version: Lambda makes none for it, so that a plain deployment of nothing else fails.
+    CONCURRENCY: (change_text("[ReservesConcurrency, 16, ", "[ReservesConcurrency, 17, "), frozenset({"WorkerFunction"})),
     "the way into the VPC": (change_text(", !Ref SecurityGroupIds]\n", ", [sg-1]]\n"), FUNCTIONS),
 }
 

@@ -7,12 +7,15 @@ import pytest
 
 from operations.app import COMMANDS
 from tests.sam import answers
+from tests.services import ROOT
 from tests.template.test_routes import ANY, function_of, load_api
-from tests.template.translation import find_by_type, load_template, translate
+from tests.template.translation import DATABASE, TEMPLATE, find_by_type, load_template, translate
 from tools.events import __main__ as tool
 from tools.events.event_files import CLIENT_ID, SampleMissing, find_routes, find_sample
 from tools.events.requests import REQUESTS
 
+FUNCTION = "AWS::Serverless::Function"
+DEPLOYMENTS_OWN = {"MigrationFunction", "SetupFunction", "PreTrafficFunction"}
 ROUTES = {
     (resource, "ANY" if method == ANY else method.upper(), function_of(operation))
     for resource, methods in load_api()["paths"].items()
@@ -75,6 +78,14 @@ def test_every_command_has_an_event() -> None:
     """Of the operators' function."""
     commands = {event["command"] for name, event in EVENTS.items() if name.startswith("operations/")}
     assert commands == set(COMMANDS)
+
+
+def test_only_functions_that_a_deployment_calls_have_no_event() -> None:
+    """They answer to an address that the deployment names; the guide says which they are."""
+    functions = {name for path in (TEMPLATE, DATABASE) for name in find_by_type(load_template(path), FUNCTION)}
+    guide = (ROOT / "docs/how-to/run-with-sam-local.md").read_text(encoding="utf-8")
+    assert functions - set(map(answers.find_function, EVENTS)) == DEPLOYMENTS_OWN
+    assert [name for name in DEPLOYMENTS_OWN if f"`{name}`" not in guide] == []
 
 
 def test_the_files_are_what_the_tool_makes() -> None:

@@ -13,6 +13,7 @@ from tests.settings.test_defaults import PARAMETERS, REQUIRED
 from tests.template.release_changes import (
     AGAIN,
     BEFORE,
+    CONCURRENCY,
     FIRST,
     FUNCTIONS,
     NOTHING,
@@ -92,6 +93,17 @@ def test_the_same_release_again_publishes_nothing(tmp_path: Path) -> None:
         again.append(replace(BEFORE, template=read_built_template(build)))
     first, second = transform_deployments(*again)
     assert second.moved_from(first) == frozenset()
+
+
+def test_a_release_gives_lambda_something_to_compare_where_only_the_functions_concurrency_differs(
+    tmp_path: Path,
+) -> None:
+    """The id is in the variables, which are part of a version; a plain deployment asks for one that is refused."""
+    before, after = (
+        stamp_build(RELEASED[name].build_in(tmp_path / str(number)), [])
+        for number, name in enumerate((NOTHING, CONCURRENCY))
+    )
+    assert before != after
 
 
 def test_a_plain_deployment_after_a_release_does_not_keep_the_old_versions(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """docs/reference/resource-types.md has every type of both templates, and says of none more than was done with it."""
 
 import re
+from collections import Counter
 
 import pytest
 
@@ -14,6 +15,14 @@ ROW = re.compile(r"^\| (AWS::\w+::\w+) \| (\w+) \| (.+) \|$", re.MULTILINE)
 ROWS = ROW.findall((ROOT / "docs/reference/resource-types.md").read_text(encoding="utf-8"))
 # The emulator would wait for its handler's answer, and the handler runs against a stand-in instead.
 NOT_ASKED_TO_DEPLOY = {"AWS::CloudFormation::CustomResource"}
+# Each type that is optional is in two of them, which differ in its parameters.
+DEPLOYMENTS = (
+    {"AlarmMailbox": "alarms@example.test"},
+    {"Egress": "nat", "AvailabilityZones": "3", "AlarmMailbox": "others@example.test"},
+    {"Egress": "nat", "DatabaseBackupDays": "35"},
+)
+# Suites in which what a deployment has made is used.
+USING = re.compile(r"`tests/(?:e2e|local|contract)\b")
 
 
 def list_types() -> list[str]:
@@ -22,13 +31,14 @@ def list_types() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def deployed_types(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
-    """The types that the emulator has after two deployments, which between them have everything that is optional."""
+def deployments_of(tmp_path_factory: pytest.TempPathFactory) -> Counter[str]:
+    """In how many deployments the emulator has made each type."""
+    found: Counter[str] = Counter()
     with start_emulator(tmp_path_factory.mktemp("emulator")) as (clients, _):
-        deploy_created(clients)
-        first = read_types(clients)
-        deploy_created(clients, Egress="nat", AvailabilityZones="3", AlarmMailbox="alarms@example.test")
-        return first | read_types(clients)
+        for given in DEPLOYMENTS:
+            deploy_created(clients, **given)
+            found.update(read_types(clients))
+    return found
 
 
 def read_types(clients: EmulatorClients) -> set[str]:
@@ -50,9 +60,16 @@ def test_the_words_are_the_three_that_the_page_explains() -> None:
     assert {word for _, word, _ in ROWS} == {"run", "deployed", "linted"}
 
 
-def test_what_is_called_deployed_was_deployed(deployed_types: set[str]) -> None:
+def test_what_is_called_deployed_was_deployed_twice(deployments_of: Counter[str]) -> None:
     """Conversely, nothing that the emulator makes is called linted only."""
-    assert {kind for kind, word, _ in ROWS if word != "linted"} == deployed_types - NOT_ASKED_TO_DEPLOY
+    assert {kind for kind, word, _ in ROWS if word != "linted"} == deployments_of.keys() - NOT_ASKED_TO_DEPLOY
+    assert {kind: times for kind, times in deployments_of.items() if times < 2} == {}
+
+
+@pytest.mark.parametrize(("kind", "proof"), [(kind, proof) for kind, word, proof in ROWS if word == "run"])
+def test_what_is_called_run_is_used_by_a_test(kind: str, proof: str) -> None:
+    """By one that runs what was deployed, not by one that reads the template."""
+    assert USING.search(proof), kind
 
 
 @pytest.mark.parametrize(("kind", "proof"), [(kind, proof) for kind, _, proof in ROWS])

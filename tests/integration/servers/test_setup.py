@@ -96,3 +96,34 @@ def test_the_owner_can_do_no_more_than_the_guide_says(server: PostgresServer) ->
         assert connection.execute(query).fetchone() == (False, True, False, False)
         encoding = "SELECT pg_encoding_to_char(encoding), datdba::regrole::text FROM pg_database WHERE datname = %s"
         assert connection.execute(encoding, [DATABASE]).fetchone() == ("UTF8", OWNER)
+
+
+def read_statement(page: Path, begins: str) -> str:
+    """Return the one statement of a page that stands in its text and begins so."""
+    [statement] = re.findall(rf"`({re.escape(begins)}[^`]+)`", page.read_text(encoding="utf-8"))
+    return str(statement)
+
+
+def test_the_owner_gives_the_functions_roles_their_passwords(server: PostgresServer) -> None:
+    """As the guide says, by the statement that it shows."""
+    everybody, _ = read_sql_of_guide()
+    run(server, everybody, user=MAIN_USER)
+    migrate(server.build_dsn(OWNER, DATABASE), MIGRATIONS, connection_limit=50, iam=False)
+    statement = read_statement(GUIDE, "ALTER ROLE interdomestik_members PASSWORD ")
+    for role in LIMITED:
+        of_role = statement.replace("interdomestik_members", role).replace("…", "'p4ss-w0rd'")
+        run(server, of_role, user=OWNER, database=DATABASE)
+    with psycopg.connect(server.build_dsn("postgres", "postgres")) as connection:
+        query = "SELECT rolname FROM pg_authid WHERE rolname = ANY(%s) AND rolpassword IS NULL"
+        assert connection.execute(query, [list(LIMITED)]).fetchall() == []
+
+
+def test_the_owner_skips_numbers_by_hand(server: PostgresServer) -> None:
+    """After a restore, by the statement that the guide shows."""
+    everybody, _ = read_sql_of_guide()
+    run(server, everybody, user=MAIN_USER)
+    migrate(server.build_dsn(OWNER, DATABASE), MIGRATIONS, connection_limit=50, iam=False)
+    statement = read_statement(ROOT / "docs/how-to/restore.md", "SELECT skip_numbers(")
+    with psycopg.connect(server.build_dsn(OWNER, DATABASE)) as connection:
+        assert connection.execute(statement.encode()).fetchone() == (True,)
+        assert connection.execute("SELECT nextval('member_numbers') > 7000").fetchone() == (True,)

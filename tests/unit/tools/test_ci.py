@@ -1,5 +1,6 @@
 """CI installs Docker and npm if it can, else goes on: programs of the test stand for those of the machine."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -109,3 +110,28 @@ def test_a_machine_without_npm_goes_on(programs: Path, failing: str) -> None:
     write_program(programs, "apt-get", f'case "$1" in {failing}*) exit 100;; esac')
     said, _ = install_npm(programs)
     assert ("npm can't be installed" in said) is (failing != "update")
+
+
+INSTALLING_MINUTES = 10  # before the limit counts: what the machine lacks
+
+
+@pytest.mark.parametrize("target", ["ci", "nightly"])
+def test_ci_ends_by_itself_before_its_host_ends_it(programs: Path, target: str) -> None:
+    """Else the output of the stage that hangs would be lost."""
+    workflow = (ROOT / f".github/workflows/{target}.yml").read_text(encoding="utf-8")
+    job, step = workflow.split("run: .ci/run")
+    [ends_after] = re.findall(r"timeout-minutes: (\d+)", job)
+    given = re.search(r'^ +MOST_MINUTES: "(\d+)"', step, re.MULTILINE)
+    limit, _ = call_function(programs, f"MOST_MINUTES={given[1] if given else ''} choose_limit {target}")
+    assert int(limit) + INSTALLING_MINUTES <= int(ends_after)
+
+
+@pytest.mark.parametrize(("answer", "demanded"), [("echo false", "1"), ("echo true", ""), ("exit 128", "")])
+def test_the_previous_release_is_demanded_where_all_of_the_history_is(
+    programs: Path, answer: str, demanded: str
+) -> None:
+    """A shallow clone, and a folder that is no repository, skip its tests."""
+    write_program(programs, "git", answer)
+    said, _ = call_function(programs, 'demand_history; echo "${WITH_HISTORY:-}"')
+    assert said == f"{demanded}\n"
+    assert "\n    demand_history\n" in (ROOT / ".ci/run").read_text(encoding="utf-8").partition("\nmain() {")[2]
