@@ -1,16 +1,17 @@
 """The deployed alarms on what a local cloud's functions really wrote, judged by CloudWatch's documented rules.
 
-Seconds stand for the alarms' minutes: each run of the health function's schedule writes its metrics anew.
+A run of the health report stands for a minute, however long it takes: each writes its metrics anew.
 """
 
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import httpx
 import psycopg
@@ -29,8 +30,7 @@ from tests.settings.alarms import ALARMS, SCHEDULES
 
 NAMESPACE = "Interdomestik"
 STACK = {"stack": "interdomestik"}
-PERIOD_S = 2  # in the place of a minute
-MOST_PERIODS = 15 + EXTRA_PERIODS  # that any alarm of ours looks at
+MOST_PERIODS = 15 + EXTRA_PERIODS  # of a minute, that any alarm of ours looks at
 WRITTEN_S = 3.0  # from the log to the emulator
 CROWDED = 46  # of 50 connections that the functions may have
 KEPT_S = 6.0  # somewhat longer than the deep check keeps its answer
@@ -42,16 +42,34 @@ class Watched:
 
     cloud: RunningCloud
     cloudwatch: CloudWatch
+    began: list[int] = field(default_factory=list)  # the epoch second in which each minute has begun
 
-    def report(self, seconds: float, *, unhealthy: bool = False) -> float:
-        """Run the health report once a second as its schedule does; return when it was over, in epoch seconds."""
-        ends = time.time() + seconds
-        while time.time() < ends:
+    def report(self, minutes: int, *, unhealthy: bool = False, act: Callable[[], object] = lambda: None) -> range:
+        """Let minutes begin, in each of which the health report runs as its schedule does; return their numbers.
+
+        `act` is done once in each minute, before the report.
+        """
+        first = len(self.began)
+        for _ in range(minutes):
+            self._begin_minute()
+            act()
             report = invoke_function(self.cloud, "HealthFunction", SCHEDULE).json()
             assert (report["status"] == "unhealthy") == unhealthy
-            time.sleep(1)
         time.sleep(WRITTEN_S)
-        return ends
+        return range(first, len(self.began))
+
+    def keep_silent(self, minutes: int) -> range:
+        """Let minutes begin without a report; return their numbers."""
+        first = len(self.began)
+        for _ in range(minutes):
+            self._begin_minute()
+        return range(first, len(self.began))
+
+    def _begin_minute(self) -> None:
+        """Wait for the next whole second, as CloudWatch gives values by the second."""
+        second = int(time.time()) + 1
+        time.sleep(max(0.0, second - time.time()))
+        self.began.append(second)
 
     def deployed(self) -> dict[str, dict[str, Any]]:
         """Return the deployed alarms on our own metrics, by their names in the template.
@@ -67,27 +85,27 @@ class Watched:
         left_out = SCHEDULES.keys() | {name for name, watch in ALARMS.items() if watch.group == "release"}
         return {name: alarm for name, alarm in ours.items() if name not in left_out}
 
-    def values(self, alarm: Mapping[str, Any], *, since: float) -> list[tuple[float, float]]:
-        """Return what an alarm's metric got, a value for each second."""
+    def values(self, alarm: Mapping[str, Any], minutes: range) -> list[tuple[float, float]]:
+        """Return what an alarm's metric got in these minutes, each value with the number of its minute."""
         answer = self.cloudwatch.call(
             "GetMetricStatistics",
             Namespace=alarm["Namespace"],
             MetricName=alarm["MetricName"],
             Dimensions=alarm["Dimensions"],
-            StartTime=since,
+            StartTime=self.began[minutes.start],
             EndTime=time.time() + 60,
             Period=1,
             Statistics=["Maximum"],
         )
-        return [(float(point["Timestamp"]), float(point["Maximum"])) for point in answer["Datapoints"]]
+        points = [(float(point["Timestamp"]), float(point["Maximum"])) for point in answer["Datapoints"]]
+        return [(bisect_right(self.began, second) - 1, value) for second, value in points]
 
-    def ringing(self, *, since: float, now: float) -> set[str]:
-        """Return which of our alarms ring at a moment."""
+    def ringing(self, minutes: range) -> set[str]:
+        """Return which of our alarms ring at the end of these minutes, by what was written in them alone."""
         found = set()
         for name, alarm in self.deployed().items():
-            is_of_minutes = alarm["Period"] == 60
-            rule = replace(rule_of(alarm), period_s=PERIOD_S if is_of_minutes else PERIOD_S * MOST_PERIODS)
-            if judge(rule, self.values(alarm, since=since), now=now, state="OK") == "ALARM":
+            rule = replace(rule_of(alarm), period_s=1 if alarm["Period"] == 60 else MOST_PERIODS)
+            if judge(rule, self.values(alarm, minutes), now=minutes.stop, state="OK") == "ALARM":
                 found.add(name)
         return found
 
@@ -105,8 +123,9 @@ def watched(alarm_cloud: WatchedCloud) -> Iterator[Watched]:
         yield Watched(alarm_cloud.cloud, alarm_cloud.alarms.cloudwatch)
 
 
-def add_job(watched: Watched, *, kind: str, priority: str, state: str, age_s: int = 0) -> UUID:
-    """Insert a job that no relay takes for an hour, written so many seconds ago."""
+@contextmanager
+def keep_job(watched: Watched, *, kind: str, priority: str, state: str, age_s: int = 0) -> Iterator[None]:
+    """Keep a job that no relay takes, written so many seconds ago, within the block."""
     job = uuid4()
     watched.cloud.query_rows(
         "INSERT INTO outbox (id, kind, priority, subject_id, payload, state, last_error, created_at, available_at)"
@@ -118,7 +137,10 @@ def add_job(watched: Watched, *, kind: str, priority: str, state: str, age_s: in
         state,
         age_s,
     )
-    return job
+    try:
+        yield
+    finally:
+        watched.cloud.query_rows("DELETE FROM outbox WHERE id = %s", job)
 
 
 def count_sessions(watched: Watched) -> int:
@@ -145,20 +167,40 @@ def freeze_emulator(watched: Watched) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
-def control_database_proxy(watched: Watched, method: str, path: str, **body: object) -> None:
-    """Switch a fault of the stand-in for RDS Proxy on or off."""
+@contextmanager
+def take_database_away(watched: Watched) -> Iterator[None]:
+    """Cut all connections to the database within the block, and refuse new ones."""
+    _control_database_proxy(watched, "PUT", "/listening", listening=False)
+    try:
+        _control_database_proxy(watched, "POST", "/cut")
+        yield
+    finally:
+        _control_database_proxy(watched, "PUT", "/listening", listening=True)
+
+
+def _control_database_proxy(watched: Watched, method: str, path: str, **body: object) -> None:
     port = StateFolder(ROOT, watched.cloud.folder).read_state().ports["database_proxy_control"]
     httpx.request(method, f"http://127.0.0.1:{port}{path}", json=body).raise_for_status()
 
 
+@contextmanager
+def hold_circuit_open(watched: Watched, name: str) -> Iterator[None]:
+    """Force a circuit open within the block; return when health tells that it is closed again."""
+    force(watched.cloud, name, "open")
+    try:
+        yield
+    finally:
+        force(watched.cloud, name, "closed")
+        assert wait_until(lambda: states(watched.cloud)[name] == "closed", "the closed circuit")
+
+
 def test_every_metric_carries_the_stacks_name(watched: Watched) -> None:
     """Every alarm on a metric of ours asks for this dimension."""
-    began = time.time()
-    watched.report(5)
+    minutes = watched.report(3)
     alarms = watched.deployed()
     found = {name: {each["Name"]: each["Value"] for each in alarm["Dimensions"]} for name, alarm in alarms.items()}
     assert {name for name, dimensions in found.items() if dimensions.get("stack") != STACK["stack"]} == set()
-    assert watched.values(alarms["UnhealthyAlarm"], since=began - 1)
+    assert watched.values(alarms["UnhealthyAlarm"], minutes)
     listed = watched.cloudwatch.call("ListMetrics", Namespace=NAMESPACE)["Metrics"]
     assert {each["Value"] for m in listed for each in m["Dimensions"] if each["Name"] == "stack"} == {STACK["stack"]}
     assert all(
@@ -168,29 +210,17 @@ def test_every_metric_carries_the_stacks_name(watched: Watched) -> None:
 
 def test_nothing_rings_while_all_is_well(watched: Watched) -> None:
     """All periods that an alarm looks at have reports."""
-    began = time.time()
-    now = watched.report(PERIOD_S * MOST_PERIODS)
-    assert watched.ringing(since=began, now=now) == set()
+    assert watched.ringing(watched.report(MOST_PERIODS)) == set()
 
 
 def test_a_job_that_was_given_up_rings_and_reaches_no_dead_letter_queue(watched: Watched) -> None:
     """Its own alarm rings and the one that tells people; both end once the job is dismissed."""
-    job = uuid4()
-    watched.cloud.query_rows(
-        "INSERT INTO outbox (id, kind, priority, subject_id, payload, state, last_error) "
-        "VALUES (%s, 'identity', 'low', %s, '{}', 'failed', 'ValidationException')",
-        job,
-        uuid4(),
-    )
-    began = time.time()
-    now = watched.report(PERIOD_S * 5)
-    assert watched.ringing(since=began, now=now) == TROUBLES["a job of low priority is given up"].rings
-    assert watched.composite("LookTomorrow") == "ALARM"
-    assert watched.composite("WakeSomebody") == "OK"
-    watched.cloud.query_rows("DELETE FROM outbox WHERE id = %s", job)
-    time.sleep(6)  # the deep check's answer is kept for five seconds
-    began = time.time()
-    assert watched.ringing(since=began, now=watched.report(PERIOD_S * 5)) == set()
+    with keep_job(watched, kind="identity", priority="low", state="failed"):
+        assert watched.ringing(watched.report(5)) == TROUBLES["a job of low priority is given up"].rings
+        assert watched.composite("LookTomorrow") == "ALARM"
+        assert watched.composite("WakeSomebody") == "OK"
+    time.sleep(KEPT_S)
+    assert watched.ringing(watched.report(5)) == set()
 
 
 @pytest.mark.long
@@ -205,45 +235,34 @@ def test_other_jobs_that_wait_for_a_person_ring_by_their_state_and_priority(
     watched: Watched, kind: str, priority: str, state: str, trouble: str
 ) -> None:
     """Until somebody has decided about them."""
-    job = add_job(watched, kind=kind, priority=priority, state=state)
+    with keep_job(watched, kind=kind, priority=priority, state=state):
+        time.sleep(KEPT_S)
+        assert watched.ringing(watched.report(5)) == TROUBLES[trouble].rings
     time.sleep(KEPT_S)
-    began = time.time()
-    assert watched.ringing(since=began, now=watched.report(PERIOD_S * 5)) == TROUBLES[trouble].rings
-    watched.cloud.query_rows("DELETE FROM outbox WHERE id = %s", job)
-    time.sleep(KEPT_S)
-    began = time.time()
-    assert watched.ringing(since=began, now=watched.report(PERIOD_S * 5)) == set()
+    assert watched.ringing(watched.report(5)) == set()
 
 
 @pytest.mark.long
 def test_old_jobs_ring_by_their_priority_and_as_late(watched: Watched) -> None:
     """Each after the time that its priority allows; when they are gone, none."""
     ages_s = {"high": 1_000, "normal": 4_000, "low": 22_000}
-    for priority, age_s in ages_s.items():
-        add_job(watched, kind="mail", priority=priority, state="pending", age_s=age_s)
+    with ExitStack() as jobs:
+        for priority, age_s in ages_s.items():
+            jobs.enter_context(keep_job(watched, kind="mail", priority=priority, state="pending", age_s=age_s))
+        time.sleep(KEPT_S)
+        assert watched.ringing(watched.report(12)) == TROUBLES["jobs wait for too long"].rings
     time.sleep(KEPT_S)
-    began = time.time()
-    ringing = watched.ringing(since=began, now=watched.report(PERIOD_S * 12))
-    assert ringing == TROUBLES["jobs wait for too long"].rings
-    watched.cloud.query_rows("DELETE FROM outbox WHERE state = 'pending' AND last_error = 'test'")
-    time.sleep(KEPT_S)
-    began = time.time()
-    assert watched.ringing(since=began, now=watched.report(PERIOD_S * 12)) == set()
+    assert watched.ringing(watched.report(12)) == set()
 
 
 @pytest.mark.long
 def test_without_a_database_the_service_is_unhealthy_and_nothing_else(watched: Watched) -> None:
     """A figure that can't be known then changes nothing; when it is back, nothing rings."""
-    control_database_proxy(watched, "PUT", "/listening", listening=False)
-    control_database_proxy(watched, "POST", "/cut")
+    with take_database_away(watched):
+        time.sleep(KEPT_S)
+        assert watched.ringing(watched.report(6, unhealthy=True)) == TROUBLES["the database is away"].rings
     time.sleep(KEPT_S)
-    began = time.time()
-    ringing = watched.ringing(since=began, now=watched.report(PERIOD_S * 6, unhealthy=True))
-    assert ringing == TROUBLES["the database is away"].rings
-    control_database_proxy(watched, "PUT", "/listening", listening=True)
-    time.sleep(KEPT_S)
-    began = time.time()
-    assert watched.ringing(since=began, now=watched.report(PERIOD_S * 6)) == set()
+    assert watched.ringing(watched.report(6)) == set()
 
 
 @pytest.mark.long
@@ -253,48 +272,36 @@ def test_connections_that_stay_in_use_ring(watched: Watched) -> None:
         while count_sessions(watched) < CROWDED:
             sessions.enter_context(open_session(watched))
         time.sleep(KEPT_S)
-        began = time.time()
-        now = watched.report(PERIOD_S * 12)
-        assert watched.ringing(since=began, now=now) == TROUBLES["connections stay in use"].rings
+        assert watched.ringing(watched.report(12)) == TROUBLES["connections stay in use"].rings
     time.sleep(KEPT_S)
-    began = time.time()
-    assert watched.ringing(since=began, now=watched.report(PERIOD_S * 12)) == set()
+    assert watched.ringing(watched.report(12)) == set()
 
 
 @pytest.mark.long
 def test_without_the_state_table_calls_run_without_limits_and_ring(watched: Watched) -> None:
     """By the time at which they were counted, though CloudWatch is away as well and learns of it later."""
-    began = time.time()
+    call = watched.cloud.make_client().get
     with freeze_emulator(watched):
-        now = watched.report(PERIOD_S * 8)
+        minutes = watched.report(8, act=lambda: call("/openapi.json").raise_for_status())
     time.sleep(WRITTEN_S)
-    assert watched.ringing(since=began, now=now) == TROUBLES["the state table does not answer"].rings
+    assert watched.ringing(minutes) == TROUBLES["the state table does not answer"].rings
     time.sleep(KEPT_S)
-    began = time.time()
-    assert watched.ringing(since=began, now=watched.report(PERIOD_S * 6)) == set()
+    assert watched.ringing(watched.report(6)) == set()
 
 
 @pytest.mark.long
 def test_silence_of_the_health_report_rings_until_it_speaks(watched: Watched) -> None:
     """As if its schedule were off; what it says of other things is kept as it was."""
-    watched.report(PERIOD_S * 2)
-    time.sleep(PERIOD_S * (3 + EXTRA_PERIODS))
-    now = time.time()
-    ringing = watched.ringing(since=now - PERIOD_S * (3 + EXTRA_PERIODS), now=now)
+    watched.report(2)
+    ringing = watched.ringing(watched.keep_silent(3 + EXTRA_PERIODS))
     assert ringing == TROUBLES["the health report is silent"].rings
-    began = time.time()
-    assert watched.ringing(since=began, now=watched.report(PERIOD_S * 5)) == set()
+    assert watched.ringing(watched.report(5)) == set()
 
 
 def test_an_open_circuit_rings_after_all_of_its_periods(watched: Watched) -> None:
     """Health has been degraded for as long; the alarm ends when the circuit is released."""
-    force(watched.cloud, "storage", "open")
-    time.sleep(6)
-    began = time.time()
-    now = watched.report(PERIOD_S * MOST_PERIODS)
-    assert watched.ringing(since=began, now=now) == TROUBLES["a circuit stays open"].rings
-    force(watched.cloud, "storage", "closed")
-    assert wait_until(lambda: states(watched.cloud)["storage"] == "closed", "the closed circuit")
-    time.sleep(6)
-    began = time.time()
-    assert watched.ringing(since=began, now=watched.report(PERIOD_S * MOST_PERIODS)) == set()
+    with hold_circuit_open(watched, "storage"):
+        time.sleep(KEPT_S)
+        assert watched.ringing(watched.report(MOST_PERIODS)) == TROUBLES["a circuit stays open"].rings
+    time.sleep(KEPT_S)
+    assert watched.ringing(watched.report(MOST_PERIODS)) == set()
