@@ -53,9 +53,7 @@ def upload(api: ScriptedApi, store: ScriptedStore) -> str:
         httpx.Client(base_url="https://api.example.test/api", transport=httpx.MockTransport(api.answer)) as calls,
         httpx.Client(transport=httpx.MockTransport(store.answer)) as stored,
     ):
-        document = upload_document(
-            calls, "c", "pass.txt", "text/plain", b"Boarding pass", store=stored, policy=QUICK
-        )
+        document = upload_document(calls, "c", "pass.txt", "text/plain", b"Boarding pass", store=stored, policy=QUICK)
     return str(document["state"])
 
 

@@ -151,9 +151,7 @@ def _wait_until_ready(process: subprocess.Popen[str]) -> str:
 
 
 @contextmanager
-def run_cloud(
-    folder: Path, *arguments: str, root: Path = ROOT, python: Path = LOCAL_PYTHON
-) -> Iterator[RunningCloud]:
+def run_cloud(folder: Path, *arguments: str, root: Path = ROOT, python: Path = LOCAL_PYTHON) -> Iterator[RunningCloud]:
     """Run a local cloud, gone when the block ends."""
     cloud = start(folder, *arguments, root=root, python=python)
     try:
