@@ -29,15 +29,18 @@ def run_circuit_command(state_folder: StateFolder, *, name: str, force: str) -> 
         raise CircuitCommandFailed(f"{FUNCTION} failed: {result['errorMessage']}")
     lines = [format_table(result["circuits"])]
     if force:
-        lines.append(describe_release(result["circuits"][name], result["released_jobs"]))
+        lines.append(describe_release(result["circuits"][name], result["released_jobs"], woken=result["relay_woken"]))
     return "\n".join(lines)
 
 
-def describe_release(circuit: dict[str, Any], released: int | None) -> str:
-    """Return when the jobs leave that wait for a circuit that was forced."""
+def describe_release(circuit: dict[str, Any], released: int | None, *, woken: bool | None = True) -> str:
+    """Return when the jobs leave that wait for a circuit that was forced; `woken` is false if the relay was not."""
     if released is None:
         return "Which jobs wait is not known: the database did not answer. They leave when they are next due."
     if released:
+        if woken is False:
+            leaving = "1 waiting job leaves" if released == 1 else f"{released} waiting jobs leave"
+            return f"{leaving} within a minute: the relay could not be woken, and its schedule finds them."
         leaving = "1 waiting job leaves now" if released == 1 else f"{released} waiting jobs leave now"
         if released == 1 or circuit["state"] == "closed":
             return f"{leaving}."

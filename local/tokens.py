@@ -72,7 +72,10 @@ def wait_for_identity(identity: Any, pool: str, email: str) -> None:
     deadline = time.monotonic() + IDENTITY_SECONDS
     while not has_group(identity, pool, email):
         if time.monotonic() > deadline:
-            raise TokenError(f"nobody is registered with {email}")
+            raise TokenError(
+                f"{email} has no sign-in: nobody has registered with it, staff have not approved the agent yet,"
+                " or the job that makes it waits (make circuits)"
+            )
         time.sleep(POLL_SECONDS)
 
 

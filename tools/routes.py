@@ -2,7 +2,8 @@
 
     python -m tools.routes
 
-The code is the source: for each difference the entry to paste, or the one to remove, is printed.
+The code is the source: for each difference the entry to paste, or the one to remove, is printed. So is each place where
+people state all operations a second time and one is missing.
 """
 
 import importlib
@@ -23,6 +24,34 @@ ANY = "ANY"
 REST = "PagesFunction"
 WITHOUT_OWN_REST = "HealthFunction"
 REST_PATHS = ("/", "/{proxy+}")
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A file in which people state each operation a second time: a pattern that finds it, and how an entry begins.
+
+    `with_any`: whether the events for wrong methods stand there too.
+    """
+
+    file: str
+    pattern: str
+    entry: str
+    with_any: bool = False
+
+
+# Why they are stated twice: docs/decisions/0026. Tests that take minutes read them; a missing one is said here at once.
+STATEMENTS = (
+    Statement(
+        "tests/template/test_routes.py",
+        '"<lower>", "<path>", "<function>"',
+        'ExpectedRoute("<lower>", "<path>", "<function>"),',
+    ),
+    Statement(
+        "tests/integration/access/permissions.toml", '"<method> <path>(?: [^"]+)?"', '[operations."<method> <path>"]'
+    ),
+    Statement("tools/events/requests.py", '"<method> <path>": SampleRequest', '"<method> <path>": SampleRequest(…),'),
+    Statement("tests/sam/answers.toml", r'^\["<event>"\]$', '["<event>"]', with_any=True),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,19 +173,58 @@ def describe_surplus(route: Route, name: str, functions: Iterable[ApiFunction]) 
     )
 
 
+def list_unstated(functions: Iterable[ApiFunction], root: Path = ROOT) -> list[str]:
+    """Return where an operation is not stated a second time, and how its entry begins."""
+    functions = list(functions)
+    folders = {function.logical_id: function.module.split(".")[0] for function in functions}
+    texts = {statement.file: (root / statement.file).read_text(encoding="utf-8") for statement in STATEMENTS}
+    return [
+        f"    {statement.file}: {route} is missing. Its entry begins: {fill_in(statement.entry, words)}\n"
+        for function in functions
+        for _, route in list_operations(function)
+        for words in [describe_route(route, folders[route.function])]
+        for statement in STATEMENTS
+        if (statement.with_any or route.method != ANY) and not is_stated(statement, words, texts[statement.file])
+    ]
+
+
+def describe_route(route: Route, folder: str) -> dict[str, str]:
+    """Return the words by which a route is stated; `event` is the name of its file in events/."""
+    event = "_".join([route.method.lower(), *re.findall(r"\w+", route.path)])
+    words = {"method": route.method, "lower": route.method.lower(), "path": route.path, "function": route.function}
+    return {**words, "event": f"{folder}/{event}"}
+
+
+def fill_in(text: str, words: Mapping[str, str]) -> str:
+    """Return a text with the words in place of their names."""
+    return re.sub(r"<(\w+)>", lambda found: words[found[1]], text)
+
+
+def is_stated(statement: Statement, words: Mapping[str, str], text: str) -> bool:
+    """Return whether a file has a route's entry."""
+    pattern = fill_in(statement.pattern, {name: re.escape(word) for name, word in words.items()})
+    return re.search(pattern, text, re.MULTILINE) is not None
+
+
 def check_template(text: str) -> list[str]:
     """Return what to do about each difference between the code and the text of a template."""
+    return list_differences(import_functions(text))
+
+
+def import_functions(text: str) -> list[ApiFunction]:
+    """Return the API's functions in the text of a template; their modules can be imported then."""
     template = read_template(text)
     folders = [ROOT / LAYER, *list_code_folders(template, ROOT).values()]
     sys.path += [str(folder) for folder in folders if str(folder) not in sys.path]
-    return list_differences(read_functions(template))
+    return read_functions(template)
 
 
 def main() -> int:
-    """Print the differences; return 1 if there are any."""
-    differences = check_template((ROOT / "template.yaml").read_text(encoding="utf-8"))
-    print(*differences, sep="\n", end="", file=sys.stderr)
-    return 1 if differences else 0
+    """Print the differences, and what is stated once only; return 1 if there is anything."""
+    template = (ROOT / "template.yaml").read_text(encoding="utf-8")
+    found = check_template(template) + list_unstated(import_functions(template))
+    print(*found, sep="\n", end="", file=sys.stderr)
+    return 1 if found else 0
 
 
 if __name__ == "__main__":

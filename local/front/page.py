@@ -45,11 +45,13 @@ def render_front(
     notice: str = "",
     circuit: str = "",
     released: int | None = None,
+    woken: bool = True,
     problem: str = "",
 ) -> HttpResponse:
     """Return the front page; `api` is the API's address, `problem` why a form had no effect.
 
-    `notice` is the effect of a form; if it forced a `circuit`, `released` jobs were let go, None if that is not known.
+    `notice` is the effect of a form; if it forced a `circuit`, `released` jobs were let go, None if that is not known,
+    and the relay was `woken` for them.
     """
     forced = next((line for line in view.circuits.found if line.name == circuit and notice in FORCES), None)
     return _render(
@@ -58,7 +60,7 @@ def render_front(
         view=view,
         api=api,
         signed_in=signed_in,
-        notice=_write_notice(notice, forced, released),
+        notice=_write_notice(notice, forced, released, woken=woken),
         lists_jobs=bool(forced and (forced.held_jobs or released)),
         problem=problem,
         people=[(role, build_address(role), ABILITIES[role]) for role in ROLES],
@@ -71,9 +73,9 @@ def render_trace(view: TraceView) -> HttpResponse:
     return _render("trace.html.j2", status=200 if view.steps.found or view.requests else 404, view=view)
 
 
-def _write_notice(notice: str, forced: CircuitLine | None, released: int | None) -> str:
+def _write_notice(notice: str, forced: CircuitLine | None, released: int | None, *, woken: bool) -> str:
     text = NOTICES.get(notice, "")
-    return f"{text} {describe_release(asdict(forced), released)}" if forced else text
+    return f"{text} {describe_release(asdict(forced), released, woken=woken)}" if forced else text
 
 
 def format_age(seconds: int | None) -> str:

@@ -103,6 +103,7 @@ class FrontRoutes:
             notice=query.get("done", ""),
             circuit=query.get("circuit", ""),
             released=_read_count(query.get("released", "")),
+            woken="late" not in query,
             problem=problem,
         )
 
@@ -162,9 +163,10 @@ class FrontRoutes:
         released = answer["released_jobs"]
         if _wants_json(request):
             lines = [asdict(line) for line in read_circuits(answer)]
-            return _respond_json({"circuits": lines, "released_jobs": released})
+            return _respond_json({"circuits": lines, "released_jobs": released, "relay_woken": answer["relay_woken"]})
         done = {"done": state if state in FORCES else "", "circuit": name}
         done |= {} if released is None else {"released": released}
+        done |= {"late": "1"} if answer["relay_woken"] is False else {}
         return _redirect(f"{FRONT}?{urlencode(done)}#circuits")
 
     async def _refuse(self, request: HttpRequest, problem: str) -> HttpResponse:

@@ -44,6 +44,28 @@ def test_a_thousand_calls_have_a_thousand_effects_though_every_fifth_answer_is_l
     effects.require_each_once("python", ids)
 
 
+class LosingTransport(httpx.HTTPTransport):
+    """The way to the store, which does what it is asked; every other answer is lost, from the first on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sent = 0
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        answer = super().handle_request(request)
+        self._sent += 1
+        if self._sent % 2:
+            answer.close()
+            raise httpx.ReadError("lost on the way")
+        return answer
+
+
+def count_documents(cloud: RunningCloud, claims: list[str]) -> int:
+    """Return how many documents these claims have."""
+    query = "SELECT count(*) AS n FROM documents WHERE claim_id = ANY(%s::uuid[])"
+    return int(cloud.query_rows(query, claims)[0]["n"])
+
+
 def test_the_example_in_the_documentation_imports_what_exists() -> None:
     """The names of generated functions follow the description's operation ids."""
     page = (ROOT / "docs/how-to/use-the-clients.md").read_text(encoding="utf-8")
@@ -54,16 +76,17 @@ def test_the_example_in_the_documentation_imports_what_exists() -> None:
 
 
 def test_a_claim_with_a_document_is_filed_and_listed_page_by_page(cloud: RunningCloud, proxy: LossyProxy) -> None:
-    """Uploads and cursors too, with every fifth answer lost: three claims, three documents."""
+    """Uploads and cursors too; every fifth answer is lost, and every other of the store: three claims, three files."""
     _, signed_in = CloudUsers(cloud).make_member()
     member = connect(f"{proxy.url}/api", token=str(signed_in.headers["Authorization"]).removeprefix("Bearer "))
     create = find_function("POST", "/claims")
     claims = [create.sync(client=member, body=NewClaim.from_dict(make_claim_body())) for _ in range(3)]
-    with httpx.Client(timeout=30) as store:
+    with httpx.Client(timeout=30, transport=LosingTransport()) as store:
         documents = [
             upload_document(member.get_httpx_client(), each.id, "pass.txt", "text/plain", b"Boarding pass", store=store)
             for each in claims
         ]
     listed = list(iterate(find_function("GET", "/claims").sync, client=member, limit=1))
     assert [document["state"] for document in documents] == ["available"] * 3
+    assert count_documents(cloud, [str(claim.id) for claim in claims]) == 3
     assert [claim.id for claim in listed] == [claim.id for claim in reversed(claims)]

@@ -42,9 +42,10 @@ def test_a_thousand_calls_have_a_thousand_effects_though_every_fifth_answer_is_l
 
 
 def test_a_claim_with_a_document_is_filed_and_listed_page_by_page(cloud: RunningCloud, proxy: LossyProxy) -> None:
-    """Uploads and cursors too, with every fifth answer lost: three claims, three documents."""
+    """Uploads and cursors too; every fifth answer is lost, and every other of the store: three claims, three files."""
     _, signed_in = CloudUsers(cloud).make_member()
     token = str(signed_in.headers["Authorization"]).removeprefix("Bearer ")
     seen = json.loads(run_node("tests/clients/file_claims.mjs", f"{proxy.url}/api", token))
     assert seen["documents"] == ["available"] * 3
+    assert seen["sent"] == 6
     assert seen["listed"] == seen["filed"][::-1]

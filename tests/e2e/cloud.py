@@ -127,9 +127,9 @@ def build_terminal_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
 
 
-def start(folder: Path, *arguments: str, root: Path = ROOT) -> RunningCloud:
+def start(folder: Path, *arguments: str, root: Path = ROOT, python: Path = LOCAL_PYTHON) -> RunningCloud:
     """Start a local cloud of a checkout and wait for its last line; fail with all it printed if that does not come."""
-    line = [str(LOCAL_PYTHON), "-m", "local", "--state", str(folder), "up", "--port", "0", *arguments]
+    line = [str(python), "-m", "local", "--state", str(folder), "up", "--port", "0", *arguments]
     process = subprocess.Popen(
         line, cwd=root, env=build_terminal_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -151,9 +151,9 @@ def _wait_until_ready(process: subprocess.Popen[str]) -> str:
 
 
 @contextmanager
-def run_cloud(folder: Path, *arguments: str, root: Path = ROOT) -> Iterator[RunningCloud]:
+def run_cloud(folder: Path, *arguments: str, root: Path = ROOT, python: Path = LOCAL_PYTHON) -> Iterator[RunningCloud]:
     """Run a local cloud, gone when the block ends."""
-    cloud = start(folder, *arguments, root=root)
+    cloud = start(folder, *arguments, root=root, python=python)
     try:
         yield cloud
     finally:

@@ -1,14 +1,22 @@
 """Operators see and force the deployed circuits, and the functions go by it."""
 
+import json
 import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import httpx
 
+from local.events.schedules import FILE, LOOK_S
 from tests.e2e.cloud import RunningCloud, wait_until
 from tests.e2e.cloud_users import CloudUsers
 from worker.job_runner import MOST_HOPS
 
 LEAVES_WITHIN_S = 3.0  # from the command's end; without it the mail would leave a minute after it was put off
+# On a machine that does much else; tests/settings/test_released_mails.py adds up the waits that do not depend on it. A
+# mail that nobody lets go leaves a minute after it was put off.
+LEAVES_ON_A_BUSY_MACHINE_S = 20.0
 LEAVES_NOW = re.compile(r"1 waiting job leaves now\.|\d+ waiting jobs leave now: one first, as the probe; ")
 
 
@@ -56,6 +64,58 @@ def test_mails_wait_while_operators_hold_their_circuit_open(cloud: RunningCloud,
     assert wait_until(lambda: len(cloud.list_mails(member["email"])) == 1, "the mail", LEAVES_WITHIN_S)
     assert wait_until(lambda: states(cloud)["email"] == "closed", "the probe's success")
     check_chains(cloud)
+
+
+def test_held_mails_leave_by_the_command_alone_once_their_circuit_is_forced_closed(
+    cloud: RunningCloud, users: CloudUsers
+) -> None:
+    """Nothing else would send them now: the relay's schedule is off, they are due in a minute. Each is tried once."""
+    try:
+        force(cloud, "email", "open")
+        members = [users.register() for _ in range(3)]
+        ids = [member["id"] for member in members]
+        assert wait_until(lambda: read_held_mails(cloud, ids) == 3, "three mails that wait")
+        with stop_schedule(cloud, "RelayFunction"):
+            runs = len(list_relayed_jobs(cloud))
+            assert force(cloud, "email", "closed") == "3 waiting jobs leave now."
+            wait_until(
+                lambda: all(cloud.list_mails(member["email"]) for member in members),
+                "the three mails",
+                LEAVES_ON_A_BUSY_MACHINE_S,
+            )
+            assert wait_until(lambda: sum(list_relayed_jobs(cloud)[runs:]) == 3, "the relay's own word of it")
+    finally:
+        force(cloud, "email", "closed")
+        force(cloud, "email", "auto")
+    rows = cloud.query_rows("SELECT attempts FROM outbox WHERE subject_id = ANY(%s) AND kind = 'mail'", ids)
+    assert [row["attempts"] for row in rows] == [1, 1, 1]
+
+
+def read_held_mails(cloud: RunningCloud, ids: list[str]) -> int:
+    """Return how many mails about these records wait for their circuit, for half a minute at least."""
+    held = (
+        "SELECT count(*) AS n FROM outbox WHERE subject_id = ANY(%s) AND kind = 'mail' AND last_error = 'circuit-open'"
+        " AND available_at > now() + interval '30 s'"
+    )
+    return int(cloud.query_rows(held, ids)[0]["n"])
+
+
+def list_relayed_jobs(cloud: RunningCloud) -> list[int]:
+    """Return how many jobs each run of the relay has sent, from the first run on."""
+    lines = (cloud.folder / "logs/RelayFunction.log").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line)["count"] for line in lines if '"message":"jobs_relayed"' in line]
+
+
+@contextmanager
+def stop_schedule(cloud: RunningCloud, function: str) -> Iterator[None]:
+    """Have a function's schedule begin no run within the block."""
+    changes = cloud.folder / FILE
+    changes.write_text(json.dumps({function: {"state": "DISABLED"}}), encoding="utf-8")
+    try:
+        time.sleep(2 * LOOK_S)  # until it is read, and a run that has just begun is over
+        yield
+    finally:
+        changes.unlink()
 
 
 def check_chains(cloud: RunningCloud) -> None:

@@ -14,6 +14,7 @@ from tests.accessibility import list_axe_violations, list_layout_faults
 from tests.browser import open_chromium
 from tests.e2e.cloud import RunningCloud, wait_until
 from tests.e2e.cloud_users import CloudUsers
+from tests.e2e.test_circuits import LEAVES_ON_A_BUSY_MACHINE_S
 from tests.e2e.test_pages import errors, hosts_asked, keep_screenshot, wait_for_element
 
 WAIT_S = 30
@@ -173,7 +174,7 @@ def test_a_held_mail_is_listed_with_its_reason(
         submit(browser, "#circuits input[value=email] ~ .choice button[value=closed]")
         told = wait_for_element(browser, ".notice").text
         assert told == "The circuit is held closed. 1 waiting job leaves now. List the jobs that wait"
-        assert wait_until(lambda: cloud.list_mails(member["email"]), "the mail")
+        assert wait_until(lambda: cloud.list_mails(member["email"]), "the mail", LEAVES_ON_A_BUSY_MACHINE_S)
         assert wait_until(lambda: not read_jobs(), "an outbox in which nothing waits")
     finally:
         for state in ("closed", "auto"):

@@ -28,6 +28,13 @@ def test_an_operator_is_told_when_the_waiting_jobs_leave(
     assert words in describe_release(circuit, released)
 
 
+@pytest.mark.parametrize(("released", "words"), [(1, "1 waiting job leaves"), (3, "3 waiting jobs leave")])
+def test_an_operator_is_told_if_nothing_leaves_before_the_schedule(released: int, words: str) -> None:
+    """The relay was not woken, since SQS did not take the message."""
+    told = describe_release({"state": "closed", "held_jobs": 0}, released, woken=False)
+    assert told.startswith(f"{words} within a minute: ")
+
+
 def test_the_table_shows_what_waits_for_each_circuit() -> None:
     """What is not known, or is not there, is a dash."""
     facts = {"forced": False, "since": None, "probe_at": None, "failures": 0, "generation": 1, "oldest_held_s": 57.2}

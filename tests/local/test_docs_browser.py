@@ -21,7 +21,7 @@ from shared.settings import Settings
 from tests.accessibility import list_axe_violations
 from tests.api_client import ApiClient, make_container
 from tests.browser import open_chromium
-from tests.e2e.test_pages import errors, select_operation, wait_for_element
+from tests.e2e.test_pages import errors, keep_screenshot, select_operation, wait_for_element
 from tests.fakes.admission import InMemoryAdmissionStore
 from tests.local.sample_front import SIGNED_IN
 from tests.unit.health.reports import ScriptedDependencies
@@ -83,8 +83,15 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
         yield started
 
 
-def open_docs(browser: webdriver.Chrome, address: str, width: int = DESK) -> None:
+def choose_scheme(browser: webdriver.Chrome, scheme: str) -> None:
+    """Have the browser's system be light or dark."""
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+
+
+def open_docs(browser: webdriver.Chrome, address: str, width: int = DESK, scheme: str = "light") -> None:
     """Open the page and wait until it lists the operations."""
+    choose_scheme(browser, scheme)
     metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width == PHONE}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     browser.get(address)
@@ -141,16 +148,21 @@ STATES: dict[str, Callable[[webdriver.Chrome], None]] = {
 }
 
 
-@pytest.mark.parametrize("path", ["/api/docs", "/_local/docs"])
+# The local page is the deployed one with a line more, so in dark it stands for both.
+PAGES = [("/api/docs", "light"), ("/_local/docs", "light"), ("/_local/docs", "dark")]
+
+
+@pytest.mark.parametrize(("path", "scheme"), PAGES)
 @pytest.mark.parametrize("width", [DESK, PHONE])
 @pytest.mark.parametrize("state", STATES)
 def test_axe_finds_nothing_on_the_documentation(
-    browser: webdriver.Chrome, origin: str, state: str, width: int, path: str
+    browser: webdriver.Chrome, origin: str, state: str, width: int, path: str, scheme: str
 ) -> None:
-    """Each state of the page is judged, with somebody signed in and without, at a desk and on a phone."""
-    open_docs(browser, origin + path, width)
+    """Each state of the page is judged, with somebody signed in and without, at a desk and on a phone, light and dark."""
+    open_docs(browser, origin + path, width, scheme)
     STATES[state](browser)
     time.sleep(0.5)  # colours and heights change by transitions
+    keep_screenshot(browser, f"docs-{state}-{width}-{scheme}")
     assert list_axe_violations(browser) == []
 
 
@@ -184,3 +196,19 @@ def test_a_link_to_an_operation_opens_it(browser: webdriver.Chrome, origin: str)
     open_docs(browser, f"{origin}/api/docs#/claims/claims.create")
     wait_for_element(browser, f"{select_operation('claims.create')} .try-out__btn")
     assert str(wait_for_element(browser, "#operations-tag-claims a").get_attribute("href")).endswith("#/claims")
+
+
+def read_ground(browser: webdriver.Chrome) -> str:
+    """Return the colour behind the page."""
+    return str(browser.execute_script("return getComputedStyle(document.documentElement).backgroundColor"))
+
+
+def test_the_documentation_is_dark_where_the_system_is(browser: webdriver.Chrome, origin: str) -> None:
+    """From its first moment, and when the system changes while it is open."""
+    open_docs(browser, f"{origin}/api/docs", scheme="dark")
+    dark = read_ground(browser)
+    assert dark == "rgb(28, 32, 34)", "Swagger UI's own ground"
+    choose_scheme(browser, "light")
+    assert WebDriverWait(browser, WAIT_S).until(lambda b: read_ground(b) != dark)
+    choose_scheme(browser, "dark")
+    assert WebDriverWait(browser, WAIT_S).until(lambda b: read_ground(b) == dark)

@@ -151,6 +151,12 @@ def test_the_notice_of_a_circuit_says_which_jobs_leave(
     assert ('href="/_local/jobs?state=pending"' in told) == ("List the" in text)
 
 
+def test_the_notice_says_so_if_the_relay_was_not_woken() -> None:
+    """Then nothing leaves now."""
+    page = render_front(make_front_view(), api=API, notice="closed", circuit="identity", released=3, woken=False)
+    assert "The circuit is held closed. 3 waiting jobs leave within a minute: " in read_text(page)
+
+
 def test_a_circuit_leads_to_the_jobs_that_wait_for_it() -> None:
     """With their number; nothing is said if none does, or if nobody knows."""
     page = render_front(make_front_view(), api=API).body.decode()

@@ -1,12 +1,18 @@
 """Uploads of documents: announced, sent to the store with a signed form, and completed."""
 
+import random
+import time
 import uuid
 from collections.abc import Mapping
 from typing import Any
 
 import httpx
 
+from interdomestik_client.retries import RetryPolicy
+
 _FORM_EXPIRED = 403
+_FAULT = 500  # the first status of those that are the store's fault
+_File = tuple[str, bytes, str]  # its name, its content and its type
 
 
 class UploadRefused(Exception):
@@ -19,24 +25,50 @@ class UploadRefused(Exception):
 
 
 def upload_document(
-    api: httpx.Client, claim_id: object, file_name: str, content_type: str, content: bytes, *, store: httpx.Client
+    api: httpx.Client,
+    claim_id: object,
+    file_name: str,
+    content_type: str,
+    content: bytes,
+    *,
+    store: httpx.Client,
+    policy: RetryPolicy | None = None,
 ) -> Mapping[str, Any]:
     """Upload a document of a claim; return it as it is available. Raise UploadRefused, httpx.TransportError.
 
-    `api` is `client.get_httpx_client()`; `store` sends to S3, without the token. A form that has expired meanwhile is
+    `api` is `client.get_httpx_client()`; `store` sends to S3, without the token. An upload whose answer is lost is
+    repeated as `policy` says: the same file is stored again, in the same place. A form that has expired meanwhile is
     signed anew by repeating the announcement with its own key, which reserves no second place.
     """
     announcement = {"file_name": file_name, "content_type": content_type, "size": len(content)}
     documents, key = f"/claims/{claim_id}/documents", {"Idempotency-Key": str(uuid.uuid4())}
     for is_last in (False, True):
         announced = _read(api.post(documents, json=announcement, headers=key))
-        form = announced["upload"]
-        sent = store.post(form["url"], data=form["fields"], files={"file": (file_name, content, content_type)})
+        sent = _send(store, announced["upload"], (file_name, content, content_type), policy or RetryPolicy())
         if sent.status_code != _FORM_EXPIRED or is_last:
             break
     if sent.is_error:
         raise UploadRefused(sent.status_code, {})
     return _read(api.post(f"{documents}/{announced['id']}/completion"))
+
+
+def _send(store: httpx.Client, form: Mapping[str, Any], file: _File, policy: RetryPolicy) -> httpx.Response:
+    """Return the store's answer to an upload, repeated while it is lost or a fault and there is time."""
+    deadline = time.monotonic() + policy.patience_s
+    attempt = 0
+    while True:
+        pause = policy.choose_pause(attempt, None, random.random)
+        is_last = time.monotonic() + pause >= deadline
+        try:
+            answer = store.post(form["url"], data=form["fields"], files={"file": file})
+        except httpx.TransportError:
+            if is_last:
+                raise
+        else:
+            if is_last or answer.status_code < _FAULT:
+                return answer
+        time.sleep(pause)
+        attempt += 1
 
 
 def _read(response: httpx.Response) -> Mapping[str, Any]:

@@ -18,6 +18,7 @@ from shared.fields import (
     RecordId,
     RequestModel,
     ResponseModel,
+    TextFormat,
     make_file_name_format,
     make_line_format,
     make_prose_format,
@@ -55,6 +56,7 @@ EXTENSIONS: dict[ContentType, tuple[str, ...]] = {
     "application/pdf": ("pdf",),
     "text/plain": ("txt", "text"),
 }
+ClaimNumber = Annotated[str, TextFormat(r"^CLM-[0-9]{4}-[0-9]{6,12}$", "a claim's number, like CLM-2026-000045")]
 FileName = Annotated[str, make_file_name_format(1, 200, [e for extensions in EXTENSIONS.values() for e in extensions])]
 
 # Older claims are time-barred everywhere; an earlier date is a typing error.
@@ -138,9 +140,7 @@ class Assignment(RequestModel):
 class ClaimQuery(PageQuery):
     """The filters of the list of claims, each of which narrows it; `stuck` have been in their state for too long."""
 
-    number: str | None = Field(
-        default=None, pattern=r"^CLM-[0-9]{4}-[0-9]{6,12}$", description="Only the claim with this number."
-    )
+    number: ClaimNumber | None = Field(default=None, description="Only the claim with this number.")
     member_id: RecordId | None = Field(default=None, description="Only claims of the member with this id.")
     state: ClaimState | None = Field(default=None, description="Only claims in this state.")
     assignee: OwnOrId | None = Field(

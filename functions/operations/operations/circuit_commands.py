@@ -79,16 +79,19 @@ class CircuitCommands:
 
     def _force(self, command: ForceCircuit) -> dict[str, Any]:
         circuit = force_circuit(self.store, self.find_policy(command.name), command.state, read_epoch_micros())
-        held, released = self._record(command, circuit), 0
+        held, released, woken = self._record(command, circuit), 0, None
         if held and command.name in held and circuits.permits_call(circuit, read_epoch_micros()):
-            held, released = self._release(command.name) or (None, 0)
+            held, released, woken = self._release(command.name) or (None, 0, None)
         shown = {command.name: self._describe(command.name, circuit, held)}
-        return {"circuits": shown, "released_jobs": None if held is None else released}
+        return {"circuits": shown, "released_jobs": None if held is None else released, "relay_woken": woken}
 
-    def _release(self, name: str) -> tuple[HeldJobs, int] | None:
-        """Release the jobs that wait for a circuit; return which still wait, and how many were released.
+    def _release(self, name: str) -> tuple[HeldJobs, int, bool] | None:
+        """Release the jobs that wait for a circuit.
 
-        None if the database did not answer: then the relay tries them again when they are due.
+        Return which still wait, how many were released, and whether the relay was woken.
+
+        If SQS does not take the wake-up, the relay's schedule finds the jobs, within a minute. None if the database did
+        not answer: then the relay tries them again when they are due.
         """
         self.sleep(self.find_policy(name).refresh_s + MARGIN_S)
 
@@ -97,9 +100,7 @@ class CircuitCommands:
             return Pending(lambda: (held.resolve(), released.resolve()))
 
         answer = self._ask(release, "jobs_not_released", circuit=name)
-        if answer is not None:
-            self.get_queues().wake_relay()
-        return answer
+        return None if answer is None else (*answer, self.get_queues().wake_relay())
 
     def _record(self, command: ForceCircuit, circuit: CircuitSnapshot) -> HeldJobs | None:
         """Write the audit entry, unless an earlier run of the command has; return which jobs are held."""

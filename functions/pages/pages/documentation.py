@@ -42,8 +42,10 @@ _PAGE = """<!doctype html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
 <title>Interdomestik API</title>
 <link rel="icon" href="data:,">
+{scheme}
 {styles}
 </head>
 <body>
@@ -125,15 +127,18 @@ class _DocumentationPage:
 @cache
 def _build_page() -> _DocumentationPage:
     styles = (_read_asset("swagger-ui.css"), _read_own_file("docs_page.css"))
+    scheme = _read_own_file("docs_page_scheme.js")
     scripts = (
         _read_asset("swagger-ui-bundle.js"),
         _read_own_file("docs_page_access.js"),
         _read_own_file("docs_page.js"),
     )
     policy = _POLICY.format(
-        scripts=" ".join(map(_hash_inline_source, scripts)), styles=" ".join(map(_hash_inline_source, styles))
+        scripts=" ".join(map(_hash_inline_source, (scheme, *scripts))),
+        styles=" ".join(map(_hash_inline_source, styles)),
     )
     html = _PAGE.format(
+        scheme=f"<script>{scheme}</script>",
         styles="\n".join(f"<style>{style}</style>" for style in styles),
         scripts="\n".join(f"<script>{script}</script>" for script in scripts),
         keys=_KEYS,

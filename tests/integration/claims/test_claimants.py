@@ -103,11 +103,21 @@ def test_a_cursor_of_one_members_claims_does_not_lead_into_anothers(claim_fixtur
         assert client.call("GET", "/claims", query={**other, "cursor": cursor}).pointers == ["cursor"]
 
 
-@pytest.mark.parametrize("query", [{"number": "CLM-1"}, {"number": "MEM-2026-000001"}, {"member_id": "besa"}])
-def test_a_number_or_id_that_is_none_is_refused_by_name(claim_fixtures: ClaimFixtures, query: dict[str, str]) -> None:
-    """It is not ignored."""
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ({"number": "CLM-1"}, "is not a claim's number, like CLM-2026-000045"),
+        ({"number": "MEM-2026-000001"}, "is not a claim's number, like CLM-2026-000045"),
+        ({"member_id": "besa"}, "is not an id"),
+    ],
+)
+def test_a_number_or_id_that_is_none_is_refused_by_name(
+    claim_fixtures: ClaimFixtures, query: dict[str, str], words: str
+) -> None:
+    """It is not ignored, and the error says how one looks."""
     reply = claim_fixtures.client.sign_in_as(claim_fixtures.add_staff()).call("GET", "/claims", query=query)
     assert (reply.status, reply.pointers) == (422, list(query))
+    assert reply.json["errors"][0]["detail"].startswith(words)
 
 
 def test_a_claim_is_taken_from_its_assignee_on_the_version_that_was_read(claim_fixtures: ClaimFixtures) -> None:

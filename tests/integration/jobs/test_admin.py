@@ -230,6 +230,16 @@ def test_a_circuit_that_lets_calls_pass_again_lets_the_waiting_jobs_go(held: Hel
     assert held.queues.wake_ups == [0]
 
 
+def test_a_relay_that_cannot_be_woken_is_said(held: HeldMails) -> None:
+    """The jobs are due all the same, and the relay's schedule finds them."""
+    held.force("open")
+    job, held.queues.broken = held.add(), True
+    answer = admin.handler({"command": "force-circuit", "name": "email", "state": "closed"}, LambdaContext())
+    assert (answer["released_jobs"], answer["relay_woken"], held.is_due(job)) == (1, False, True)
+    again = admin.handler({"command": "force-circuit", "name": "email", "state": "closed"}, LambdaContext())
+    assert (again["released_jobs"], again["relay_woken"]) == (0, None), "there was nothing to wake it for"
+
+
 def test_a_circuit_that_stays_open_keeps_the_jobs_and_says_until_when(
     held: HeldMails, store: InMemoryCircuitStore
 ) -> None:

@@ -59,7 +59,7 @@ def test_the_page_runs_only_what_it_was_built_with(client: ApiClient) -> None:
     }
 
     assert {kind: set(policy[kind].split()) for kind in inline} == inline
-    assert [len(found) for found in inline.values()] == [3, 2]
+    assert [len(found) for found in inline.values()] == [4, 2]
     assert (policy["default-src"], policy["frame-ancestors"], policy["connect-src"]) == ("'none'", "'none'", "'self'")
     assert "unsafe" not in reply.headers["Content-Security-Policy"]
 

@@ -97,3 +97,22 @@ def test_an_event_gets_a_name_that_its_function_does_not_have_yet() -> None:
     renamed = TEMPLATE.replace(MOVE, "").replace("        AssignClaim:\n", f"        {name}:\n")
     [printed] = routes.check_template(renamed)
     assert f"\n        {name}2:\n" in printed
+
+
+def test_every_operation_is_stated_where_people_state_it_again() -> None:
+    assert routes.list_unstated(routes.import_functions(TEMPLATE)) == []
+
+
+def test_an_operation_that_is_stated_once_only_is_printed_with_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each file with how its entry begins; of the answers for `sam local`, that to a wrong method too."""
+    path = "/claims/{claim_id}/notes"
+    added = replace(api.operations["POST", "/claims/{claim_id}/transitions"], resource=path)
+    monkeypatch.setitem(api.operations, ("POST", path), added)
+    printed = routes.list_unstated(routes.import_functions(TEMPLATE))
+    assert [line.strip().split(" is missing. Its entry begins: ") for line in printed] == [
+        [f"tests/template/test_routes.py: POST {path}", f'ExpectedRoute("post", "{path}", "ClaimsFunction"),'],
+        [f"tests/integration/access/permissions.toml: POST {path}", f'[operations."POST {path}"]'],
+        [f"tools/events/requests.py: POST {path}", f'"POST {path}": SampleRequest(…),'],
+        [f"tests/sam/answers.toml: POST {path}", '["claims/post_claims_claim_id_notes"]'],
+        [f"tests/sam/answers.toml: ANY {path}", '["claims/any_claims_claim_id_notes"]'],
+    ]

@@ -26,7 +26,6 @@ WORDS: Mapping[str, str] = {
     "string_type": "must be a string, and is {found}",
     "string_too_short": "{length}",
     "string_too_long": "{length}",
-    "string_pattern_mismatch": "must match the pattern {pattern}",
     "string_unicode": "is not well-formed Unicode",
     "int_type": f"{_WHOLE}, and is {{found}}",
     "int_from_float": f"{_WHOLE}, and has decimals",
