@@ -1,4 +1,4 @@
-"""`python -m bench.capacity`: load the service with 1 to 200 users, and write measurements/capacity.json and the page."""
+"""`python -m bench.capacity`: load the service with 1 to 200 users; write measurements/capacity.json and the page."""
 
 import signal
 

@@ -45,7 +45,14 @@ class LoadedCloud:
 
 @asynccontextmanager
 async def run_loaded_cloud(
-    name: str, root: Path, folder: Path, *, members: int, seed: int, clock: RunClock, on_sample: Callable[[CallSample], None]
+    name: str,
+    root: Path,
+    folder: Path,
+    *,
+    members: int,
+    seed: int,
+    clock: RunClock,
+    on_sample: Callable[[CallSample], None],
 ) -> AsyncIterator[LoadedCloud]:
     """Run a cloud of the checkout `root` with so many members signed in. Raise TargetStartError, FixtureError."""
     cloud = LocalCloud(root, folder, CloudOptions(parameters=CHANGED, flags=FLAGS))

@@ -1,13 +1,16 @@
 """The knee of the curve, and what is left of the peak beyond it, each with an interval over the rounds.
 
-A knee is where two bounds of a closed system meet (Lazowska et al., "Quantitative System Performance", 1984, chapter 5).
+A knee is where two bounds of a closed system meet (Lazowska et al., "Quantitative System Performance", 1984).
 While nobody waits for another, each user more adds the same number of calls a second; at most the service serves its
 peak. The number of users at which the first line reaches the second is the knee: from there on more users only wait.
 
-An interval is a bootstrap's over the rounds: whole rounds are drawn, because what disturbs the machine disturbs all turns
-of a round. The peak is looked for again in each draw, so that its choice is part of the uncertainty.
+An interval is a bootstrap's over the rounds: whole rounds are drawn, as what disturbs the machine disturbs all turns of
+a round. The peak is looked for again in each draw, so that its choice is part of the uncertainty. Of few rounds a
+bootstrap's interval is too narrow; it is widened as much as Student's t is wider than the normal distribution
+(Hesterberg, "What Teachers Should Know About the Bootstrap", 2015, 4.4: the expanded percentile interval).
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +18,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from stress.estimates import CONFIDENCE, RESAMPLES, SEED, Values
+from stress.estimates import RESAMPLES, SEED, TAIL, Values
 from stress.model import Estimate
 
 LIGHT_USERS = 10  # up to so many users nobody waits for another; of a knee below that the estimate is too high
@@ -23,6 +26,12 @@ BEYOND = 3  # times the users of the knee
 FEWEST_ROUNDS = 3  # of fewer no interval says anything
 
 Statistic = Callable[[Values], Values]  # of the mean of each number of users, along the last axis
+
+
+def expand_confidence(rounds: int) -> float:
+    """Return at which confidence a bootstrap over so many rounds has to be read to have CONFIDENCE."""
+    reach = math.sqrt(rounds / (rounds - 1)) * stats.t.ppf(1 - TAIL, rounds - 1)
+    return 1 - 2 * float(stats.norm.sf(reach))
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,7 @@ class GoodputCurve:
             paired=True,
             vectorized=True,
             n_resamples=RESAMPLES,
-            confidence_level=CONFIDENCE,
+            confidence_level=expand_confidence(rounds),
             method="percentile",
             rng=np.random.default_rng(SEED),
         ).confidence_interval

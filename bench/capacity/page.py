@@ -80,7 +80,9 @@ def describe_knee(curve: Mapping[str, Any]) -> str:
     """Return where the knee is, and what was measured beyond it."""
     if curve["knee_users"] is None:
         return "There were too few rounds to find the knee."
-    found = f"The knee is at **{format_interval(curve['knee_users'])} users**; most was served with {curve['peak_users']}. "
+    found = (
+        f"The knee is at **{format_interval(curve['knee_users'])} users**; most was served with {curve['peak_users']}. "
+    )
     if curve["beyond_users"] is None:
         return found + "Three times its users were not measured."
     kept = NONE if curve["kept_share"] is None else format_interval(curve["kept_share"])
@@ -119,7 +121,9 @@ def list_figures(figures: Iterable[Mapping[str, Any]]) -> Iterator[Sequence[str]
     """Yield a row for each figure with its bar."""
     for figure in figures:
         value = NONE if figure["value"] is None else format_number(figure["value"])
-        interval = NONE if figure["low"] is None else f"{format_number(figure['low'])} – {format_number(figure['high'])}"
+        interval = (
+            NONE if figure["low"] is None else f"{format_number(figure['low'])} – {format_number(figure['high'])}"
+        )
         outcome = figure["outcome"] if figure["outcome"] == "PASS" else f"**{figure['outcome']}**"
         yield figure["name"], value, interval, f"{SIGNS[figure['side']]} {figure['bar']:g}", outcome
 

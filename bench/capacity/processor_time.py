@@ -28,9 +28,7 @@ GROUPS = {
 # The processes that `make up` names in its state.json.
 RECORDED = {"postgres": "postgres", "emulator": "emulator", "database_proxy": "proxy", "gateway": "gateway"}
 # The packages of functions that no call waits for. All others answer calls.
-BACKGROUND = frozenset(
-    {"relay", "worker", "housekeeping", "operations", "migration", "pretraffic", "database_setup"}
-)
+BACKGROUND = frozenset({"relay", "worker", "housekeeping", "operations", "migration", "pretraffic", "database_setup"})
 RUNTIME_CLIENT = "awslambdaric"  # `python -m awslambdaric members.app.handler`
 
 

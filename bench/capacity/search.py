@@ -19,7 +19,6 @@ USERS = 50
 P95_MS = 250.0
 FIRST_RATE = 60.0  # calls a second: what was measured on 26 November 2026
 TURN_S = 3.5
-RAMP_S = 0.5  # of each turn, not judged
 
 
 async def search_rates(
@@ -31,7 +30,8 @@ async def search_rates(
     report: Callable[[str], None],
 ) -> dict[str, LoadSearch]:
     """Return the search of each cloud by its name; no round begins that would end after the limit."""
-    clock, searches, longest = clouds[0].generator.clock, {each.name: LoadSearch(FIRST_RATE, P95_MS) for each in clouds}, 0.0
+    clock, longest = clouds[0].generator.clock, 0.0
+    searches = {each.name: LoadSearch(FIRST_RATE, P95_MS) for each in clouds}
     until = clock.read_now() + limit_s
     for number in range(rounds):
         began = clock.read_now()
@@ -47,13 +47,12 @@ async def search_rates(
 
 async def _run_trial(loaded: LoadedCloud, search: LoadSearch, seed: int) -> None:
     """Let the users call at the search's rate, and note how that went."""
-    began = loaded.generator.clock.read_now()
     pacing = make_intervals(USERS, search.load)
     first_s = 2 * USERS / search.load
     samples = await run_users(
         loaded.generator, loaded.calls, pacing, users=USERS, first_s=first_s, seconds=TURN_S, seed=seed
     )
-    search.note([sample for sample in samples if sample.meant_s >= began + RAMP_S])
+    search.note(samples)
     await loaded.wait_until_rested()
 
 

@@ -24,7 +24,7 @@ FUNCTIONS = ("AgentsFunction", "MembersFunction", "ClaimsFunction", "HealthFunct
 
 @dataclass(frozen=True)
 class MeasuredTurn:
-    """All calls of a turn, and the processor time until their jobs were done; what was answered within a window counts."""
+    """All calls of a turn, the window within which answers count, and the processor time until all jobs were done."""
 
     users: int
     from_s: float

@@ -34,9 +34,7 @@ def run_on_cloud(folder: Path, work: Callable[[LoadedCloud], Awaitable[Any]]) ->
     """Return what the work on a cloud of its own returns."""
 
     async def run() -> Any:
-        running = run_loaded_cloud(
-            "present", ROOT, folder, members=MEMBERS, seed=1, clock=RunClock(), on_sample=ignore
-        )
+        running = run_loaded_cloud("present", ROOT, folder, members=MEMBERS, seed=1, clock=RunClock(), on_sample=ignore)
         async with running as loaded:
             return await work(loaded)
 
@@ -82,7 +80,8 @@ def test_every_call_of_a_turn_is_counted_and_served(measured: dict[str, Any]) ->
 
 def test_every_part_has_processor_time(measured: dict[str, Any]) -> None:
     """The jobs' environments may rest in a turn without a write."""
-    times = {group: sum(turn.processor_s[group] for [*turns] in measured["rounds"] for turn in turns) for group in GROUPS}
+    [turns] = measured["rounds"]
+    times = {group: sum(turn.processor_s[group] for turn in turns) for group in GROUPS}
     assert [group for group, seconds in times.items() if seconds == 0 and group != "jobs"] == []
 
 

@@ -150,7 +150,9 @@ def test_no_user_makes_two_calls_at_a_time_and_all_are_answered() -> None:
 
     async def run() -> int:
         async with run_setup(answer) as setup:
-            made = await run_users(setup.generator, Reads(), make_pauses(0.0), users=5, first_s=0.1, seconds=0.4, seed=1)
+            made = await run_users(
+                setup.generator, Reads(), make_pauses(0.0), users=5, first_s=0.1, seconds=0.4, seed=1
+            )
             assert all(each.is_accepted for each in made)
             return len(made)
 
