@@ -16,7 +16,7 @@ report = $(if $(1),$(if $(wildcard $(1)/report.json),$(1),$(error there is no re
 
 .PHONY: help up down url reset token circuits logs psql migrate release environments dev-environments stress-environments \
 	stress stress-controls controls-tenth stress-compare stress-keep verify quick test ci nightly chaos guarantees figures forget lint style names routes generated types \
-	imports template checkov spectral clients unit settings contract docs rules exhaustive mutations mutants integration one-by-one one-by-one-all local e2e alarms timed schemathesis bench bench-tests \
+	imports template checkov spectral clients unit settings contract docs rules exhaustive mutations mutants integration one-by-one one-by-one-all local e2e alarms timed schemathesis bench capacity bench-tests \
 	harness readiness axe openapi reference ci-page \
 	oldest-python other-pythons requirements events sam sam-events sam-local sam-lint sam-build sam-environment deploy released
 
@@ -260,7 +260,11 @@ bench: dev-environments ## Measure calls and starts beside other stacks, in six 
 	@$(BOOTSTRAP) bench
 	@$(BIN)/python -m bench $(if $(SEED),--seed $(SEED))
 
-bench-tests: dev-environments ## Test that the other stacks answer as ours does, and count what has a budget again
+# Both clouds need 15 GB of memory at 200 users. What it measures is a file of measurements/, so run it on an idle machine.
+capacity: dev-environments ## Load the service with 1 to 200 users, in ten minutes, and write docs/reference/capacity.md [SEED=… BASE=commit ALONE=1]
+	@$(BIN)/python -m bench.capacity $(if $(SEED),--seed $(SEED)) $(if $(BASE),--base $(BASE)) $(if $(ALONE),--alone)
+
+bench-tests: dev-environments ## Test that the other stacks answer as ours does, count what has a budget again, and let a few users call
 	@$(BOOTSTRAP) bench
 	@$(BIN)/pytest tests/bench
 

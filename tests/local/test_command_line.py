@@ -167,6 +167,7 @@ runpy.run_module(sys.argv[1], run_name="__main__")
         ("stress", "stress.run"),
         ("stress.controls", "stress.controls.records"),
         ("bench", "bench.warm"),
+        ("bench.capacity", "bench.capacity.run"),
     ],
 )
 def test_ctrl_c_while_a_program_is_being_loaded_prints_nothing(module: str, imported: str) -> None:
