@@ -79,7 +79,8 @@ class CircuitCommands:
 
     def _force(self, command: ForceCircuit) -> dict[str, Any]:
         circuit = force_circuit(self.store, self.find_policy(command.name), command.state, read_epoch_micros())
-        held, released, woken = self._record(command, circuit), 0, None
+        held, released = self._record(command, circuit), 0
+        woken: bool | None = None  # whether the relay was; null if there was nothing to wake it for
         if held and command.name in held and circuits.permits_call(circuit, read_epoch_micros()):
             held, released, woken = self._release(command.name) or (None, 0, None)
         shown = {command.name: self._describe(command.name, circuit, held)}
