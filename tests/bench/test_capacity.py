@@ -1,6 +1,7 @@
 """Knee, bars and page of `make capacity`, on made-up turns."""
 
 import random
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -195,24 +196,44 @@ def test_both_rates_of_a_comparison_are_of_the_same_search() -> None:
     assert found["ratio"]["low"] <= found["ratio"]["value"] <= found["ratio"]["high"]
 
 
+def make_measured() -> dict[str, Any]:
+    """Return what a run of made-up turns has measured, without a comparison."""
+    rounds = [[make_turn(1, 2), make_turn(10, 20), make_turn(50, 80, 10)] for _ in range(3)]
+    curve = build_curve(rounds)
+    run = {"commit": "0123456789ab", "at": "2026-11-28", "seed": 1, "python": "3.13.1", "processors": 2}
+    measured: dict[str, Any] = {
+        "run": {**run, "members": 160, "rounds": 3, "lag_p99_ms": 2.0, "seconds": 60},
+        "changed_settings": {"MailRate": "1000"},
+        "levels": describe_levels(rounds, curve),
+        "curve": describe_curve(curve, describe_estimate),
+        "idle_processor_ms": dict.fromkeys(GROUPS, 1.0),
+        "refusals": describe_refusals([THROTTLED, UNAVAILABLE]),
+        "earlier": {"commit": ""},
+    }
+    figures = judge_run(measured)
+    return {**measured, "figures": figures, "verdict": combine_outcomes(figures)}
+
+
+def test_the_terminal_shows_each_number_of_users() -> None:
+    rows = list(list_terminal_rows(make_measured()))
+    assert [row.split()[0] for row in rows[1:-1]] == ["1", "10", "50"]
+
+
+def test_the_page_says_what_was_not_decided() -> None:
+    files = build_files(make_measured())
+    [text] = [text for path, text in files.items() if path.suffix == ".md"]
+    assert "Three times its users were not measured." in text
+    assert "compared with no earlier commit" in text
+    assert text.count("**INVALID**") == 3, "the verdict, what is left beyond the knee, and the ratio"
+
+
+def test_every_part_of_the_page_is_filled_in() -> None:
+    files = build_files(make_measured())
+    assert [path.suffix for path in files] == [".md", ".svg", ".svg", ".svg"]
+    assert all(not re.search(r"\{[a-z]+\}", text) for text in files.values())
+
+
 def test_the_page_shows_the_kept_capacity_run() -> None:
     """Otherwise: python -m bench.capacity --page."""
     outdated = {path.name for path, text in build_files(read_measured()).items() if path.read_text("utf-8") != text}
     assert outdated == set()
-
-
-def test_the_terminal_shows_each_number_of_users() -> None:
-    measured = read_measured()
-    rows = list(list_terminal_rows(measured))
-    assert [row.split()[0] for row in rows[1:-1]] == [str(level["users"]) for level in measured["levels"]]
-
-
-def test_the_page_says_what_was_not_decided() -> None:
-    measured = read_measured()
-    shaken = {**measured, "curve": {**measured["curve"], "beyond_users": None, "kept_share": None},
-              "earlier": {"commit": ""}}  # fmt: skip
-    figures = judge_run(shaken)
-    text = next(text for path, text in build_files({**shaken, "figures": figures}).items() if path.suffix == ".md")
-    assert "Three times its users were not measured." in text
-    assert "compared with no earlier commit" in text
-    assert text.count("**INVALID**") >= 2

@@ -158,7 +158,7 @@ PAGES = [("/api/docs", "light"), ("/_local/docs", "light"), ("/_local/docs", "da
 def test_axe_finds_nothing_on_the_documentation(
     browser: webdriver.Chrome, origin: str, state: str, width: int, path: str, scheme: str
 ) -> None:
-    """Each state of the page is judged, with somebody signed in and without, at a desk and on a phone, light and dark."""
+    """Each state of the page is judged, signed in and signed out, at a desk and on a phone, light and dark."""
     open_docs(browser, origin + path, width, scheme)
     STATES[state](browser)
     time.sleep(0.5)  # colours and heights change by transitions

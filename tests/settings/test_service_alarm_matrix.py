@@ -164,7 +164,7 @@ def read_rule(alarm: str) -> Rule:
 
 
 @cache
-def list_states(found: str, alarm: str) -> list[State]:
+def list_fault_states(found: str, alarm: str) -> list[State]:
     """Return an alarm's state in each minute of a fault."""
     return list_states(read_rule(alarm), FAULTS[found].list_values(alarm), MINUTES)
 
@@ -178,7 +178,7 @@ def is_touched(found: MetricFault, alarm: str) -> bool:
 def test_each_fault_of_a_service_rings_its_alarms_and_no_other_and_they_end(name: str) -> None:
     """Nothing rings before it, nor at the end."""
     found = FAULTS[name]
-    states = {alarm: list_states(name if is_touched(found, alarm) else "nothing", alarm) for alarm in SERVICE_ALARMS}
+    states = {alarm: list_fault_states(name if is_touched(found, alarm) else "nothing", alarm) for alarm in SERVICE_ALARMS}
     assert {alarm for alarm, each in states.items() if "ALARM" in each} == found.rings
     before = BEGINS - MINUTES[0]
     assert {alarm for alarm, each in states.items() if "ALARM" in each[:before] or each[-1] != "OK"} == set()

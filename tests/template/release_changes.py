@@ -180,7 +180,10 @@ PLAIN: dict[str, tuple[Deployment, frozenset[str]]] = {
         FUNCTIONS,
     ),
     # No part of a version: Lambda makes none for it, so that a plain deployment of nothing else fails.
-    CONCURRENCY: (change_text("[ReservesConcurrency, 16, ", "[ReservesConcurrency, 17, "), frozenset({"WorkerFunction"})),
+    CONCURRENCY: (
+        change_text("[ReservesConcurrency, 16, ", "[ReservesConcurrency, 17, "),
+        frozenset({"WorkerFunction"}),
+    ),
     "the way into the VPC": (change_text(", !Ref SecurityGroupIds]\n", ", [sg-1]]\n"), FUNCTIONS),
 }
 

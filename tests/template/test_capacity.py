@@ -58,7 +58,7 @@ def read_throttles(reserved: str) -> dict[tuple[str, str], tuple[int, int]]:
 
 
 @cache
-def read_concurrency() -> dict[tuple[str, str], tuple[str, int]]:
+def read_reservations() -> dict[tuple[str, str], tuple[str, int]]:
     """Return the function of every deployed method, and its reserved concurrency."""
     deployed = list_connected_functions(deploy(ALL))
     return {
@@ -85,7 +85,7 @@ def test_no_method_lets_in_more_than_its_function_can_take() -> None:
     """A burst, and what follows it for as long as the slowest of its calls lasts, fit the reserved concurrency."""
     over = {
         method: (function, limit)
-        for method, (function, limit) in read_concurrency().items()
+        for method, (function, limit) in read_reservations().items()
         if estimate_concurrency(method) > limit or read_throttles(ALL)[method][1] > limit
     }
 
@@ -99,7 +99,7 @@ def test_fifty_at_one_instant_are_let_in_where_people_write() -> None:
 
 def test_all_permitted_calls_of_health_leave_capacity_for_the_schedule() -> None:
     """Its methods together, at their worst, are fewer calls than its environments: the alarms keep their data."""
-    own = {method: limit for method, (function, limit) in read_concurrency().items() if function == "HealthFunction"}
+    own = {method: limit for method, (function, limit) in read_reservations().items() if function == "HealthFunction"}
 
     assert sum(map(estimate_concurrency, own)) <= min(own.values()) - 1
 
