@@ -25,9 +25,21 @@ SELECT pg_read_file('pg_wal/' || left(pg_walfile_name(pg_current_wal_lsn()), 8) 
 -- Every audit entry, with the transaction that inserted it: entries are never changed.
 SELECT request_id AS request, action, subject_id::text AS subject, xmin::text::bigint AS xid FROM audit
 
+-- name: note_keys
+-- Note from now on which transaction inserts each key's row. The row does not tell it: the relay changes it later.
+CREATE SCHEMA IF NOT EXISTS stress;
+CREATE TABLE IF NOT EXISTS stress.key_transactions (key text NOT NULL, xid bigint NOT NULL);
+CREATE OR REPLACE FUNCTION stress.note_key() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    INSERT INTO stress.key_transactions VALUES (NEW.key, pg_current_xact_id()::xid::text::bigint);
+    RETURN NULL;
+END $$;
+CREATE OR REPLACE TRIGGER note_key AFTER INSERT ON idempotency_keys
+    FOR EACH ROW EXECUTE FUNCTION stress.note_key()
+
 -- name: keys
--- Every key's row, with the transaction that wrote it: it takes the key and keeps the answer.
-SELECT key, xmin::text::bigint AS xid FROM idempotency_keys
+-- Every key, with the transaction that inserted its row: it takes the key and keeps the answer.
+SELECT key, xid FROM stress.key_transactions
 
 -- name: rows
 -- The version of each record that has one.

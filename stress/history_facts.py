@@ -41,8 +41,9 @@ class HistoryFacts:
         self._readings: list[dict[str, float]] = []
 
     async def begin(self) -> None:
-        """Have the servers keep their log, and note where it ends now."""
+        """Have the servers keep their log, and note where it ends now and which transaction writes each key."""
         await self._cloud.query_rows("CREATE EXTENSION IF NOT EXISTS pg_walinspect")
+        await asyncio.to_thread(self._query, WRITER, SQL["note_keys"])
         for server in self._list_servers():
             await asyncio.to_thread(self._query, server, f"ALTER SYSTEM SET wal_keep_size = '{KEPT_LOG}'")
             await asyncio.to_thread(self._query, server, "SELECT pg_reload_conf()")

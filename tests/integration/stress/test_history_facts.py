@@ -44,9 +44,26 @@ def test_commits_are_read_from_the_log_in_its_order(postgres: PostgresHandle, fr
     assert set(xids) == {"first", "second"}
 
 
+def test_a_keys_transaction_is_the_one_that_inserted_it(
+    postgres: PostgresHandle, fresh_database: FreshDatabase
+) -> None:
+    """The relay changes its row later, when it has kept the answer."""
+    with connect(postgres, fresh_database) as connection, connect(postgres, fresh_database) as function:
+        connection.execute(SQL["note_keys"].encode())
+        function.execute("SET ROLE interdomestik_members")
+        function.execute(
+            "INSERT INTO idempotency_keys (scope, key, fingerprint, holder) VALUES ('s', 'k', 'f', 'token')"
+        )
+        function.execute("RESET ROLE")
+        [inserted] = connection.execute("SELECT xmin::text::bigint AS xid FROM idempotency_keys").fetchall()
+        connection.execute("UPDATE idempotency_keys SET holder = NULL")
+        assert connection.execute(SQL["keys"].encode()).fetchall() == [{"key": "k", "xid": inserted["xid"]}]
+
+
 def test_the_queries_of_facts_run(postgres: PostgresHandle, fresh_database: FreshDatabase) -> None:
     """On the schema as it is: each names only what there is."""
     with connect(postgres, fresh_database) as connection:
+        connection.execute(SQL["note_keys"].encode())
         for name in ("audits", "keys", "rows", "jobs", "accounts"):
             cursor = connection.execute(SQL[name])
             assert cursor.description, name
