@@ -125,12 +125,12 @@ class CheckoutCopy:
 
 
 def share_bytecode(copies: Sequence[CheckoutCopy]) -> None:
-    """Give each copy the bytecode that the runs of the others have kept."""
+    """Give each copy the bytecode that the runs of the others have kept, of the folders that both have."""
     for taker in copies:
         for giver in copies:
             for kept in giver.folder.rglob("__pycache__/*.pyc"):
                 there = taker.folder / kept.relative_to(giver.folder)
-                if not there.exists():
+                if there.parent.parent.is_dir() and not there.exists():
                     there.parent.mkdir(exist_ok=True)
                     shutil.copy2(kept, there)
 
