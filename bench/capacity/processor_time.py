@@ -6,7 +6,7 @@ environments of functions come and go, so their parents' children are theirs.
 
 import json
 import os
-from collections import Counter, defaultdict
+from collections import defaultdict, defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -35,7 +35,7 @@ RUNTIME_CLIENT = "awslambdaric"  # `python -m awslambdaric members.app.handler`
 def read_processor_time(cloud: LocalCloud) -> dict[str, float]:
     """Return the seconds of processor time that each group has used so far; the generator is this process."""
     children = _list_children()
-    seconds = Counter(dict.fromkeys(GROUPS, 0.0))
+    seconds = defaultdict(float, dict.fromkeys(GROUPS, 0.0))
     for process, group in _list_processes(cloud, children):
         with suppress(psutil.NoSuchProcess, psutil.AccessDenied):  # ended meanwhile: then its parent has its time
             times, named = process.cpu_times(), _find_group(process, group)

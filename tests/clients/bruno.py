@@ -44,7 +44,8 @@ class BrunoRequest:
 
     def read_pairs(self, block: str) -> dict[str, str]:
         """Return the lines of a block as names and values. Raise NotUnderstood."""
-        return dict(_match(self.path, PAIR, line).groups() for line in self.blocks.get(block, "").splitlines())
+        found = [_match(self.path, PAIR, line) for line in self.blocks.get(block, "").splitlines()]
+        return {match[1]: match[2] for match in found}
 
     @property
     def method(self) -> str:

@@ -5,7 +5,7 @@ from itertools import groupby
 import pytest
 
 from tests.clients.bruno import BrunoRequest, BrunoRun, NotUnderstood
-from tests.e2e.cloud import RunningCloud, next_serial, wait_until
+from tests.e2e.cloud import RunningCloud, get_next_serial, wait_until
 from tests.services import ROOT
 
 COLLECTION = ROOT / "clients/bruno"
@@ -22,7 +22,7 @@ def get_token(cloud: RunningCloud, email: str) -> str:
 
 def test_the_collection_is_run_from_its_first_request_to_its_last(cloud: RunningCloud) -> None:
     """With the variables that the how-to names; the tokens of agent and member are there once the first folder ran."""
-    word, staff = f"bruno{next_serial()}", cloud.get_token(role="staff")
+    word, staff = f"bruno{get_next_serial()}", cloud.get_token(role="staff")
     run = BrunoRun(COLLECTION, {"api": cloud.url, "run": word, "staff_token": staff})
     folders = groupby(REQUESTS, key=lambda request: request.path.parent.name)
     for number, (_, requests) in enumerate(folders):

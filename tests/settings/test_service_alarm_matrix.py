@@ -178,7 +178,9 @@ def is_touched(found: MetricFault, alarm: str) -> bool:
 def test_each_fault_of_a_service_rings_its_alarms_and_no_other_and_they_end(name: str) -> None:
     """Nothing rings before it, nor at the end."""
     found = FAULTS[name]
-    states = {alarm: list_fault_states(name if is_touched(found, alarm) else "nothing", alarm) for alarm in SERVICE_ALARMS}
+    states = {
+        alarm: list_fault_states(name if is_touched(found, alarm) else "nothing", alarm) for alarm in SERVICE_ALARMS
+    }
     assert {alarm for alarm, each in states.items() if "ALARM" in each} == found.rings
     before = BEGINS - MINUTES[0]
     assert {alarm for alarm, each in states.items() if "ALARM" in each[:before] or each[-1] != "OK"} == set()
