@@ -6,7 +6,7 @@ environments of functions come and go, so their parents' children are theirs.
 
 import json
 import os
-from collections import defaultdict, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
 
