@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.mutations.child_runs import CheckoutCopy, ChildRun, warm_up
+from tests.mutations.child_runs import CheckoutCopy, ChildRun, share_bytecode, warm_up
 from tests.mutations.model import FILE, InvalidMutation, Mutation, Outcome, judge, list_failing, read_table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,15 +77,26 @@ class MutationSuite:
         print(line if held else f"{line}: {why or 'a control that must survive was seen'}", flush=True)
 
 
-def is_green_unchanged(copy: CheckoutCopy, mutations: Sequence[Mutation]) -> bool:
-    """Return whether all tests pass on the unchanged tree; print those that do not."""
+def is_green_unchanged(copies: Sequence[CheckoutCopy], mutations: Sequence[Mutation]) -> bool:
+    """Return whether all tests pass on the unchanged tree; print those that do not.
+
+    Each copy runs the tests of some files. Afterwards all copies have the bytecode of all.
+    """
     names = sorted({name for mutation in mutations for name in mutation.red})
-    run = copy.start(names, unchanged=True)
-    while (outcomes := run.read_outcomes()) is None:
-        time.sleep(POLL_S)
-    wrong = list_failing(names, outcomes)
-    if not outcomes:
-        print(f"the tests on the unchanged tree have no results: see {copy.folder}/run.log", file=sys.stderr)
+    files = sorted({name.partition("::")[0] for name in names})
+    runs = []
+    for number, copy in enumerate(copies):
+        own = set(files[number :: len(copies)])
+        if chosen := [name for name in names if name.partition("::")[0] in own]:
+            runs.append((chosen, copy, copy.start(chosen, unchanged=True)))
+    wrong: list[str] = []
+    for chosen, copy, run in runs:
+        while (outcomes := run.read_outcomes()) is None:
+            time.sleep(POLL_S)
+        wrong += list_failing(chosen, outcomes)
+        if not outcomes:
+            print(f"the tests on the unchanged tree have no results: see {copy.folder}/run.log", file=sys.stderr)
+    share_bytecode(copies)
     print(f"unchanged: {len(names) - len(wrong)} of {len(names)} tests are green", *wrong, sep="\n  ", flush=True)
     return not wrong
 
@@ -100,9 +111,10 @@ def main(names: Sequence[str]) -> int:
     mutations = [m for m in known if not names or m.name in names]
     warm_up()
     first = CheckoutCopy.make(ROOT, COPIES / "0")
-    if not is_green_unchanged(first, mutations):
+    copies = [first, *(first.copy(COPIES / str(number)) for number in range(1, AT_ONCE))]
+    if not is_green_unchanged(copies, mutations):
         return 1
-    suite = MutationSuite(mutations, [first, *(first.copy(COPIES / str(number)) for number in range(1, AT_ONCE))])
+    suite = MutationSuite(mutations, copies)
     suite.run()
     held = len(mutations) - len(suite.wrong)
     print(f"{held} of {len(mutations)} mutations are as they must be, in {time.monotonic() - began:.0f} s")

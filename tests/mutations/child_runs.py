@@ -36,15 +36,23 @@ LIMIT_S, UNCHANGED_LIMIT_S = 300.0, 1500.0
 
 
 class ResultRecorder:
-    """A pytest plugin: what became of each test, by its id."""
+    """A pytest plugin: what became of each test, by its id; of a test with many cases until the first is red."""
 
     def __init__(self) -> None:
         self.outcomes: dict[str, str] = {}
+        self._red: set[str] = set()
+
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Skip the further cases of a test that is red by one of them."""
+        if _drop_case(item.nodeid) in self._red:
+            pytest.skip("the test is red already")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep a test's own result; a fixture that fails is no result of the test."""
         if report.when == "call":
             self.outcomes[report.nodeid] = report.outcome
+            if report.failed:
+                self._red.add(_drop_case(report.nodeid))
         elif report.failed:
             self.outcomes[report.nodeid] = "error"
 
@@ -84,7 +92,7 @@ class CheckoutCopy:
         return cls(folder)
 
     def copy(self, folder: Path) -> "CheckoutCopy":
-        """Return a copy of this one, with the bytecode that its runs have kept."""
+        """Return a copy of this one."""
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(self.folder, folder, symlinks=True)
         return CheckoutCopy(folder)
@@ -114,6 +122,21 @@ class CheckoutCopy:
             end_with_parent()
             _be_child(self.folder, tests, results, keep_bytecode=unchanged)
         return ChildRun(pid, time.monotonic(), results, UNCHANGED_LIMIT_S if unchanged else LIMIT_S)
+
+
+def share_bytecode(copies: Sequence[CheckoutCopy]) -> None:
+    """Give each copy the bytecode that the runs of the others have kept, of the folders that both have."""
+    for taker in copies:
+        for giver in copies:
+            for kept in giver.folder.rglob("__pycache__/*.pyc"):
+                there = taker.folder / kept.relative_to(giver.folder)
+                if there.parent.parent.is_dir() and not there.exists():
+                    there.parent.mkdir(exist_ok=True)
+                    shutil.copy2(kept, there)
+
+
+def _drop_case(test: str) -> str:
+    return test.partition("[")[0]
 
 
 def warm_up() -> None:
