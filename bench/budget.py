@@ -12,12 +12,11 @@ from bench.child import run_program
 from bench.cloud import BenchCloud, build_environment
 from bench.peaks import measure_peaks
 from bench.programs import FUNCTIONS, OUR_PYTHON
-from bench.sizes import measure_layer, measure_packages
+from bench.sizes import measure_layer, measure_packages, round_up_to_kb
 from bench.starts import FIRST_CALLS
 from bench.trips import count_trips
 
 FILE = Path(__file__).with_name("budget.toml")
-KB = 1000
 PARTS = ("trips", "modules", "peak_kb", "kb")
 EXACT = "trips."
 ROUNDING = 1  # a count of few is a tenth lower than its budget if it is one lower
@@ -43,8 +42,8 @@ def measure_budgeted(cloud: BenchCloud) -> dict[str, Any]:
 
 def measure_sizes_kb() -> dict[str, Any]:
     """Return the sizes of what is deployed from this machine, in KB."""
-    packages = {name: _round_up(size) for name, size in measure_packages().items()}
-    return {"layer": _round_up(measure_layer()["files"]), "packages": packages}
+    packages = {name: round_up_to_kb(size) for name, size in measure_packages().items()}
+    return {"layer": round_up_to_kb(measure_layer()["files"]), "packages": packages}
 
 
 def describe_platform() -> dict[str, str]:
@@ -52,10 +51,6 @@ def describe_platform() -> dict[str, str]:
     command = [str(OUR_PYTHON), "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return {"python": done.stdout.strip(), "processor": platform.machine()}
-
-
-def _round_up(size: float) -> int:
-    return -int(-size // KB)
 
 
 def _count_modules(name: str, cloud: BenchCloud) -> int:

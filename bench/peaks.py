@@ -6,9 +6,9 @@ from bench.calls import SeededCalls
 from bench.child import ProgramProcess
 from bench.cloud import BenchCloud
 from bench.programs import OPERATIONS, STACKS, Operation
+from bench.sizes import round_up_to_kb
 from bench.warm import run_stacks
 
-KB = 1000
 CALLS = 15
 # The lower quartile counts: in some calls a cache grows meanwhile, and in one or another on a busy machine a thread
 # starts so late that its peak is over before that of the other.
@@ -25,13 +25,15 @@ def measure_peaks(
     calls = SeededCalls(seed)
     cloud.set_delay(DELAY_MS)
     with run_stacks(cloud.delayed_environment, only=stacks) as processes:
-        return {
+        peaks = {
             stack: {operation: _measure(processes[stack, operation], operation, calls) for operation in OPERATIONS}
             for stack in stacks
         }
+    cloud.set_delay(0)
+    return peaks
 
 
 def _measure(process: ProgramProcess, operation: Operation, calls: SeededCalls) -> int:
     process.call(calls.make_event(operation))
     peaks = [process.measure_allocations(calls.make_event(operation))["peak_bytes"] for _ in range(CALLS)]
-    return -int(-sorted(peaks)[COUNTED] // KB)
+    return round_up_to_kb(sorted(peaks)[COUNTED])

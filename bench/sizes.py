@@ -8,6 +8,12 @@ from bench.programs import LAYER, ROOT
 
 BYTECODE = "__pycache__"
 SHOWN = 8  # parts of the layer
+BYTES_PER_KB = 1000
+
+
+def round_up_to_kb(size: float) -> int:
+    """Return a size in bytes in KB, rounded up."""
+    return -int(-size // BYTES_PER_KB)
 
 
 def list_files(folder: Path) -> Iterator[Path]:

@@ -41,6 +41,11 @@ def list_layout_faults(browser: webdriver.Chrome) -> list[str]:
     return [*faults, *skipped, *([] if levels.count(1) == 1 else [f"{levels.count(1)} headings of level 1"])]
 
 
+def open_details(browser: webdriver.Chrome) -> None:
+    """Open all that is folded on the open page, so that it is judged too."""
+    browser.execute_script("document.querySelectorAll('details').forEach(e => { e.open = true; })")
+
+
 def list_axe_violations(browser: webdriver.Chrome) -> list[str]:
     """Return axe-core's violations on the open page; skip the test if axe-core is not installed."""
     if not AXE.exists():

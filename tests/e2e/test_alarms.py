@@ -49,21 +49,22 @@ class Watched:
 
         `act` is done once in each minute, before the report.
         """
-        first = len(self.began)
         for _ in range(minutes):
             self._begin_minute()
             act()
             report = invoke_function(self.cloud, "HealthFunction", SCHEDULE).json()
             assert (report["status"] == "unhealthy") == unhealthy
         time.sleep(WRITTEN_S)
-        return range(first, len(self.began))
+        return self._number_last(minutes)
 
     def keep_silent(self, minutes: int) -> range:
         """Let minutes begin without a report; return their numbers."""
-        first = len(self.began)
         for _ in range(minutes):
             self._begin_minute()
-        return range(first, len(self.began))
+        return self._number_last(minutes)
+
+    def _number_last(self, minutes: int) -> range:
+        return range(len(self.began) - minutes, len(self.began))
 
     def _begin_minute(self) -> None:
         """Wait for the next whole second, as CloudWatch gives values by the second."""

@@ -10,7 +10,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from local.front.page import TEMPLATES, render_front, render_trace
-from tests.accessibility import list_axe_violations, list_layout_faults
+from tests.accessibility import list_axe_violations, list_layout_faults, open_details
 from tests.browser import open_chromium
 from tests.local.sample_front import SIGNED_IN, make_front_view, make_trace_view
 from tests.stress.pages import open_page
@@ -72,7 +72,7 @@ def test_axe_finds_nothing_on_a_page(
 ) -> None:
     """Every ? and every list is opened, so that what they hide is judged too."""
     open_page(browser, pages[name], width=width, scheme=scheme)
-    browser.execute_script("document.querySelectorAll('details').forEach(e => { e.open = true; })")
+    open_details(browser)
     assert list_axe_violations(browser) == []
     assert list_layout_faults(browser) == []
 

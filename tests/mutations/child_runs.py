@@ -16,7 +16,7 @@ import pytest
 
 from local.processes import prepare_death_signal
 from stress.controls.checkout_copies import copy_checkout
-from tests.mutations.model import SourceEdit
+from tests.mutations.model import SourceEdit, drop_case
 from tests.packages import PACKAGES
 
 # None of these is ours: a child imports our code from its own copy.
@@ -44,7 +44,7 @@ class ResultRecorder:
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Skip the further cases of a test that is red by one of them."""
-        if _drop_case(item.nodeid) in self._red:
+        if drop_case(item.nodeid) in self._red:
             pytest.skip("the test is red already")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -52,7 +52,7 @@ class ResultRecorder:
         if report.when == "call":
             self.outcomes[report.nodeid] = report.outcome
             if report.failed:
-                self._red.add(_drop_case(report.nodeid))
+                self._red.add(drop_case(report.nodeid))
         elif report.failed:
             self.outcomes[report.nodeid] = "error"
 
@@ -133,10 +133,6 @@ def share_bytecode(copies: Sequence[CheckoutCopy]) -> None:
                 if there.parent.parent.is_dir() and not there.exists():
                     there.parent.mkdir(exist_ok=True)
                     shutil.copy2(kept, there)
-
-
-def _drop_case(test: str) -> str:
-    return test.partition("[")[0]
 
 
 def warm_up() -> None:

@@ -91,7 +91,9 @@ def judge(mutation: Mutation, outcomes: Mapping[str, str]) -> tuple[Outcome, str
     `outcomes` are the results by test id. A test is red where one of its cases failed by itself; one that was not run
     says nothing.
     """
-    cases = {name: [result for case, result in outcomes.items() if _is_case(case, name)] for name in mutation.red}
+    cases = {
+        name: [result for case, result in outcomes.items() if name in (case, drop_case(case))] for name in mutation.red
+    }
     if unknown := [name for name, results in cases.items() if not results]:
         return "broken", f"not run: {', '.join(unknown)}"
     if green := [name for name, results in cases.items() if "failed" not in results]:
@@ -101,11 +103,12 @@ def judge(mutation: Mutation, outcomes: Mapping[str, str]) -> tuple[Outcome, str
     return "red", ""
 
 
-def _is_case(case: str, name: str) -> bool:
-    return case == name or case.startswith(f"{name}[")
+def drop_case(test: str) -> str:
+    """Return a test's id without the case that it may name."""
+    return test.partition("[")[0]
 
 
 def list_failing(names: Iterable[str], outcomes: Mapping[str, str]) -> list[str]:
     """Return the tests that are not green where nothing is changed: their red would prove nothing."""
-    results = {name: {result for case, result in outcomes.items() if _is_case(case, name)} for name in names}
+    results = {name: {result for case, result in outcomes.items() if name in (case, drop_case(case))} for name in names}
     return sorted(name for name, found in results.items() if found != {"passed"})

@@ -12,7 +12,7 @@ from selenium.webdriver.common.by import By
 
 from stress.report import compare, page
 from stress.report.differences import LatencyDifference
-from tests.accessibility import list_axe_violations
+from tests.accessibility import list_axe_violations, open_details
 from tests.browser import open_chromium
 from tests.stress import sample, sample_extreme
 from tests.stress.pages import PHONE, open_page
@@ -117,7 +117,7 @@ def test_axe_finds_nothing_on_a_page(
 ) -> None:
     """Everything that is folded is opened, so that it is judged too."""
     open_page(browser, pages[name], width=width, scheme=scheme)
-    browser.execute_script("document.querySelectorAll('details').forEach(e => { e.open = true; })")
+    open_details(browser)
     assert list_axe_violations(browser) == []
 
 

@@ -60,6 +60,8 @@ RUNNING_RETRY_S = 1.0
 RUNNING = "running"
 ANSWERED = "answered"
 TOO_LARGE = "unkept"  # as the items of earlier releases have it, too
+# What every write that finishes a key sets, with :phase, :ends and :gone.
+_FINISH = "SET phase = :phase, free_at = :ends, known_until = :ends, expires_at = :gone"
 
 
 def make_bucket_key(charge: LimitCharge) -> str:
@@ -154,8 +156,7 @@ def build_answer_write(table: str, use: KeyUse, token: str, answer: StoredAnswer
     return {
         "TableName": table,
         "Key": {"pk": {"S": make_record_key(use)}},
-        "UpdateExpression": "SET phase = :phase, free_at = :ends, known_until = :ends, expires_at = :gone"
-        + (f", {attribute} = :answer REMOVE facts" if answer is not None else ""),
+        "UpdateExpression": _FINISH + (f", {attribute} = :answer REMOVE facts" if answer is not None else ""),
         "ConditionExpression": "holder = :token",
         "ExpressionAttributeValues": values,
     }
@@ -179,8 +180,7 @@ def build_facts_write(table: str, answer: UnkeptAnswer, life: int, *, is_stored:
     return {
         "TableName": table,
         "Key": {"pk": {"S": make_record_key(KeyUse(answer.scope, answer.key, ""))}},
-        "UpdateExpression": "SET phase = :phase, free_at = :ends, known_until = :ends, expires_at = :gone"
-        + (", facts = :facts" if is_stored else ""),
+        "UpdateExpression": _FINISH + (", facts = :facts" if is_stored else ""),
         "ConditionExpression": "phase = :running AND holder = :token",
         "ExpressionAttributeValues": values,
     }

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
@@ -25,13 +25,13 @@ from shared.aws.dynamodb_circuits import make_circuit_key, read_circuit
 from shared.aws.errors import BOTO_ERRORS, ServiceUnavailable, classify_error
 from shared.circuit.state import State
 from shared.clock import Clock, read_utc_now
+from shared.units import convert_from_epoch_micros, convert_to_epoch_micros
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 SERVER = "health#server"
 MINUTE_S = 60
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class SharedStateStore:
         """Replace the writer that was `seen`; return False if another caller has already done so. Raise AwsError."""
         item: dict[str, Any] = {"pk": {"S": SERVER}, "server": {"S": now.server}}
         if now.changed_at is not None:
-            item["changed_at"] = {"N": str(_convert_to_micros(now.changed_at))}
+            item["changed_at"] = {"N": str(convert_to_epoch_micros(now.changed_at))}
         unchanged: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(pk)"}
         if seen is not None:
             unchanged = {
@@ -185,9 +185,7 @@ def _count_retries_since(item: Item, minute: int, since_s: int) -> int:
 
 def _read_circuit_status(item: Item) -> CircuitStatus:
     circuit = read_circuit(item)
-    return CircuitStatus(
-        circuit.state, None if circuit.since is None else _EPOCH + timedelta(microseconds=circuit.since)
-    )
+    return CircuitStatus(circuit.state, None if circuit.since is None else convert_from_epoch_micros(circuit.since))
 
 
 def _read_writer(item: Item | None) -> LastWriter | None:
@@ -195,8 +193,4 @@ def _read_writer(item: Item | None) -> LastWriter | None:
 
 
 def _parse_moment(value: Mapping[str, str] | None) -> datetime | None:
-    return _EPOCH + timedelta(microseconds=int(value["N"])) if value else None
-
-
-def _convert_to_micros(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(microseconds=1)
+    return convert_from_epoch_micros(int(value["N"])) if value else None
