@@ -7,17 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
-from selenium.webdriver.support.expected_conditions import staleness_of
-from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.accessibility import list_axe_violations, list_layout_faults
-from tests.browser import open_chromium
+from tests.browser import leave_page, open_chromium, read_text, wait_for_element, wait_on_page
 from tests.e2e.cloud import RunningCloud, wait_until
 from tests.e2e.cloud_users import CloudUsers
 from tests.e2e.test_circuits import LEAVES_ON_A_BUSY_MACHINE_S
-from tests.e2e.test_pages import errors, hosts_asked, keep_screenshot, wait_for_element
+from tests.e2e.test_pages import errors, hosts_asked, keep_screenshot
 
-WAIT_S = 30
 DESK, PHONE = 1280, 390
 # a call that only staff may make; its answer in the docs page
 STAFF_CALL = r"[id='operations-agents-agents\\.list']"  # the page escapes the dot of the id
@@ -36,9 +33,7 @@ def click(browser: webdriver.Chrome, selector: str) -> None:
 
 def submit(browser: webdriver.Chrome, selector: str) -> None:
     """Click what sends a form, and wait until its page has taken the place of this one."""
-    page = browser.find_element(By.TAG_NAME, "html")
-    click(browser, selector)
-    WebDriverWait(browser, WAIT_S).until(staleness_of(page))
+    leave_page(browser, lambda: click(browser, selector))
 
 
 def sign_in(browser: webdriver.Chrome, cloud: RunningCloud, role: str) -> str:
@@ -74,8 +69,8 @@ def test_a_sign_in_fills_the_token_of_the_docs_page(browser: webdriver.Chrome, c
     click(browser, f"{STAFF_CALL} button.opblock-summary-control")
     click(browser, f"{STAFF_CALL} .try-out__btn")
     click(browser, f"{STAFF_CALL} button.execute")
-    status = wait_for_element(browser, f"{STAFF_CALL} .live-responses-table .response .response-col_status")
-    WebDriverWait(browser, WAIT_S).until(lambda _: status.text.startswith("200"))
+    status = f"{STAFF_CALL} .live-responses-table .response .response-col_status"
+    wait_on_page(browser, lambda b: read_text(b, status).startswith("200"))
     assert "Signed in as staff@interdomestik.test" in wait_for_element(browser, ".local-sign-in").text
     assert hosts_asked(browser) == {cloud.origin.removeprefix("http://")}
     assert errors(browser) == []
@@ -95,7 +90,7 @@ def test_a_registration_is_followed_from_its_request_to_its_mail(
     browser.get(f"{cloud.origin}/_local/")
     wait_for_element(browser, "#find").send_keys(request_id)
     submit(browser, "form[action='/_local/requests'] button")
-    WebDriverWait(browser, WAIT_S).until(lambda b: b.current_url.endswith(request_id))
+    wait_on_page(browser, lambda b: b.current_url.endswith(request_id))
     where = [each.text for each in browser.find_elements(By.CSS_SELECTOR, ".steps .where")]
     assert {"gateway", "audit", "MembersFunction", "outbox", "WorkerFunction", "inbox"} == set(where)
     assert where[0] == "gateway"
@@ -107,7 +102,7 @@ def test_a_registration_is_followed_from_its_request_to_its_mail(
     browser.switch_to.frame(wait_for_element(browser, "iframe"))
     click(browser, "a[href*='_local']")
     browser.switch_to.default_content()
-    WebDriverWait(browser, WAIT_S).until(lambda b: b.current_url == f"{cloud.origin}/_local/#sign-in")
+    wait_on_page(browser, lambda b: b.current_url == f"{cloud.origin}/_local/#sign-in")
 
 
 @pytest.mark.writes

@@ -12,32 +12,17 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.wait import WebDriverWait
 
-from tests.browser import open_chromium
+from tests.browser import open_chromium, read_text, wait_for_element, wait_on_page
 from tests.e2e.cloud import RunningCloud, get_next_serial, wait_until
 from tests.e2e.cloud_users import CloudUsers
 from tests.settings.test_dashboard import read_widgets
-
-WAIT_S = 30
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
     with open_chromium(tmp_path_factory.mktemp("profile")) as started:
         yield started
-
-
-def wait_for_element(browser: webdriver.Chrome, selector: str) -> WebElement:
-    """Wait until an element can be seen; return it."""
-
-    def look(b: webdriver.Chrome) -> WebElement | None:
-        return next((e for e in b.find_elements(By.CSS_SELECTOR, selector) if e.is_displayed()), None)
-
-    found = WebDriverWait(browser, WAIT_S).until(look)
-    assert found is not None
-    return found
 
 
 def log(browser: webdriver.Chrome, kind: str) -> list[dict[str, Any]]:
@@ -93,8 +78,8 @@ def test_the_documentation_works_offline_and_tries_a_call(
     field = wait_for_element(browser, f"{members} tr[data-param-name=number] input")
     field.send_keys(number)
     wait_for_element(browser, f"{members} button.execute").click()
-    answer = wait_for_element(browser, f"{members} .live-responses-table .response-col_description pre")
-    WebDriverWait(browser, WAIT_S).until(lambda _: number in answer.text)
+    answer = f"{members} .live-responses-table .response-col_description pre"
+    wait_on_page(browser, lambda b: number in read_text(b, answer))
     keep_screenshot(browser, "docs-tried")
     assert hosts_asked(browser) == {urlsplit(cloud.origin).netloc}
     assert errors(browser) == []
@@ -115,10 +100,10 @@ def test_the_documentation_fills_in_a_fresh_key_and_the_story(cloud: RunningClou
     first = str(key.get_attribute("value"))
     assert re.fullmatch("[0-9a-f]{32}", first)
     wait_for_element(browser, f"{agents} button.execute").click()
-    status = wait_for_element(browser, f"{agents} .live-responses-table .response .response-col_status")
-    WebDriverWait(browser, WAIT_S).until(lambda _: status.text.startswith("201"))
+    status = f"{agents} .live-responses-table .response .response-col_status"
+    wait_on_page(browser, lambda b: read_text(b, status).startswith("201"))
     assert f"Idempotency-Key: {first}" in wait_for_element(browser, f"{agents} .curl-command").text
-    WebDriverWait(browser, WAIT_S).until(lambda _: key.get_attribute("value") != first)
+    wait_on_page(browser, lambda _: key.get_attribute("value") != first)
     assert re.fullmatch("[0-9a-f]{32}", str(key.get_attribute("value")))
 
     claims = select_operation("claims.list")
@@ -134,7 +119,7 @@ def test_the_inbox_shows_a_mail_rendered(cloud: RunningCloud, users: CloudUsers,
     member = users.register(language="en", full_name="Zoë <script>document.title='run'</script>")
     wait_until(lambda: cloud.list_mails(member["email"]), "the welcome mail")
     browser.get(f"{cloud.origin}/_local/mail")
-    WebDriverWait(browser, WAIT_S).until(lambda b: member["email"] in b.page_source)
+    wait_on_page(browser, lambda b: member["email"] in b.page_source)
     keep_screenshot(browser, "mail")
     frames = browser.find_elements(By.CSS_SELECTOR, "iframe[sandbox]")
     assert frames
@@ -179,6 +164,6 @@ def test_a_problems_link_ends_at_its_section(cloud: RunningCloud, browser: webdr
     """Also after the operations have appeared above it and pushed it down."""
     browser.get(f"{cloud.url}/docs#problem-stale-version")
     wait_for_element(browser, "#problem-stale-version")
-    WebDriverWait(browser, WAIT_S).until(lambda b: len(b.find_elements(By.CSS_SELECTOR, ".opblock")) > 30)
+    wait_on_page(browser, lambda b: len(b.find_elements(By.CSS_SELECTOR, ".opblock")) > 30)
     look = "return document.getElementById('problem-stale-version').getBoundingClientRect().top"
-    WebDriverWait(browser, WAIT_S).until(lambda b: abs(b.execute_script(look)) < 5)
+    wait_on_page(browser, lambda b: abs(b.execute_script(look)) < 5)

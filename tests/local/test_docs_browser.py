@@ -12,7 +12,6 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.wait import WebDriverWait
 
 from local.front.docs_page import fill_in_token
 from local.http_server import HttpResponse
@@ -20,14 +19,13 @@ from pages import app as pages
 from shared.settings import Settings
 from tests.accessibility import list_axe_violations
 from tests.api_client import ApiClient, make_container
-from tests.browser import open_chromium
-from tests.e2e.test_pages import errors, keep_screenshot, select_operation, wait_for_element
+from tests.browser import open_chromium, wait_for_element, wait_on_page
+from tests.e2e.test_pages import errors, keep_screenshot, select_operation
 from tests.fakes.admission import InMemoryAdmissionStore
 from tests.local.sample_front import SIGNED_IN
 from tests.unit.health.reports import ScriptedDependencies
 
 DESK, PHONE = 1280, 390
-WAIT_S = 30
 PROBLEM = b'{"type": "urn:interdomestik:problem:unauthenticated", "title": "Sign in first", "status": 401}'
 
 
@@ -95,8 +93,8 @@ def open_docs(browser: webdriver.Chrome, address: str, width: int = DESK, scheme
     metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width == PHONE}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     browser.get(address)
-    WebDriverWait(browser, WAIT_S).until(lambda b: len(b.find_elements(By.CSS_SELECTOR, ".opblock")) > 30)
-    WebDriverWait(browser, WAIT_S).until(lambda b: b.find_elements(By.CSS_SELECTOR, ".models button"))
+    wait_on_page(browser, lambda b: len(b.find_elements(By.CSS_SELECTOR, ".opblock")) > 30)
+    wait_on_page(browser, lambda b: b.find_elements(By.CSS_SELECTOR, ".models button"))
 
 
 def click(browser: webdriver.Chrome, selector: str) -> None:
@@ -209,6 +207,6 @@ def test_the_documentation_is_dark_where_the_system_is(browser: webdriver.Chrome
     dark = read_ground(browser)
     assert dark == "rgb(28, 32, 34)", "Swagger UI's own ground"
     choose_scheme(browser, "light")
-    assert WebDriverWait(browser, WAIT_S).until(lambda b: read_ground(b) != dark)
+    assert wait_on_page(browser, lambda b: read_ground(b) != dark)
     choose_scheme(browser, "dark")
-    assert WebDriverWait(browser, WAIT_S).until(lambda b: read_ground(b) == dark)
+    assert wait_on_page(browser, lambda b: read_ground(b) == dark)

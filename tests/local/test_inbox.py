@@ -10,8 +10,8 @@ import boto3
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
-from selenium.webdriver.support.ui import WebDriverWait
 
+from tests.browser import wait_on_page
 from tests.local.gateways import RunningGateway, make_stack, run_gateway, wait_until
 from tests.services import EmulatorHandle, run_emulator
 
@@ -124,9 +124,9 @@ def test_the_page_shows_new_mail_by_itself_and_opens_an_older_one(
     mail.send_simple("arta@example.test", "first", "the first text", "<p>1</p>")
     browser.get(f"http://127.0.0.1:{gateway.port}/_local/mail")
     mail.send_simple("arta@example.test", "second", "the second text", "<p>2</p>")
-    WebDriverWait(browser, 15).until(lambda b: b.find_element(By.TAG_NAME, "h2").text == "second")
+    wait_on_page(browser, lambda b: b.find_element(By.TAG_NAME, "h2").text == "second")
     browser.find_elements(By.CSS_SELECTOR, "nav a")[1].click()
-    WebDriverWait(browser, 15).until(lambda b: b.find_element(By.TAG_NAME, "h2").text == "first")
+    wait_on_page(browser, lambda b: b.find_element(By.TAG_NAME, "h2").text == "first")
     assert browser.find_element(By.TAG_NAME, "pre").text == "the first text"
 
 
