@@ -59,6 +59,7 @@ OTHER_NUMBERS = {
     "tests/e2e/cloud.py": MAIL,
     "tests/e2e/test_recursion.py": "circuits that open for a second make many rounds in one minute",
     "tests/e2e/test_mail_rate.py": "it states the template's own",
+    "tests/bench/test_capacity.py": "a number of a made-up run, which its page names",
     "tests/clients/conftest.py": GENEROUS_LIMITS,
     "tests/failover/client_fleet.py": GENEROUS_LIMITS,
     "tests/judge/test_history.py": "the limits of a made-up history, which the judge takes from the history itself",
