@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from pathlib import Path
 
 from stress.git_reader import read_git
@@ -9,6 +10,8 @@ from stress.git_reader import read_git
 ROOT = Path(__file__).resolve().parent.parent
 FILE = ROOT / "build/figures.jsonl"
 HASH_DIGITS = 12
+# Of this run of pytest; the figures of an earlier run of the same test are older ones, not more of them.
+RUN = f"{time.time_ns()}-{os.getpid()}"
 
 
 def record(name: str, **figures: object) -> None:
@@ -16,8 +19,9 @@ def record(name: str, **figures: object) -> None:
     if os.environ.get("DB_PIPELINE") == "off":
         return
     FILE.parent.mkdir(exist_ok=True)
+    test = os.environ["PYTEST_CURRENT_TEST"].rpartition(" ")[0]  # pytest adds the phase: "(call)"
     with FILE.open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"name": name, **figures}) + "\n")
+        file.write(json.dumps({"name": name, "test": test, "run": RUN, **figures}) + "\n")
 
 
 def describe_commit() -> str:

@@ -2,8 +2,9 @@
 
     python -m tests.guarantees.page [--keep]
 
-`--keep` first takes over what tests have measured since (build/figures.jsonl). A promise names its tests, the figure
-they record, and the bar as an expression on it; a figure that several tests or cases record is held to it each time.
+`--keep` first takes over what each test has measured when it last ran (build/figures.jsonl). A promise names its tests,
+the figure they record, and the bar as an expression on it; a figure that several tests or cases record is held to it
+each time.
 """
 
 import ast
@@ -98,13 +99,19 @@ def _format_list(found: list[Any]) -> str:
     return " / ".join(map(str, found))
 
 
-def read_figures(text: str) -> dict[str, list[Figure]]:
-    """Return the figures of a run by name; a case that was measured twice has both."""
+def read_figures(lines: Sequence[Mapping[str, Any]]) -> dict[str, list[Figure]]:
+    """Return figures by name, in the order in which they were measured."""
     found: dict[str, list[Figure]] = {}
-    for line in text.splitlines():
-        figure = json.loads(line)
-        found.setdefault(figure.pop("name"), []).append(figure)
+    for line in lines:
+        figure = {key: value for key, value in line.items() if key not in {"name", "test", "run"}}
+        found.setdefault(line["name"], []).append(figure)
     return found
+
+
+def choose_last_runs(lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the lines that each test has written when it last ran: of two runs, one is published, not their sum."""
+    last = {line["test"]: line["run"] for line in lines}
+    return [line for line in lines if line["run"] == last[line["test"]]]
 
 
 def render(promised: Sequence[Guarantee], figures: Mapping[str, Sequence[Figure]]) -> str:
@@ -133,9 +140,9 @@ def read_published() -> dict[str, list[Figure]]:
     return document
 
 
-def read_latest() -> dict[str, list[Figure]]:
-    """Return the figures of this checkout since `make test` or `make chaos` began; empty if none has run."""
-    return read_figures(MEASURED.read_text(encoding="utf-8")) if MEASURED.exists() else {}
+def read_measured() -> list[dict[str, Any]]:
+    """Return what tests have measured in this checkout since `make test` last began; empty if none has run."""
+    return list(map(json.loads, MEASURED.read_text(encoding="utf-8").splitlines())) if MEASURED.exists() else []
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -144,7 +151,8 @@ def main(arguments: Sequence[str]) -> int:
     named = {evidence.figure for promise in promised for evidence in promise.evidence}
     figures = read_published() if FIGURES.exists() else {}
     if "--keep" in arguments:
-        figures |= {name: found for name, found in read_latest().items() if name in named}
+        figures |= read_figures(choose_last_runs(read_measured()))
+        figures = {name: found for name, found in figures.items() if name in named}
         lines = [f" {json.dumps(name)}: {json.dumps(figures[name])}" for name in sorted(figures)]
         FIGURES.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
     PAGE.write_text(render(promised, figures), encoding="utf-8")
