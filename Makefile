@@ -96,8 +96,8 @@ quick: routes lint types imports unit settings contract docs ## Run routes, lint
 
 # Each word is a group of lanes, joined by +, which run beside each other; the stages of a lane, joined by commas, run one after another.
 # Stages that mostly wait are beside stages that calculate. Whatever compares times has the machine to itself (decision 64).
-STAGES = quick,exhaustive,other-pythons+oldest-python,rules,template,checkov,spectral e2e+alarms+one-by-one,bench-tests \
-	mutations$(BESIDE_MUTATIONS) integration+local,schemathesis,clients harness timed readiness controls-tenth figures
+STAGES = quick,exhaustive,other-pythons+oldest-python,rules,template,checkov,spectral e2e+alarms+one-by-one,bench-tests,schemathesis \
+	mutations$(BESIDE_MUTATIONS) integration+local,clients harness timed readiness controls-tenth figures
 # One simple command, so that make waits for it after a signal: it ends the stages, and prints what they have printed.
 RUN_STAGES = $(PYTHON) -m tools.stages --make $(MAKE)
 test: forget ## Run all tests but those of `make sam`, and say how long each stage took
