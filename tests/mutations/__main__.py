@@ -2,19 +2,29 @@
 
     python -m tests.mutations [NAME …]
 
-First the same tests must be green where nothing is changed, or red would mean nothing.
+Then each case that was red for a mutation must be green where nothing is changed, or its red would mean nothing.
 """
 
 import shutil
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.mutations.child_runs import CheckoutCopy, ChildRun, share_bytecode, warm_up
-from tests.mutations.model import FILE, InvalidMutation, Mutation, Outcome, judge, list_failing, read_table
+from tests.mutations.child_runs import CheckoutCopy, ChildRun, warm_up
+from tests.mutations.model import (
+    FILE,
+    InvalidMutation,
+    Mutation,
+    Outcome,
+    drop_case,
+    judge,
+    list_failing,
+    list_red_cases,
+    read_table,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIES = ROOT / "build/mutations"
@@ -40,6 +50,7 @@ class MutationSuite:
         self._idle = list(copies)
         self._running: list[RunningMutation] = []
         self.wrong: list[str] = []
+        self.red_cases: set[str] = set()
 
     def run(self) -> None:
         """Run all mutations; each prints what became of it."""
@@ -67,6 +78,7 @@ class MutationSuite:
         work.put_back()
         self._running.remove(work)
         self._idle.append(work.copy)
+        self.red_cases.update(list_red_cases(work.mutation, outcomes))
         self._settle(work.mutation, *judge(work.mutation, outcomes), time.monotonic() - work.run.began)
 
     def _settle(self, mutation: Mutation, outcome: Outcome, why: str, seconds: float) -> None:
@@ -77,17 +89,26 @@ class MutationSuite:
         print(line if held else f"{line}: {why or 'a control that must survive was seen'}", flush=True)
 
 
-def is_green_unchanged(copies: Sequence[CheckoutCopy], mutations: Sequence[Mutation]) -> bool:
-    """Return whether all tests pass on the unchanged tree; print those that do not.
+def list_cases(copy: CheckoutCopy, mutations: Sequence[Mutation]) -> frozenset[str]:
+    """Return the cases of all files that the mutations name; the copy has their bytecode then, for all runs."""
+    files = sorted({name.partition("::")[0] for mutation in mutations for name in mutation.red})
+    run = copy.start(files, unchanged=True, only_import=True)
+    while (outcomes := run.read_outcomes()) is None:
+        time.sleep(POLL_S)
+    return frozenset(outcomes)
 
-    Each copy runs the tests of some files. Afterwards all copies have the bytecode of all.
+
+def are_green_unchanged(copies: Sequence[CheckoutCopy], known: Collection[str], red: Collection[str]) -> bool:
+    """Return whether the cases that were red pass on the unchanged tree; print those that do not.
+
+    Each copy runs the cases of some files. Of a case that only a mutation has, the whole test is run.
     """
-    names = sorted({name for mutation in mutations for name in mutation.red})
-    files = sorted({name.partition("::")[0] for name in names})
+    cases = {case if case in known else drop_case(case) for case in red}
+    files = sorted({case.partition("::")[0] for case in cases})
     runs = []
     for number, copy in enumerate(copies):
         own = set(files[number :: len(copies)])
-        if chosen := [name for name in names if name.partition("::")[0] in own]:
+        if chosen := sorted(case for case in cases if case.partition("::")[0] in own):
             runs.append((chosen, copy, copy.start(chosen, unchanged=True)))
     wrong: list[str] = []
     for chosen, copy, run in runs:
@@ -96,8 +117,7 @@ def is_green_unchanged(copies: Sequence[CheckoutCopy], mutations: Sequence[Mutat
         wrong += list_failing(chosen, outcomes)
         if not outcomes:
             print(f"the tests on the unchanged tree have no results: see {copy.folder}/run.log", file=sys.stderr)
-    share_bytecode(copies)
-    print(f"unchanged: {len(names) - len(wrong)} of {len(names)} tests are green", *wrong, sep="\n  ", flush=True)
+    print(f"unchanged: {len(cases) - len(wrong)} of {len(cases)} cases are green", *wrong, sep="\n  ", flush=True)
     return not wrong
 
 
@@ -111,11 +131,12 @@ def main(names: Sequence[str]) -> int:
     mutations = [m for m in known if not names or m.name in names]
     warm_up()
     first = CheckoutCopy.make(ROOT, COPIES / "0")
+    known_cases = list_cases(first, mutations)
     copies = [first, *(first.copy(COPIES / str(number)) for number in range(1, AT_ONCE))]
-    if not is_green_unchanged(copies, mutations):
-        return 1
     suite = MutationSuite(mutations, copies)
     suite.run()
+    if not are_green_unchanged(copies, known_cases, suite.red_cases):
+        return 1
     held = len(mutations) - len(suite.wrong)
     print(f"{held} of {len(mutations)} mutations are as they must be, in {time.monotonic() - began:.0f} s")
     if suite.wrong or not mutations:

@@ -42,6 +42,11 @@ class ResultRecorder:
         self.outcomes: dict[str, str] = {}
         self._red: set[str] = set()
 
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Keep the ids of all cases where none is run."""
+        if session.config.option.collectonly:
+            self.outcomes.update((item.nodeid, "collected") for item in session.items)
+
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Skip the further cases of a test that is red by one of them."""
         if drop_case(item.nodeid) in self._red:
@@ -109,8 +114,8 @@ class CheckoutCopy:
 
         return put_back
 
-    def start(self, tests: Sequence[str], *, unchanged: bool = False) -> ChildRun:
-        """Begin a run of these tests.
+    def start(self, tests: Sequence[str], *, unchanged: bool = False, only_import: bool = False) -> ChildRun:
+        """Begin a run of these tests, or only import what they need and list their cases.
 
         Only where nothing is changed is bytecode kept: a file that is changed has another time than its bytecode says.
         """
@@ -120,19 +125,9 @@ class CheckoutCopy:
         pid = os.fork()
         if pid == 0:
             end_with_parent()
-            _be_child(self.folder, tests, results, keep_bytecode=unchanged)
+            options = ("--collect-only",) if only_import else ()
+            _be_child(self.folder, (*options, *tests), results, keep_bytecode=unchanged)
         return ChildRun(pid, time.monotonic(), results, UNCHANGED_LIMIT_S if unchanged else LIMIT_S)
-
-
-def share_bytecode(copies: Sequence[CheckoutCopy]) -> None:
-    """Give each copy the bytecode that the runs of the others have kept, of the folders that both have."""
-    for taker in copies:
-        for giver in copies:
-            for kept in giver.folder.rglob("__pycache__/*.pyc"):
-                there = taker.folder / kept.relative_to(giver.folder)
-                if there.parent.parent.is_dir() and not there.exists():
-                    there.parent.mkdir(exist_ok=True)
-                    shutil.copy2(kept, there)
 
 
 def warm_up() -> None:
@@ -142,8 +137,8 @@ def warm_up() -> None:
         importlib.import_module(name)
 
 
-def _be_child(folder: Path, tests: Sequence[str], results: Path, *, keep_bytecode: bool) -> None:
-    """Run the tests and end, whatever happens; never returns."""
+def _be_child(folder: Path, arguments: Sequence[str], results: Path, *, keep_bytecode: bool) -> None:
+    """Run pytest and end, whatever happens; never returns."""
     try:
         os.setpgid(0, 0)
         log = os.open(folder / "run.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -152,7 +147,7 @@ def _be_child(folder: Path, tests: Sequence[str], results: Path, *, keep_bytecod
         recorder = ResultRecorder()
         _move_to(folder)
         sys.dont_write_bytecode = not keep_bytecode
-        pytest.main(["-q", "--rootdir", str(folder), "-p", "no:cacheprovider", *tests], plugins=[recorder])
+        pytest.main(["-q", "--rootdir", str(folder), "-p", "no:cacheprovider", *arguments], plugins=[recorder])
         results.write_text(json.dumps(recorder.outcomes), encoding="utf-8")
     except BaseException:  # noqa: BLE001 - the parent sees that there are no results
         traceback.print_exc()

@@ -103,6 +103,15 @@ def judge(mutation: Mutation, outcomes: Mapping[str, str]) -> tuple[Outcome, str
     return "red", ""
 
 
+def list_red_cases(mutation: Mutation, outcomes: Mapping[str, str]) -> list[str]:
+    """Return the cases of the named tests that failed by themselves."""
+    return [
+        case
+        for case, result in outcomes.items()
+        if result == "failed" and not {case, drop_case(case)}.isdisjoint(mutation.red)
+    ]
+
+
 def drop_case(test: str) -> str:
     """Return a test's id without the case that it may name."""
     return test.partition("[")[0]

@@ -6,7 +6,16 @@ import pytest
 
 from shared.retry.backoff import Backoff
 from shared.settings import Settings
-from tests.mutations.model import FILE, InvalidMutation, Mutation, SourceEdit, judge, list_failing, read_table
+from tests.mutations.model import (
+    FILE,
+    InvalidMutation,
+    Mutation,
+    SourceEdit,
+    judge,
+    list_failing,
+    list_red_cases,
+    read_table,
+)
 from tests.services import ROOT
 from tests.settings.test_constants import CONTRACT
 from tests.settings.test_defaults import CIRCUITS, LIMITS, PARAMETERS
@@ -89,6 +98,12 @@ def test_what_is_not_green_unchanged_proves_nothing() -> None:
     assert list_failing(["a", "b", "c", "d"], {"a": "passed", "b[1]": "passed", "b[2]": "skipped", "c": "failed"}) == [
         "b", "c", "d",
     ]  # fmt: skip
+
+
+def test_the_cases_that_were_red_are_those_of_the_named_tests() -> None:
+    """Each is run again on the unchanged tree: by its own id, which the outcomes have."""
+    outcomes = {"test_a[1]": "passed", "test_a[2]": "failed", "test_b": "error", "test_ab": "failed"}
+    assert list_red_cases(MUTATION, outcomes) == ["test_a[2]"]
 
 
 @pytest.mark.parametrize("rest", ["red=[]", 'read=["d"]'])

@@ -8,7 +8,7 @@ to make anew. tests/template/test_releases.py has what must move; tools/releases
 import hashlib
 import json
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -195,18 +195,46 @@ RELEASED: dict[str, Deployment] = {
 }
 
 
+MOMENTS = {name: float(moment) for moment, name in enumerate(RELEASED)}
+
+
 def deploy_plainly(changes: Iterable[str]) -> dict[str, Ids]:
-    """Return the ids of each change, deployed by `sam build` and `sam deploy` alone, one after another."""
+    """Return the ids of each change, deployed by `sam build` and `sam deploy` alone, each at a moment of its own."""
     names = list(changes)
-    deployments = [replace(RELEASED[name], moment=float(moment)) for moment, name in enumerate(names)]
+    deployments = [replace(RELEASED[name], moment=MOMENTS[name]) for name in names]
     return dict(zip(names, transform_deployments(*deployments), strict=True))
 
 
 def deploy_releases(changes: Iterable[str], folder: Path) -> dict[str, Ids]:
-    """Return the ids of each change, deployed by `make deploy`, one after another; `folder` is for the builds."""
+    """Return the ids of each change, deployed by `make deploy` at a moment of its own; `folder` is for the builds."""
     names, deployments = list(changes), []
-    for moment, name in enumerate(names):
-        build = RELEASED[name].build_in(folder / str(moment))
+    for name in names:
+        build = RELEASED[name].build_in(folder / str(MOMENTS[name]))
         stamp_build(build, [f"{key}={value}" for key, value in RELEASED[name].parameters.items()])
-        deployments.append(replace(RELEASED[name], template=read_built_template(build), moment=float(moment)))
+        deployments.append(replace(RELEASED[name], template=read_built_template(build), moment=MOMENTS[name]))
     return dict(zip(names, transform_deployments(*deployments), strict=True))
+
+
+class LazyDeployments(Mapping[str, Ids]):
+    """The ids of each change, which are found when they are asked for: of the first few at once, then of all others.
+
+    The transforms of all take half a minute, which a test that fails at one of the first need not wait for.
+    """
+
+    FIRST_FEW = 10
+
+    def __init__(self, deploy: Callable[[Iterable[str]], dict[str, Ids]]) -> None:
+        self._deploy = deploy
+        self._found: dict[str, Ids] = {}
+
+    def __getitem__(self, name: str) -> Ids:
+        if name not in self._found:
+            first, others = list(RELEASED)[: self.FIRST_FEW], list(RELEASED)[self.FIRST_FEW :]
+            self._found |= self._deploy(first if name in first else others)
+        return self._found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(RELEASED)
+
+    def __len__(self) -> int:
+        return len(RELEASED)

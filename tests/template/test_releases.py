@@ -1,7 +1,6 @@
 """A deployment publishes a new version of every function that differs from what is called, and none that doesn't."""
 
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from tests.template.release_changes import (
     RELEASED,
     SECOND,
     TEXT,
-    Ids,
+    LazyDeployments,
     change_file,
     deploy_plainly,
     deploy_releases,
@@ -39,40 +38,38 @@ from tools.release import (
 )
 from tools.releases_page import PAGE, render
 
-
-@cache
-def deploy_all_plainly() -> dict[str, Ids]:
-    """Return the ids of each, deployed without a release's id."""
-    return deploy_plainly(RELEASED)
+# The ids of each, deployed without a release's id.
+DEPLOYED_PLAINLY = LazyDeployments(deploy_plainly)
 
 
 @pytest.mark.parametrize("change", PLAIN)
 def test_what_is_built_reaches_what_is_called_by_a_plain_deployment(change: str) -> None:
     """`sam build` and `sam deploy` suffice; unchanged code keeps its version."""
-    assert deploy_all_plainly()[change].moved_from(deploy_all_plainly()[NOTHING]) == PLAIN[change][1]
+    assert DEPLOYED_PLAINLY[change].moved_from(DEPLOYED_PLAINLY[NOTHING]) == PLAIN[change][1]
 
 
 @pytest.fixture(scope="module")
-def released(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ids]:
+def released(tmp_path_factory: pytest.TempPathFactory) -> LazyDeployments:
     """Return the ids of each, deployed by `make deploy`, one after another."""
-    return deploy_releases(RELEASED, tmp_path_factory.mktemp("builds"))
+    folder = tmp_path_factory.mktemp("builds")
+    return LazyDeployments(lambda changes: deploy_releases(changes, folder))
 
 
 @pytest.mark.parametrize("change", [name for name in RELEASED if name not in (NOTHING, AGAIN)])
-def test_every_change_reaches_what_is_called_by_a_release(released: dict[str, Ids], change: str) -> None:
+def test_every_change_reaches_what_is_called_by_a_release(released: LazyDeployments, change: str) -> None:
     """All functions have a new version, and the API a new deployment, also where a parameter's value alone changed."""
     assert released[change].moved_from(released[NOTHING]) == FUNCTIONS
     assert released[change].api != released[NOTHING].api
 
 
-def test_nothing_deployed_again_publishes_no_version(released: dict[str, Ids]) -> None:
+def test_nothing_deployed_again_publishes_no_version(released: LazyDeployments) -> None:
     """`make deploy` publishes none either; the API is deployed anew each time."""
     assert released[AGAIN].moved_from(released[NOTHING]) == frozenset()
 
 
-def test_the_page_shows_what_the_transform_finds(released: dict[str, Ids]) -> None:
+def test_the_page_shows_what_the_transform_finds(released: LazyDeployments) -> None:
     """The page is written by `make reference`, never by hand."""
-    assert PAGE.read_text(encoding="utf-8") == render(deploy_all_plainly(), released)
+    assert PAGE.read_text(encoding="utf-8") == render(DEPLOYED_PLAINLY, released)
 
 
 def test_every_parameter_has_another_value_here() -> None:
