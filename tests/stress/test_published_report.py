@@ -140,6 +140,13 @@ def test_no_file_that_is_published_names_a_checkout_or_a_home() -> None:
     assert list(find_machine(ROOT / REPORT, ROOT)) == []
 
 
+def test_no_file_that_is_published_has_a_mail_address() -> None:
+    """Neither of those in which a run's people are made up, nor of those to which it sends."""
+    for path in sorted((ROOT / REPORT).iterdir()):
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        assert re.search(rb"[\w.+-]+@(example\.test|simulator\.amazonses\.com)", content) is None, path.name
+
+
 def test_a_kept_report_can_be_kept_again(checkout: Path, report: ReadinessReport) -> None:
     """A changed claim's page is made again from the kept report."""
     kept = checkout / REPORT
