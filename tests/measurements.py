@@ -2,6 +2,7 @@
 
 import json
 import os
+from functools import cache
 from pathlib import Path
 
 from stress.git_reader import read_git
@@ -12,14 +13,15 @@ HASH_DIGITS = 12
 
 
 def record(name: str, **figures: object) -> None:
-    """Note what a test has measured, under a name; nothing with DB_PIPELINE=off: it is deployed on."""
+    """Note what a test has measured, under a name, at this commit; nothing with DB_PIPELINE=off: it is deployed on."""
     if os.environ.get("DB_PIPELINE") == "off":
         return
     FILE.parent.mkdir(exist_ok=True)
     with FILE.open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"name": name, **figures}) + "\n")
+        file.write(json.dumps({"name": name, "commit": describe_commit(), **figures}) + "\n")
 
 
+@cache
 def describe_commit() -> str:
     """Return the commit that was measured, and whether files differed from it."""
     commit = read_git(ROOT, "rev-parse", f"--short={HASH_DIGITS}", "HEAD") or "unknown"

@@ -34,8 +34,9 @@ HEAD = """# Guarantees
 What this service guarantees, the test that checks it, and what that test last measured. `make guarantees` generates
 this page from `tests/guarantees/guarantees.toml` and `measurements/figures.json`. `make test` fails if the page is
 out of date, a named test is gone, or a figure misses its limit, be it the published figure or the one just measured.
-Short forms run in `make test`, long ones in `make chaos` from a seed that the figure names. The last column names what
-breaks the promise on purpose, and is found: a control of the readiness report, a mutation, or faults put into the code.
+Short forms run in `make test`, long ones in `make chaos` from a seed that the figure names. A figure is of the commit
+at which it was measured, which may be older than the code. The last column names what breaks the promise on purpose,
+and is found: a control of the readiness report, a mutation, or faults put into the code.
 """
 
 
@@ -122,7 +123,7 @@ def read_figures(text: str) -> dict[str, list[Figure]]:
 def render(promised: Sequence[Guarantee], figures: Mapping[str, Sequence[Figure]]) -> str:
     """Return the page."""
     rows = [line for promise in promised for line in _format_rows(promise, figures)]
-    titles = ("promise", "bar", "test", "last figure", "broken by")
+    titles = ("promise", "bar", "test", "last figure", "measured at", "broken by")
     head = f"| {' | '.join(titles)} |\n{'|---' * len(titles)}|\n"
     return f"{HEAD}\n{head}" + "\n".join(rows) + "\n"
 
@@ -133,7 +134,13 @@ def _format_rows(promise: Guarantee, figures: Mapping[str, Sequence[Figure]]) ->
         shown = evidence.format_figures(figures[evidence.figure]) if evidence.figure in figures else "not measured yet"
         first = (promise.promise, promise.bar, _format_breaks(promise.broken_by)) if n == 0 else ("", "", "")
         words = name.removeprefix("test_").replace("_", " ")
-        yield f"| {first[0]} | {first[1]} | `{path}`<br>{words} | {shown} | {first[2]} |"
+        at = _format_commits(figures.get(evidence.figure, ()))
+        yield f"| {first[0]} | {first[1]} | `{path}`<br>{words} | {shown} | {at} | {first[2]} |"
+
+
+def _format_commits(figures: Sequence[Figure]) -> str:
+    """Return of which commits the figures are, by which a reader sees how old they are."""
+    return "<br>".join(dict.fromkeys(f"`{each['commit']}`" if "commit" in each else "not kept" for each in figures))
 
 
 def _format_breaks(broken_by: Sequence[str]) -> str:
