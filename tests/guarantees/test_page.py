@@ -26,15 +26,18 @@ EVIDENCE = [pytest.param(each, id=each.figure) for promise in PROMISED for each 
 SHORT = [pytest.param(each, id=each.figure) for promise in PROMISED for each in promise.evidence if not each.long]
 MOST_UNBROKEN = 7  # promises that nothing breaks on purpose yet: lower it with each that gets a break
 
+
 def test_the_page_shows_the_promises_and_the_published_figures() -> None:
     """The page is written by `make guarantees`, never by hand."""
     assert PAGE.read_text(encoding="utf-8") == render(PROMISED, read_published())
+
 
 @pytest.mark.parametrize("evidence", EVIDENCE)
 def test_a_promise_names_an_existing_test(evidence: Proof) -> None:
     """A promise whose test was renamed or deleted is not tested."""
     path, _, name = evidence.test.partition("::")
     assert name in list_tests(ROOT / path)
+
 
 @pytest.mark.parametrize("evidence", EVIDENCE)
 def test_every_published_figure_meets_its_limit(evidence: Proof) -> None:
@@ -43,10 +46,12 @@ def test_every_published_figure_meets_its_limit(evidence: Proof) -> None:
     assert figures != []
     assert [figure for figure in figures if not evidence.is_met(figure)] == []
 
+
 @pytest.mark.parametrize("evidence", EVIDENCE)
 def test_every_figure_of_the_last_run_meets_its_limit(evidence: Proof) -> None:
     """The page may be older than the code."""
     assert [figure for figure in read_latest().get(evidence.figure, []) if not evidence.is_met(figure)] == []
+
 
 @pytest.mark.skipif("MEASURED" not in os.environ, reason="only after all other tests, as `make test` runs it")
 @pytest.mark.parametrize("evidence", SHORT)
