@@ -2,17 +2,20 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
 from stress.controls.model import FILE as CONTROLS
 from stress.controls.model import read_controls
+from tests import measurements
 from tests.guarantees.page import (
     PAGE,
     PROMISES,
     ROOT,
     Proof,
     list_tests,
+    read_figures,
     read_guarantees,
     read_latest,
     read_published,
@@ -75,3 +78,17 @@ def test_what_a_promise_names_as_its_break_is_there() -> None:
         else:
             assert name in names[kind], name
     assert sum(not promise.broken_by for promise in PROMISED) <= MOST_UNBROKEN
+
+
+def test_a_figure_is_kept_with_the_commit_at_which_it_was_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page shows it, and says of a figure without one that it was not kept."""
+    monkeypatch.setattr(measurements, "FILE", tmp_path / "figures.jsonl")
+    monkeypatch.delenv("DB_PIPELINE", raising=False)
+    measurements.record("outage", calls=1, requests=1)
+    figures = read_figures((tmp_path / "figures.jsonl").read_text(encoding="utf-8"))
+    assert figures["outage"] == [{"commit": measurements.describe_commit(), "calls": 1, "requests": 1}]
+    outage = [each for each in PROMISED if each.evidence[0].figure == "outage"]
+    assert f"| `{measurements.describe_commit()}` |" in render(outage, figures)
+    assert "| not kept |" in render(outage, {"outage": [{"calls": 1, "requests": 1}]})
