@@ -15,7 +15,7 @@ STRESS := .venvs/stress/bin/python -m stress
 report = $(if $(1),$(if $(wildcard $(1)/report.json),$(1),$(error there is no report in $(1): $(2)=reports/…)),$(error name a report: $(2)=reports/…))
 
 .PHONY: help up down url reset token circuits logs psql migrate release environments dev-environments stress-environments \
-	stress stress-controls controls-tenth stress-compare stress-keep verify quick test ci nightly chaos guarantees figures forget lint style names routes generated types \
+	stress stress-controls controls-tenth stress-compare stress-repeat stress-keep verify quick test ci nightly chaos guarantees figures forget lint style names routes generated types \
 	imports template checkov spectral clients unit settings contract docs rules exhaustive mutations mutants integration one-by-one one-by-one-all local e2e alarms timed schemathesis bench capacity bench-tests \
 	harness readiness axe openapi reference ci-page \
 	oldest-python other-pythons requirements events sam sam-events sam-local sam-lint sam-build sam-environment deploy released
@@ -86,6 +86,10 @@ stress-compare: stress-environments ## Show two runs side by side: A=reports/…
 verify: stress-environments ## Judge a report again from its raw files: REPORT=reports/… [SIGNER=a public key that you trust]
 	@status=0; .venvs/stress/bin/python judge/verify.py $(call report,$(REPORT),REPORT) \
 		$(if $(SIGNER),--signer $(SIGNER)) || status=1; .venvs/stress/bin/python -m judge.same_run $(REPORT) || status=1; exit $$status
+
+# On an idle machine: what it measures is a file of measurements/.
+stress-repeat: dev-environments stress-environments ## See that the short report has the same verdict 20 times, in 90 minutes [BUSY=1: 5 times beside a busy processor]
+	@$(BIN)/python -m tools.repeats $(if $(BUSY),--busy)
 
 # The kept run is what docs/reference/readiness.md shows.
 stress-keep: stress-environments ## Publish a full run: REPORT=reports/… [MARKED=1: as INVALID, if its controls are older]

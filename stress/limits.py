@@ -6,11 +6,11 @@ its answer. Both functions assume the moment that favours the limiter, so they n
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stress.ledger import CallSample
 
-TOO_MANY = 429
+OK, TOO_MANY = 200, 429
 EXACTLY = 1e-6  # of a call: the rounding error of binary fractions at the moment of a refill
 
 
@@ -54,6 +54,14 @@ def count_wrongly_refused(samples: Sequence[CallSample], limit: ObservedLimit) -
         )
 
     return sum(s.status == TOO_MANY and not is_empty(s) for s in samples)
+
+
+def count_asked_beyond(samples: Sequence[CallSample], limit: ObservedLimit) -> int:
+    """Return how many calls of one client a limiter that refuses nobody would have accepted beyond the limit.
+
+    Of a client with none `count_wrongly_accepted` is 0, whatever the limiter does.
+    """
+    return count_wrongly_accepted([replace(s, status=OK) if s.status == TOO_MANY else s for s in samples], limit)
 
 
 def _compute_refill(first: CallSample, refused: CallSample, limit: ObservedLimit) -> float:

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from functools import cache
 from pathlib import Path
 
 from stress.git_reader import read_git
@@ -15,15 +16,17 @@ RUN = f"{time.time_ns()}-{os.getpid()}"
 
 
 def record(name: str, **figures: object) -> None:
-    """Note what a test has measured, under a name; nothing with DB_PIPELINE=off: it is deployed on."""
+    """Note what a test has measured, under a name, at this commit; nothing with DB_PIPELINE=off: it is deployed on."""
     if os.environ.get("DB_PIPELINE") == "off":
         return
     FILE.parent.mkdir(exist_ok=True)
     test = os.environ["PYTEST_CURRENT_TEST"].rpartition(" ")[0]  # pytest adds the phase: "(call)"
     with FILE.open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"name": name, "test": test, "run": RUN, **figures}) + "\n")
+        line = {"name": name, "test": test, "run": RUN, "commit": describe_commit(), **figures}
+        file.write(json.dumps(line) + "\n")
 
 
+@cache
 def describe_commit() -> str:
     """Return the commit that was measured, and whether files differed from it."""
     commit = read_git(ROOT, "rev-parse", f"--short={HASH_DIGITS}", "HEAD") or "unknown"

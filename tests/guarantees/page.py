@@ -27,13 +27,17 @@ PAGE = ROOT / "docs/reference/guarantees.md"
 Figure = Mapping[str, Any]
 # What a bar may call, besides comparing and counting.
 WORDS = {"min": min, "max": max, "median": median}
+# What can break a promise on purpose, as guarantees.toml and the page have it.
+BREAKS = {"control": "control", "mutation": "mutation", "test": "faults of"}
 
 HEAD = """# Guarantees
 
 What this service guarantees, the test that checks it, and what that test last measured. `make guarantees` generates
 this page from `tests/guarantees/guarantees.toml` and `measurements/figures.json`. `make test` fails if the page is
 out of date, a named test is gone, or a figure misses its limit, be it the published figure or the one just measured.
-Short forms run in `make test`, long ones in `make chaos` from a seed that the figure names.
+Short forms run in `make test`, long ones in `make chaos` from a seed that the figure names. A figure is of the commit
+at which it was measured, which may be older than the code. The last column names what breaks the promise on purpose,
+and is found: a control of the readiness report, a mutation, or faults put into the code.
 """
 
 
@@ -63,17 +67,26 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Guarantee:
-    """A guarantee of the page: a promise, its limit and its evidence."""
+    """A guarantee of the page: a promise, its limit and its evidence.
+
+    `broken_by` are breaks by which the promise is seen to be one that can fail, each as `kind:name`, a kind of BREAKS.
+    """
 
     promise: str
     bar: str
     evidence: tuple[Proof, ...]
+    broken_by: tuple[str, ...] = ()
 
 
 def read_guarantees(text: str) -> list[Guarantee]:
     """Return the guarantees of a TOML text."""
     return [
-        Guarantee(entry["promise"], entry["bar"], tuple(_read_proof(each) for each in entry["evidence"]))
+        Guarantee(
+            entry["promise"],
+            entry["bar"],
+            tuple(_read_proof(each) for each in entry["evidence"]),
+            tuple(entry["broken_by"]),
+        )
         for entry in tomllib.loads(text)["guarantee"]
     ]
 
@@ -117,15 +130,30 @@ def choose_last_runs(lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, An
 def render(promised: Sequence[Guarantee], figures: Mapping[str, Sequence[Figure]]) -> str:
     """Return the page."""
     rows = [line for promise in promised for line in _format_rows(promise, figures)]
-    return HEAD + "\n| promise | bar | test | last figure |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
+    titles = ("promise", "bar", "test", "last figure", "measured at", "broken by")
+    head = f"| {' | '.join(titles)} |\n{'|---' * len(titles)}|\n"
+    return f"{HEAD}\n{head}" + "\n".join(rows) + "\n"
 
 
 def _format_rows(promise: Guarantee, figures: Mapping[str, Sequence[Figure]]) -> Iterator[str]:
     for n, evidence in enumerate(promise.evidence):
         path, _, name = evidence.test.partition("::")
         shown = evidence.format_figures(figures[evidence.figure]) if evidence.figure in figures else "not measured yet"
-        first = (promise.promise, promise.bar) if n == 0 else ("", "")
-        yield f"| {first[0]} | {first[1]} | `{path}`<br>{name.removeprefix('test_').replace('_', ' ')} | {shown} |"
+        first = (promise.promise, promise.bar, _format_breaks(promise.broken_by)) if n == 0 else ("", "", "")
+        words = name.removeprefix("test_").replace("_", " ")
+        at = _format_commits(figures.get(evidence.figure, ()))
+        yield f"| {first[0]} | {first[1]} | `{path}`<br>{words} | {shown} | {at} | {first[2]} |"
+
+
+def _format_commits(figures: Sequence[Figure]) -> str:
+    """Return of which commits the figures are, by which a reader sees how old they are."""
+    return "<br>".join(dict.fromkeys(f"`{each['commit']}`" if "commit" in each else "not kept" for each in figures))
+
+
+def _format_breaks(broken_by: Sequence[str]) -> str:
+    """Return what breaks a promise, in words."""
+    pairs = [each.partition(":")[::2] for each in broken_by]
+    return "<br>".join(f"{BREAKS[kind]} `{name}`" for kind, name in pairs) or "nothing yet"
 
 
 def list_tests(path: Path) -> set[str]:
@@ -140,9 +168,9 @@ def read_published() -> dict[str, list[Figure]]:
     return document
 
 
-def read_measured() -> list[dict[str, Any]]:
+def read_measured(file: Path = MEASURED) -> list[dict[str, Any]]:
     """Return what tests have measured in this checkout since `make test` last began; empty if none has run."""
-    return list(map(json.loads, MEASURED.read_text(encoding="utf-8").splitlines())) if MEASURED.exists() else []
+    return list(map(json.loads, file.read_text(encoding="utf-8").splitlines())) if file.exists() else []
 
 
 def main(arguments: Sequence[str]) -> int:

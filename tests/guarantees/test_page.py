@@ -2,9 +2,13 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
+from stress.controls.model import FILE as CONTROLS
+from stress.controls.model import read_controls
+from tests import measurements
 from tests.guarantees.page import (
     PAGE,
     PROMISES,
@@ -18,10 +22,13 @@ from tests.guarantees.page import (
     read_published,
     render,
 )
+from tests.mutations.model import FILE as MUTATIONS
+from tests.mutations.model import read_table
 
 PROMISED = read_guarantees(PROMISES.read_text(encoding="utf-8"))
 EVIDENCE = [pytest.param(each, id=each.figure) for promise in PROMISED for each in promise.evidence]
 SHORT = [pytest.param(each, id=each.figure) for promise in PROMISED for each in promise.evidence if not each.long]
+MOST_UNBROKEN = 7  # promises that nothing breaks on purpose yet: lower it with each that gets a break
 
 
 def test_the_page_shows_the_promises_and_the_published_figures() -> None:
@@ -70,3 +77,32 @@ def test_of_two_runs_of_a_test_the_last_one_is_published() -> None:
         {"name": "faults", "test": "tests/a.py::test_a", "run": "2", "faults": 37},
     ]
     assert read_figures(choose_last_runs(lines)) == {"faults": [{"faults": 5}, {"faults": 38}, {"faults": 37}]}
+
+
+def test_what_a_promise_names_as_its_break_is_there() -> None:
+    """A control or mutation that was renamed would leave the promise without one; and no promise loses its last."""
+    names = {
+        "control": {control.name for control in read_controls(CONTROLS.read_text(encoding="utf-8"))},
+        "mutation": {each.name for each in read_table(MUTATIONS.read_text(encoding="utf-8")).mutations},
+    }
+    for kind, _, name in (each.partition(":") for promise in PROMISED for each in promise.broken_by):
+        if kind == "test":
+            path, _, function = name.partition("::")
+            assert function in list_tests(ROOT / path)
+        else:
+            assert name in names[kind], name
+    assert sum(not promise.broken_by for promise in PROMISED) <= MOST_UNBROKEN
+
+
+def test_a_figure_is_kept_with_the_commit_at_which_it_was_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page shows it, and says of a figure without one that it was not kept."""
+    monkeypatch.setattr(measurements, "FILE", tmp_path / "figures.jsonl")
+    monkeypatch.delenv("DB_PIPELINE", raising=False)
+    measurements.record("outage", calls=1, requests=1)
+    figures = read_figures(read_measured(measurements.FILE))
+    assert figures["outage"] == [{"commit": measurements.describe_commit(), "calls": 1, "requests": 1}]
+    outage = [each for each in PROMISED if each.evidence[0].figure == "outage"]
+    assert f"| `{measurements.describe_commit()}` |" in render(outage, figures)
+    assert "| not kept |" in render(outage, {"outage": [{"calls": 1, "requests": 1}]})

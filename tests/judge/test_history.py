@@ -25,6 +25,7 @@ from tests.services import ROOT
 SEEDS = 12
 CALLS = 600
 MANY = 100_000
+MANY_WITHIN_S = 30.0  # of processor time, reading included
 
 
 @pytest.mark.parametrize("seed", range(4 * SEEDS))
@@ -172,10 +173,11 @@ def measure_seconds(calls: int, folder: Path) -> float:
     return min(spent)
 
 
-def test_four_times_the_calls_take_about_four_times_as_long(tmp_path: Path) -> None:
-    """A ratio, so that it holds on any machine; an algorithm of n squared would take sixteen times as long."""
-    few, many = measure_seconds(MANY // 8, tmp_path), measure_seconds(MANY // 2, tmp_path)
-    assert many / few < 6, (few, many)
+def test_a_hundred_thousand_calls_are_judged_in_half_a_minute(tmp_path: Path) -> None:
+    """And an eighth of them in about an eighth of that: an algorithm of n squared would take 64 times as long."""
+    few, many = measure_seconds(MANY // 8, tmp_path), measure_seconds(MANY, tmp_path)
+    assert many <= MANY_WITHIN_S
+    assert many / few < 12, (few, many)
 
 
 def test_one_record_and_one_client_with_all_calls_take_no_longer() -> None:

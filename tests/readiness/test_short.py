@@ -1,5 +1,6 @@
 """The readiness run as it is: the short profile against a local cloud of its own, and its report in a real browser."""
 
+import gzip
 import itertools
 import subprocess
 import sys
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 from selenium.webdriver.common.by import By
 
+from stress.function_log import ARCHIVE_FILE
+from stress.history import FILE as HISTORY
 from stress.model import ReadinessReport
 from stress.profiles import SHORT
 from stress.report import store
@@ -88,6 +91,8 @@ def test_the_page_renders(folder: Path, tmp_path: Path) -> None:
 
 
 def test_the_samples_hold_nobodys_data(folder: Path) -> None:
-    """No page and no table of the samples contains a mail address."""
-    for name in ("report.html", "report.md", "report.json"):
-        assert "@example.test" not in (folder / name).read_text(encoding="utf-8"), name
+    """No page, no table of the samples and no line of the history contains a mail address."""
+    assert (folder / HISTORY).exists()
+    for path in sorted(each for each in folder.iterdir() if each.name != ARCHIVE_FILE):
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        assert b"@example.test" not in content, path.name

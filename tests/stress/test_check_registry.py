@@ -102,6 +102,30 @@ def test_an_entry_names_only_a_control_that_has_turned_its_check_red() -> None:
     assert [entry for entry in named if not has_turned_red(results[entry.control], entry)] == []
 
 
+def test_a_control_that_an_entry_names_runs_the_entry_s_scenario() -> None:
+    """Another scenario may have a check of the same name; what turned that one red says nothing about this one."""
+    scenarios = {control.name: control.scenario for control in read_controls(FILE.read_text(encoding="utf-8"))}
+    strange = [
+        (key, entry.name or entry.pattern)
+        for key, entries in REGISTRY.entries.items()
+        for entry in entries
+        if key != COMMON and entry.control and scenarios[entry.control] != key
+    ]
+    assert strange == []
+
+
+def test_a_check_by_which_a_control_is_detected_names_a_control() -> None:
+    """An entry that says "none yet" of a check that a control must turn red hides what is known of it."""
+    controls = read_controls(FILE.read_text(encoding="utf-8"))
+    silent = [
+        entry.name
+        for control in controls
+        for entry in REGISTRY.entries[control.scenario]
+        if control.expect and control.expect.casefold() in entry.name.casefold() and not entry.control
+    ]
+    assert silent == []
+
+
 def test_every_check_of_the_kept_run_has_an_entry() -> None:
     """A run whose checks have other names since shows what nobody can look up."""
     results = json.loads(KEPT.read_text(encoding="utf-8"))["results"]

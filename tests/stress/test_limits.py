@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from stress.ledger import CallSample
 from stress.limits import ObservedLimit, count_wrongly_accepted, count_wrongly_refused
+from stress.scenarios.capacity import _judge_limits
 from tests.stress.calls import make_call, make_sample, set_times
+from tests.stress.test_scenario_context import make_context
 
 FIVE = ObservedLimit(5, 60)
 LIMITS = st.builds(ObservedLimit, st.integers(1, 7), st.sampled_from([1, 7, 10, 60]))
@@ -172,3 +174,26 @@ def test_a_call_that_was_still_running_was_not_charged_again() -> None:
     """Its refusal after that is as wrong as if it had been the first."""
     running = make_sample(make_call(), 409, problem="request-in-progress")
     assert count_wrongly_refused([*itertools.repeat(running, 5), make_decided_sample(False, 200)], FIVE) == 1
+
+
+def list_checks_of_users(*samples_of_one: CallSample) -> dict[str, bool]:
+    """Return the checks of limits that a run makes of one user's claims, and whether each holds."""
+    context = make_context()
+    _judge_limits(context, [samples_of_one])
+    return {check.name: check.passed for check in context.checks}
+
+
+def test_nobody_is_said_to_keep_a_limit_that_they_never_reached() -> None:
+    """A check that no limiter could fail is not made; the user who asked for a sixth claim has it made."""
+    claim, beyond = make_call("claim"), "Their claims: accepted beyond the limit"
+    within = [make_sample(claim, 201) for _ in range(5)]
+    assert beyond not in list_checks_of_users(*within)
+    assert list_checks_of_users(*within, make_sample(claim, 429))[beyond]
+    assert not list_checks_of_users(*within, make_sample(claim, 201))[beyond]
+    reads = list_checks_of_users(make_sample(make_call("own claims"), 200))
+    assert "Their reads: accepted beyond the limit" not in reads
+
+
+def test_a_user_who_is_refused_too_early_is_found_though_nobody_reached_the_limit() -> None:
+    """That check is always made."""
+    assert not list_checks_of_users(make_sample(make_call("claim"), 429))["Their claims: refused within the limit"]

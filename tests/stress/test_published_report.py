@@ -5,22 +5,30 @@ import gzip
 import json
 import re
 import shutil
+import time
 from pathlib import Path
 
 import pytest
 
-from judge import verify
+from judge import same_run, verify
+from judge.history.checker import check_history
+from judge.history.reading import read_history
 from stress import published_claims, statement
 from stress.function_log import ARCHIVE_FILE
+from stress.git_reader import read_git
+from stress.history import FILE as HISTORY
 from stress.model import ReadinessReport
 from stress.published_claims import GUARANTEES, PAGE, REPORT
 from stress.published_report import HOMES, MachineNamed, find_machine, publish
+from stress.report import store
 from stress.report_builder import write_report
-from stress.statement import STATEMENT_FILE, UntrueStatement
+from stress.statement import SIGNER_FILE, STATEMENT_FILE, UntrueStatement
 from tests.services import ROOT
 from tests.stress import sample
 
 OF_ANOTHER_RUN = "of-another-run.gz"
+JUDGED_WITHIN_S = 10.0  # of processor time: what anybody should be ready to wait for
+MOST_S = 20 * 60.0
 
 
 @pytest.fixture
@@ -132,6 +140,13 @@ def test_no_file_that_is_published_names_a_checkout_or_a_home() -> None:
     assert list(find_machine(ROOT / REPORT, ROOT)) == []
 
 
+def test_no_file_that_is_published_has_a_mail_address() -> None:
+    """Neither of those in which a run's people are made up, nor of those to which it sends."""
+    for path in sorted((ROOT / REPORT).iterdir()):
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        assert re.search(rb"[\w.+-]+@(example\.test|simulator\.amazonses\.com)", content) is None, path.name
+
+
 def test_a_kept_report_can_be_kept_again(checkout: Path, report: ReadinessReport) -> None:
     """A changed claim's page is made again from the kept report."""
     kept = checkout / REPORT
@@ -141,3 +156,29 @@ def test_a_kept_report_can_be_kept_again(checkout: Path, report: ReadinessReport
     publish(kept, checkout)
     assert {path.name: path.read_bytes() for path in kept.iterdir()} == before
     assert (checkout / PAGE).read_text(encoding="utf-8") == published_claims.build_page(report, [], checkout)
+
+
+def test_the_published_report_is_judged_again_from_its_raw_files_in_ten_seconds() -> None:
+    """As anybody may do it: signature, files, figures, verdicts, pages and history are of one run, and agree."""
+    began = time.process_time()
+    found = verify.verify_report(ROOT / REPORT, ROOT / REPORT / SIGNER_FILE)
+    took_s = time.process_time() - began
+    assert found.faults == []
+    assert min(found.compared[kind] for kind in ("files", "figures of calls", "checks", "verdicts")) > 0
+    assert took_s <= JUDGED_WITHIN_S
+    assert same_run.find_contradictions(ROOT / REPORT) == []
+    assert check_history(read_history(ROOT / REPORT / HISTORY)).anomalies == []
+
+
+def test_the_published_report_is_about_the_commit_that_it_names() -> None:
+    """The tree that was driven, as its statement has it, is the commit's: nothing in it was uncommitted."""
+    commit = store.load(ROOT / REPORT).environment["commit"]
+    tree = read_git(ROOT, "rev-parse", "--verify", "--quiet", f"{commit}^{{tree}}")
+    if not tree:
+        pytest.skip(f"this clone does not have {commit}")
+    assert read_subjects(ROOT / REPORT)["code"] == {"gitTree": tree}
+
+
+def test_the_published_run_took_twenty_minutes_at_most() -> None:
+    """A report that takes longer is one that nobody makes again."""
+    assert 0 < store.load(ROOT / REPORT).duration_s <= MOST_S

@@ -140,3 +140,14 @@ def test_every_part_has_code_and_tests(part: object) -> None:
     found = find_part(getattr(part, "name", ""))
     assert list(Path(found.folder).glob("*.py"))
     assert [test for test in found.tests if not Path(test).exists()] == []
+
+
+def test_the_page_may_not_call_results_of_older_code_current(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it said before: the check compares it with the code as it is."""
+    page = tmp_path / "mutants.md"
+    monkeypatch.setattr(mutants_page, "PAGE", page)
+    monkeypatch.setattr(mutants_page, "read_results", lambda: {"retry": RESULTS})
+    monkeypatch.setattr("tools.pages.ROOT", tmp_path)
+    for older, status in (((), 1), (("retry",), 0)):
+        page.write_text(mutants_page.render({"retry": RESULTS}, older), encoding="utf-8")
+        assert mutants_page.main(["--check"]) == status
