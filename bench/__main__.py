@@ -4,12 +4,10 @@ It measures, prints the figures beside their bars, and writes measurements/bench
 its pictures. With --page it measures nothing and writes the page from the file anew.
 """
 
-import signal
+from stress.interrupts import end_at_once, run_until_interrupted
 
-# The imports below take a second, in which Ctrl-C ends this program at once, without a traceback.
-INTERRUPT_HANDLER = signal.getsignal(signal.SIGINT)
-if __name__ == "__main__" and INTERRUPT_HANDLER is signal.default_int_handler:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+if __name__ == "__main__":
+    end_at_once()
 
 import argparse
 import os
@@ -38,7 +36,6 @@ STARTS = 9  # the fewest of which the interval of a median at 95 % leaves out th
 # The whole run takes at most six minutes: on a slow machine there are fewer rounds, and the page says how many.
 WARM_LIMIT_S, START_LIMIT_S, RUNTIME_LIMIT_S = 170.0, 80.0, 50.0
 MB = 1_000_000
-INTERRUPTED = 130  # the status of a shell's command that Ctrl-C ended
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
@@ -136,9 +133,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, INTERRUPT_HANDLER)
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:
-        print("\nstopped: nothing was kept", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+    sys.exit(run_until_interrupted(main, sys.argv[1:], "stopped: nothing was kept"))

@@ -1,11 +1,9 @@
 """The command line: `python -m stress run`, `compare` and `keep`; for the controls `python -m stress.controls`."""
 
-import signal
+from stress.interrupts import end_at_once, run_until_interrupted
 
-# The imports below take a second, in which Ctrl-C ends this program at once, without a traceback.
-INTERRUPT_HANDLER = signal.getsignal(signal.SIGINT)
-if __name__ == "__main__" and INTERRUPT_HANDLER is signal.default_int_handler:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+if __name__ == "__main__":
+    end_at_once()
 
 import argparse
 import os
@@ -27,7 +25,6 @@ from stress.run import SCENARIOS, RunOptions, run
 
 ROOT = Path(__file__).resolve().parents[1]
 REMOTE_S = 30.0
-INTERRUPTED = 130  # the status of a shell's command that Ctrl-C ended
 NOT_PUBLISHED = (
     OSError,
     ValueError,
@@ -70,11 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: list[str]) -> int:
     """Return 0 on success; 1 if a scenario does not pass, or nothing could be run, compared or published."""
     options = build_parser().parse_args(arguments)
-    try:
-        return {"run": run_on_target, "compare": compare_runs, "keep": publish_report}[options.command](options)
-    except KeyboardInterrupt:
-        print("\nstopped", file=sys.stderr)
-        return INTERRUPTED
+    return {"run": run_on_target, "compare": compare_runs, "keep": publish_report}[options.command](options)
 
 
 def publish_report(options: argparse.Namespace) -> int:
@@ -153,5 +146,4 @@ def run_locally(arguments: argparse.Namespace, out: Path) -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, INTERRUPT_HANDLER)
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_until_interrupted(main, sys.argv[1:], "stopped"))

@@ -1,11 +1,9 @@
 """`python -m bench.capacity`: load the service with 1 to 200 users; write measurements/capacity.json and the page."""
 
-import signal
+from stress.interrupts import end_at_once, run_until_interrupted
 
-# The imports below take a second, in which Ctrl-C ends this program at once, without a traceback.
-INTERRUPT_HANDLER = signal.getsignal(signal.SIGINT)
-if __name__ == "__main__" and INTERRUPT_HANDLER is signal.default_int_handler:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+if __name__ == "__main__":
+    end_at_once()
 
 import argparse
 import json
@@ -25,7 +23,6 @@ from stress.processes import raise_priority
 from stress.progress_view import ProgressView
 
 SEED = 20261127
-INTERRUPTED = 130  # the status of a shell's command that Ctrl-C ended
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
@@ -75,9 +72,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, INTERRUPT_HANDLER)
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:
-        print("\nstopped: nothing was kept", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+    sys.exit(run_until_interrupted(main, sys.argv[1:], "stopped: nothing was kept"))
