@@ -52,6 +52,6 @@ def test_every_alarm_was_rung() -> None:
 
 
 def test_all_alarms_were_quiet_in_the_published_quiet_minutes() -> None:
-    """An alarm that came later has not been seen quiet: run tests/chaos/test_quiet_minutes.py, then `make guarantees`."""
+    """A later alarm has not been seen quiet yet: run tests/chaos/test_quiet_minutes.py, then `make guarantees`."""
     [figure] = json.loads((ROOT / "measurements/figures.json").read_text(encoding="utf-8"))["quiet_minutes"]
     assert (figure["alarms"], figure["rung"]) == (len(ALARMS), 0)
