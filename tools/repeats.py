@@ -9,6 +9,7 @@ it says that it can't measure, but never FAIL. Return 1 if one run ended otherwi
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from local.processes import prepare_death_signal
 from stress.controls.model import list_reasons
 from stress.controls.records import describe_commit
 from tools.pages import ROOT
@@ -46,8 +48,9 @@ class RepeatedRun:
 
 @contextmanager
 def keep_processor_busy() -> Iterator[None]:
-    """Keep one processor busy within the block."""
-    process = subprocess.Popen(BUSY)  # noqa: S603 - this Python
+    """Keep one processor busy within the block, and no longer than this process lives, however it ends."""
+    end_with_parent = prepare_death_signal(signal.SIGKILL)
+    process = subprocess.Popen(BUSY, preexec_fn=end_with_parent)  # noqa: S603 - this Python
     try:
         yield
     finally:

@@ -1,12 +1,14 @@
 """The same verdict every time: the verdicts of many runs are kept, and one that must not be there is found."""
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
 import psutil
 import pytest
 
+from tests.services import ROOT
 from tests.stress.broken_checkouts import make_report, make_result
 from tools import repeats
 from tools.repeats import BUSY, KEPT, NO_REPORT, Kind, keep_processor_busy, repeat
@@ -78,3 +80,18 @@ def test_the_short_report_is_repeated_twenty_times_and_five_beside_a_busy_proces
     """As many as were promised."""
     assert repeats.TIMES == {"idle": 20, "busy": 5}
     assert repeats.HARNESS[-2:] == ("--profile", "short")
+
+
+def test_a_killed_program_leaves_no_processor_busy() -> None:
+    """It can't end what it has started; the kernel does."""
+    work = "block = keep_processor_busy(); block.__enter__(); print(1, flush=True); time.sleep(60)"
+    program = f"import time; from tools.repeats import keep_processor_busy; {work}"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, cwd=ROOT) as killed:
+        assert killed.stdout is not None
+        killed.stdout.readline()
+        [busy] = psutil.Process(killed.pid).children()
+        killed.kill()
+    _, alive = psutil.wait_procs([busy], timeout=5)
+    for process in alive:
+        process.kill()
+    assert alive == []
